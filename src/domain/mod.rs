@@ -1,0 +1,9 @@
+//! The pure core: what an order is, who earns on it and how much.
+//!
+//! Invariant: no async, no clock, no I/O, no randomness. The same inputs give the same result, to
+//! the byte, on every machine.
+
+pub mod digest;
+pub mod id;
+pub mod money;
+pub mod order;

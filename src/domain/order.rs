@@ -1,0 +1,477 @@
+//! The order algebra: an order is not a sequence of events but a state that is joined.
+//!
+//! Invariant: [`OrderState::join`] is commutative, associative and idempotent, so any permutation,
+//! duplication or delay of the same facts ends in the same state; and what a state should have
+//! earned ([`OrderState::effective`]) depends on the state alone.
+//!
+//! A snapshot is the whole order at one version; the one with the highest version wins. Refunds are
+//! a set by refund id; the most detailed description of each wins. A platform that lists all its
+//! refunds in the snapshot is believed: a refund that a younger snapshot does not list is gone.
+//!
+//! Deliberately absent: names, addresses, mail addresses, telephone numbers. The adapters never
+//! read them, so no snapshot, hash or log can hold them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    digest::Digest,
+    id::{LineId, OrderKey, RefundId, Sku},
+    money::{Currency, Money},
+};
+
+/// What one message says about one order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderEvent {
+    /// The order.
+    pub key: OrderKey,
+    /// Where the message came from.
+    pub origin: Origin,
+    /// What it says.
+    pub fact: Fact,
+}
+
+/// Where a message came from, for latency, tracing and the story of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The transport key of the delivery: the same for a retry of the same delivery.
+    pub delivery: Box<str>,
+    /// The platform's topic or event name, such as `orders/paid`.
+    pub topic: Box<str>,
+    /// When the edge had read the whole body.
+    pub received_at: Timestamp,
+    /// SHA-256 of the raw body.
+    pub digest: Digest,
+}
+
+/// One fact about an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The whole order at one version.
+    Snapshot(Box<Snapshot>),
+    /// One refund, from a message of its own.
+    Refund(Refund),
+    /// The order was deleted; the platform gives no version, so the receipt time counts.
+    Deleted,
+    /// Nothing new is known of the order, but a mapping that it waits for may have changed.
+    Recheck,
+}
+
+/// The version of a snapshot: the platform's update time as an instant, then the digest of the body
+/// so that two bodies of the same instant are still ordered, the same way everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// The platform's time of the last change.
+    pub at: Timestamp,
+    /// SHA-256 of the body.
+    pub digest: Digest,
+}
+
+/// The whole order at one version, in shop or base currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The version; the highest wins.
+    pub version: Version,
+    /// When the order was placed: this instant decides hierarchy, plan and rates.
+    pub placed_at: Timestamp,
+    /// Whether the order earns.
+    pub status: Status,
+    /// The platform's own words for the status, for people.
+    pub platform_status: Box<str>,
+    /// The number that the buyer sees, if it differs from the order id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<Box<str>>,
+    /// The shop's (base) currency; every amount here is in it.
+    pub currency: Currency,
+    /// The lines, each id once, in the platform's order.
+    pub lines: Vec<Line>,
+    /// What the platform says the buyer owes in all: shipping and tax included.
+    pub total: Money,
+    /// Whether the rows add up to what the header says.
+    pub footing: Footing,
+    /// The platform's (or API caller's) id of the buyer. Not a name, not a mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buyer: Option<Box<str>>,
+    /// Candidates for the distributor who referred the order, best first by the store's policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrals: Vec<Referral>,
+    /// The refunds that the snapshot lists; `None` where the platform does not list them at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunds: Option<Vec<Refund>>,
+}
+
+/// Whether an order earns, decided by an adapter from the platform's status fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Fully paid, so it earns. Partly and fully refunded orders are paid ones with refunds.
+    Paid,
+    /// Not (fully) paid yet: waits.
+    Unpaid,
+    /// Cancelled: earns nothing, what was posted is taken back.
+    Cancelled,
+    /// The payment was voided or failed.
+    Voided,
+    /// Not an order yet.
+    Draft,
+    /// A test order of the shop.
+    Test,
+    /// In the bin of the platform.
+    Deleted,
+}
+
+impl Status {
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Unpaid => "unpaid",
+            Self::Cancelled => "cancelled",
+            Self::Voided => "voided",
+            Self::Draft => "draft",
+            Self::Test => "test",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// One line of an order. Amounts are for the whole quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The platform's id of the line.
+    pub id: LineId,
+    /// What was sold, by SKU; absent for custom lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<Sku>,
+    /// The platform's variant (or product) id: maps where there is no SKU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Sku>,
+    /// Units; platforms sell fractions too.
+    pub quantity: Decimal,
+    /// What earns: after discounts, without tax, shipping, tips and fees.
+    pub net: Money,
+    /// What the buyer paid for the line: after discounts, with tax.
+    pub gross: Money,
+    /// Net that the platform's snapshot says was refunded on this line (Magento); usually zero.
+    #[serde(default, skip_serializing_if = "Money::is_zero_ref")]
+    pub refunded: Money,
+    /// Whether this kind of line can earn.
+    #[serde(default)]
+    pub kind: LineKind,
+}
+
+/// What kind of thing a line sells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// Goods or services: earns.
+    #[default]
+    Merchandise,
+    /// The sale of a gift card: a liability, earns nothing. (Paying with one changes nothing.)
+    GiftCard,
+    /// A tip.
+    Tip,
+}
+
+/// A candidate for the distributor who referred an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referral {
+    /// Where it was found, such as `note_attribute:ref` or `discount_code`.
+    pub source: Box<str>,
+    /// What stood there.
+    pub value: Box<str>,
+}
+
+/// The sum of the rows against the header, both in the order's currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footing {
+    /// What the rows add up to.
+    pub rows: Money,
+    /// What the header says.
+    pub header: Money,
+    /// By how much they may differ: platforms round tax per row.
+    pub tolerance: Money,
+}
+
+impl Footing {
+    /// Whether the rows add up.
+    pub fn holds(&self) -> bool {
+        (self.rows - self.header).abs() <= self.tolerance
+    }
+}
+
+/// One refund or credit memo of an order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Refund {
+    /// The platform's id of the refund.
+    pub id: RefundId,
+    /// When it was made; `None` if the platform does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// How much is known: of two descriptions of one refund, the more detailed is joined.
+    pub detail: Detail,
+    /// The lines that it names, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<RefundLine>,
+    /// Money that no line accounts for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loose: Vec<LooseMoney>,
+}
+
+/// How much a description of a refund knows. Ordered: more detail wins the join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// Only the money, as in the header of a WooCommerce order.
+    Summary,
+    /// Lines and money, from the refund's own resource.
+    Full,
+}
+
+/// What a refund takes back from one line. Amounts are positive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RefundLine {
+    /// The order line.
+    pub line: LineId,
+    /// Units taken back.
+    pub quantity: Decimal,
+    /// Net taken back: without tax.
+    pub net: Money,
+    /// Gross taken back: with tax.
+    pub gross: Money,
+}
+
+/// Money handed back that no refund line accounts for; gross and positive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LooseMoney {
+    /// The amount, with tax.
+    pub gross: Money,
+    /// The only line that it is taken from, if the refund names one (a refund line of 0.00).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<LineId>,
+}
+
+impl Money {
+    /// For serde: whether to leave the field out.
+    pub(crate) fn is_zero_ref(&self) -> bool {
+        self.is_zero()
+    }
+}
+
+/// All that is known of one order: the join of every fact that arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OrderState {
+    /// The snapshot with the highest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Box<Snapshot>>,
+    /// Every refund ever described, in its most detailed description.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refunds: BTreeMap<RefundId, Refund>,
+    /// Deletions by their delivery, each with its earliest receipt.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deletions: BTreeMap<Box<str>, Timestamp>,
+}
+
+impl OrderState {
+    /// The state that knows just what one event says.
+    pub fn of(event: OrderEvent) -> Self {
+        let mut state = Self::default();
+        match event.fact {
+            Fact::Snapshot(snapshot) => {
+                for refund in snapshot.refunds.iter().flatten() {
+                    state.add_refund(refund.clone());
+                }
+                state.snapshot = Some(snapshot);
+            }
+            Fact::Refund(refund) => state.add_refund(refund),
+            Fact::Deleted => {
+                state.deletions.insert(event.origin.delivery, event.origin.received_at);
+            }
+            Fact::Recheck => {}
+        }
+        state
+    }
+
+    /// The join of two states: commutative, associative, idempotent.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.snapshot = match (self.snapshot, other.snapshot) {
+            (Some(a), Some(b)) => Some(if b.version > a.version { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        for refund in other.refunds.into_values() {
+            self.add_refund(refund);
+        }
+        for (delivery, at) in other.deletions {
+            let known = self.deletions.entry(delivery).or_insert(at);
+            *known = at.min(*known);
+        }
+        self
+    }
+
+    /// Keeps the more detailed of two descriptions; between equals the greater one, so that the
+    /// order of arrival does not matter.
+    fn add_refund(&mut self, refund: Refund) {
+        match self.refunds.get_mut(&refund.id) {
+            None => {
+                self.refunds.insert(refund.id.clone(), refund);
+            }
+            Some(known) => {
+                let rank = |r: &Refund| (r.detail, r.at);
+                if (rank(&refund), &refund) > (rank(known), known) {
+                    *known = refund;
+                }
+            }
+        }
+    }
+
+    /// The refunds that count: those that the winning snapshot lists, and those that it is too old
+    /// to know.
+    pub fn standing_refunds(&self) -> impl Iterator<Item = &Refund> {
+        let snapshot = self.snapshot.as_deref();
+        let listed: Option<BTreeSet<&RefundId>> = snapshot
+            .and_then(|s| s.refunds.as_ref())
+            .map(|list| list.iter().map(|r| &r.id).collect());
+        let version = snapshot.map(|s| s.version.at);
+        self.refunds.values().filter(move |refund| match &listed {
+            None => true,
+            Some(listed) => listed.contains(&refund.id) || refund.at >= version,
+        })
+    }
+
+    /// Whether a deletion is younger than the winning snapshot.
+    pub fn is_deleted(&self) -> bool {
+        let last = self.deletions.values().max();
+        match (&self.snapshot, last) {
+            (Some(snapshot), Some(last)) => *last >= snapshot.version.at,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    /// The status after deletions; `None` while no snapshot is known.
+    pub fn status(&self) -> Option<Status> {
+        let snapshot = self.snapshot.as_deref()?;
+        Some(if self.is_deleted() { Status::Deleted } else { snapshot.status })
+    }
+
+    /// What is left of each line for commission; empty while no snapshot is known.
+    ///
+    /// Per line, what was taken back is the larger of what the snapshot says and what the refunds
+    /// say, never both, and never more than the line. Money without lines is then spread over what
+    /// is left, at its gross value, by largest remainder; the net of a line falls by the same share
+    /// as its gross, so all of the gross takes exactly all of the net.
+    pub fn effective(&self) -> Vec<EffectiveLine<'_>> {
+        let Some(snapshot) = self.snapshot.as_deref() else { return Vec::new() };
+        let earns = self.status() == Some(Status::Paid);
+        let mut left: Vec<Remainder> = snapshot.lines.iter().map(Remainder::of).collect();
+        let mut index: BTreeMap<&LineId, usize> = BTreeMap::new();
+        for (at, line) in snapshot.lines.iter().enumerate() {
+            index.insert(&line.id, at);
+        }
+        let mut spread = Money::ZERO;
+        let mut against: BTreeMap<usize, Money> = BTreeMap::new();
+        for refund in self.standing_refunds() {
+            for line in &refund.lines {
+                if let Some(left) = index.get(&line.line).and_then(|at| left.get_mut(*at)) {
+                    left.by_refunds_net += line.net;
+                    left.by_refunds_gross += line.gross;
+                }
+            }
+            for money in &refund.loose {
+                match money.against.as_ref().and_then(|line| index.get(line)) {
+                    Some(at) => *against.entry(*at).or_default() += money.gross,
+                    None => spread += money.gross,
+                }
+            }
+        }
+        left.iter_mut().for_each(Remainder::settle_lines);
+        for (at, gross) in against {
+            if let Some(left) = left.get_mut(at) {
+                left.take_gross(gross);
+            }
+        }
+        if spread.is_positive() {
+            let weights: Vec<Money> = left.iter().map(Remainder::spreadable).collect();
+            let all: Money = weights.iter().copied().sum();
+            let shares = spread.min(all).split(&weights, snapshot.currency.minor_unit());
+            for (left, share) in left.iter_mut().zip(shares) {
+                left.take_gross(share);
+            }
+        }
+        let lines = snapshot.lines.iter().zip(left);
+        lines
+            .map(|(line, left)| EffectiveLine {
+                line,
+                refunded: line.net - left.net,
+                net: if earns && line.kind == LineKind::Merchandise {
+                    left.net
+                } else {
+                    Money::ZERO
+                },
+            })
+            .collect()
+    }
+}
+
+/// A line with what is left of it for commission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveLine<'a> {
+    /// The line as the snapshot has it.
+    pub line: &'a Line,
+    /// Net taken back by refunds.
+    pub refunded: Money,
+    /// What earns now: zero unless the order is paid and the line is merchandise.
+    pub net: Money,
+}
+
+/// What is left of a line while refunds are taken from it.
+struct Remainder {
+    merchandise: bool,
+    refunded: Money,
+    by_refunds_net: Money,
+    by_refunds_gross: Money,
+    net: Money,
+    gross: Money,
+}
+
+impl Remainder {
+    fn of(line: &Line) -> Self {
+        Self {
+            merchandise: line.kind == LineKind::Merchandise,
+            refunded: line.refunded,
+            by_refunds_net: Money::ZERO,
+            by_refunds_gross: Money::ZERO,
+            net: line.net,
+            gross: line.gross,
+        }
+    }
+
+    /// Takes what the lines of refunds name: the larger of the two accounts of it.
+    fn settle_lines(&mut self) {
+        let (net, gross) = (self.net, self.gross);
+        let taken = self.refunded.max(self.by_refunds_net).min(net).at_least_zero();
+        self.net -= taken;
+        let by_share = gross.proportion(taken, net);
+        let taken_gross = self.by_refunds_gross.max(by_share).min(gross);
+        self.gross -= taken_gross.at_least_zero();
+    }
+
+    /// Takes an amount of gross; the net falls by the same share.
+    fn take_gross(&mut self, amount: Money) {
+        let amount = amount.min(self.gross).at_least_zero();
+        if !amount.is_positive() {
+            return;
+        }
+        self.net -= self.net.proportion(amount, self.gross);
+        self.gross -= amount;
+    }
+
+    fn spreadable(&self) -> Money {
+        if self.merchandise && self.net.is_positive() { self.gross } else { Money::ZERO }
+    }
+}

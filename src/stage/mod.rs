@@ -1,0 +1,148 @@
+//! The stages: pure functions from a message to a verdict.
+//!
+//! Invariant: no async, no clock, no I/O. A stage has no error for the world because it cannot meet
+//! the world; the runner in `stream` does, once, for all of them.
+
+pub mod platform;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is to become of a message.
+#[must_use = "every message is accounted for"]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict<T> {
+    /// It has this effect.
+    Emit(T),
+    /// It has none, and that is right.
+    Skip(SkipReason),
+    /// Not yet: try again later.
+    Defer(DeferReason),
+    /// It cannot be processed: keep it as a dead letter.
+    Reject(Rejection),
+}
+
+/// Why a message has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The topic says nothing about orders.
+    IrrelevantTopic,
+    /// A resource that never earns: a draft order, a cart, a quote.
+    NotAnOrder,
+    /// The state already holds all that the message says.
+    NothingNew,
+    /// The ledger already has this revision or a newer one.
+    AlreadyPosted,
+    /// The message carries no facts of its own and only announces that something changed.
+    Notice,
+}
+
+impl SkipReason {
+    /// The label of the reason.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IrrelevantTopic => "irrelevant_topic",
+            Self::NotAnOrder => "not_an_order",
+            Self::NothingNew => "nothing_new",
+            Self::AlreadyPosted => "already_posted",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+/// Why a message waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeferReason {
+    /// The order is locked to a genealogy or plan version that this process has not loaded yet.
+    VersionNotLoaded,
+    /// A SKU has no commission class yet: the order is parked in the order book.
+    UnknownSku,
+    /// A distributor is not known yet: the order is parked in the order book.
+    UnknownDistributor,
+    /// A refund or deletion came before its order: it is kept in the order book.
+    NoOrderYet,
+}
+
+impl DeferReason {
+    /// The label of the reason.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VersionNotLoaded => "version_not_loaded",
+            Self::UnknownSku => "unknown_sku",
+            Self::UnknownDistributor => "unknown_distributor",
+            Self::NoOrderYet => "no_order_yet",
+        }
+    }
+}
+
+/// Why a message cannot be processed, for the person who has to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code} at {path}: {message}")]
+pub struct Rejection {
+    /// The class of the reason: a bounded label.
+    pub code: RejectCode,
+    /// The JSON path of what is wrong, such as `line_items[2].price`; `$` is the whole body.
+    pub path: String,
+    /// What is wrong there and what would be right.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A rejection of what stands at `path`.
+    pub fn new(code: RejectCode, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, path: path.into(), message: message.into() }
+    }
+}
+
+/// The classes of rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectCode {
+    /// Not JSON, or cut off.
+    Malformed,
+    /// JSON, but a field is missing or of another type.
+    Shape,
+    /// A field's value cannot be: an amount that is no number, a time that is none.
+    Value,
+    /// The rows do not add up to the header.
+    Unfooted,
+    /// Only an id: the platform left the body out and it has to be fetched.
+    Incomplete,
+    /// The platform sent an error object in place of the resource.
+    ErrorObject,
+    /// A form of delivery whose body is not understood (Shopify `shopify-*` events).
+    UnsupportedForm,
+    /// The store is not configured.
+    UnknownStore,
+    /// It failed as often as allowed.
+    Exhausted,
+    /// The database refuses it as it is.
+    Refused,
+}
+
+impl RejectCode {
+    /// The label of the class.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Shape => "shape",
+            Self::Value => "value",
+            Self::Unfooted => "unfooted",
+            Self::Incomplete => "incomplete",
+            Self::ErrorObject => "error_object",
+            Self::UnsupportedForm => "unsupported_form",
+            Self::UnknownStore => "unknown_store",
+            Self::Exhausted => "exhausted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for RejectCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
