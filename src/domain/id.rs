@@ -151,7 +151,7 @@ id!(
 pub enum Platform {
     /// Shopify.
     Shopify,
-    /// WooCommerce on WordPress.
+    /// WooCommerce, the shop of `WordPress`.
     WooCommerce,
     /// Magento 2 Open Source or Adobe Commerce.
     Magento,
@@ -276,5 +276,4 @@ mod tests {
             [40, 25, 44]
         );
     }
-
 }

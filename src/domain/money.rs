@@ -48,7 +48,7 @@ impl Currency {
     /// Parses a code in any case.
     pub fn parse(code: &str) -> Result<Self, MoneyError> {
         let refuse = || MoneyError::Currency(code.chars().take(16).collect());
-        let bytes: [u8; 3] = code.trim().as_bytes().try_into().or_else(|_| Err(refuse()))?;
+        let bytes: [u8; 3] = code.trim().as_bytes().try_into().map_err(|_length| refuse())?;
         if !bytes.iter().all(u8::is_ascii_alphabetic) {
             return Err(refuse());
         }
@@ -121,8 +121,7 @@ pub enum Rounding {
 
 impl Rounding {
     /// Every mode.
-    pub const ALL: [Self; 5] =
-        [Self::HalfEven, Self::HalfUp, Self::HalfDown, Self::Down, Self::Up];
+    pub const ALL: [Self; 5] = [Self::HalfEven, Self::HalfUp, Self::HalfDown, Self::Down, Self::Up];
 
     fn strategy(self) -> RoundingStrategy {
         match self {
@@ -152,7 +151,7 @@ impl Rate {
             None => (text, false),
         };
         let value = Decimal::from_str_exact(number)
-            .or_else(|_| Err(MoneyError::NotANumber(text.chars().take(32).collect())))?;
+            .map_err(|_syntax| MoneyError::NotANumber(text.chars().take(32).collect()))?;
         let value = if percent { value.saturating_mul(Decimal::new(1, 2)) } else { value };
         if value < Decimal::ZERO || value > Decimal::TEN || value.normalize().scale() > 8 {
             return Err(MoneyError::Rate(value));
@@ -203,7 +202,7 @@ impl Money {
         let text = text.trim();
         let parsed = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
         let value =
-            parsed.or_else(|_| Err(MoneyError::NotANumber(text.chars().take(32).collect())))?;
+            parsed.map_err(|_syntax| MoneyError::NotANumber(text.chars().take(32).collect()))?;
         Self::from_decimal(value)
     }
 
