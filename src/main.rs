@@ -1,1 +1,5 @@
-fn main() {}
+//! `upline`: see `upline --help`.
+
+fn main() -> std::process::ExitCode {
+    upline::cli::main()
+}

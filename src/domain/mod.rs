@@ -3,7 +3,12 @@
 //! Invariant: no async, no clock, no I/O, no randomness. The same inputs give the same result, to
 //! the byte, on every machine.
 
+pub mod catalog;
+pub mod commission;
 pub mod digest;
+pub mod genealogy;
 pub mod id;
+pub mod ledger;
 pub mod money;
 pub mod order;
+pub mod plan;

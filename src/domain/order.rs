@@ -96,6 +96,9 @@ pub struct Snapshot {
     /// The platform's (or API caller's) id of the buyer. Not a name, not a mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buyer: Option<Box<str>>,
+    /// The buyer's own distributor id, where the message says it: an own purchase if enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<Box<str>>,
     /// Candidates for the distributor who referred the order, best first by the store's policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub referrals: Vec<Referral>,

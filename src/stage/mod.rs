@@ -3,11 +3,47 @@
 //! Invariant: no async, no clock, no I/O. A stage has no error for the world because it cannot meet
 //! the world; the runner in `stream` does, once, for all of them.
 
+pub mod commission;
+pub mod ledger;
+pub mod map;
+pub mod message;
 pub mod platform;
+pub mod validate;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A message as a stage sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The subject, without the deployment's prefix.
+    pub subject: &'a str,
+    /// The headers that the pipeline set.
+    pub headers: &'a message::Headers,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+/// One step of the pipeline: a synchronous, pure function from a message to a verdict.
+pub trait Stage: Send + Sync + 'static {
+    /// Names the durable consumer, the metric label and the dead letters.
+    const NAME: &'static str;
+    /// The effect that the sink makes durable.
+    type Effect: Send + Sync + 'static;
+
+    /// Judges one message.
+    fn apply(&self, message: Message<'_>) -> Verdict<Self::Effect>;
+}
+
+/// Decodes a message that an earlier stage wrote.
+pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        Rejection::new(RejectCode::Shape, path, error.into_inner().to_string())
+    })
+}
 
 /// What is to become of a message.
 #[must_use = "every message is accounted for"]

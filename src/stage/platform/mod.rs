@@ -1,16 +1,37 @@
 //! The platforms: one adapter each, from raw bytes to facts about orders.
 //!
 //! Invariant: an adapter computes no net amount itself. It hands the money of each row to
-//! [`net`], the one module that knows what earns.
+//! `net`, the one module that knows what earns.
+//!
+//! Steps, the same in each adapter: `body` turns bytes into JSON, `wire` into tolerant fields, the
+//! adapter decides what is what, `net` computes, `referral` filters candidates for the referrer.
+//!
+//! Deliberately absent: names, addresses, mail addresses, telephone numbers. No wire type has a
+//! field for them, so none can be read.
+
+mod api;
+mod body;
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod example_tests;
+mod magento;
+mod net;
+mod path;
+mod referral;
+mod shopify;
+mod wire;
+mod woocommerce;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Rejection, SkipReason};
+use self::wire::{Path, Raw};
+use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
     digest::Digest,
-    id::{Platform, StoreId},
-    order::OrderEvent,
+    id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
+    order::{Fact, OrderEvent, Origin, Status, Version},
 };
 
 /// A delivery as the edge took it: nothing of the body has been looked at.
@@ -104,7 +125,120 @@ impl ReferralPlace {
 }
 
 /// Reads a delivery with the adapter of its platform.
+///
+/// The topic decides first: what cannot concern commission is skipped without a look at the body.
+/// The topics `short` and `canonical` are the API's, whatever the platform.
 pub fn parse(event: &RawEvent<'_>, policy: &StorePolicy) -> Result<Parsed, Rejection> {
-    let _ = (event, policy);
-    Ok(Parsed::Skip(SkipReason::IrrelevantTopic))
+    let topic = event.topic.trim().to_ascii_lowercase();
+    if topic.starts_with("events:") {
+        return Err(Path::ROOT.reject(
+            RejectCode::UnsupportedForm,
+            "a Shopify \"Events\" delivery has another body than a webhook: subscribe to the classic \
+             topics (orders/create, orders/updated, orders/paid, orders/cancelled, refunds/create)",
+        ));
+    }
+    match (event.platform, topic.as_str()) {
+        (_, "short" | "canonical") | (Platform::Api, _) => api::parse(event, &topic, policy),
+        (Platform::Shopify, _) => shopify::parse(event, &topic, policy),
+        (Platform::WooCommerce, _) => woocommerce::parse(event, &topic, policy),
+        (Platform::Magento, _) => magento::parse(event, &topic, policy),
+    }
+}
+
+/// What an adapter finds out about one order, before it is an event.
+struct Found {
+    order: OrderId,
+    fact: Fact,
+}
+
+impl Found {
+    /// The event of a delivery from a shop: its key is that of the endpoint.
+    fn into_event(self, event: &RawEvent<'_>) -> OrderEvent {
+        let Self { order, fact } = self;
+        let store = event.store.clone();
+        let key = OrderKey { platform: event.platform, store, order_id: order };
+        OrderEvent { key, origin: origin(event), fact }
+    }
+}
+
+fn origin(event: &RawEvent<'_>) -> Origin {
+    Origin {
+        delivery: event.delivery.into(),
+        topic: event.topic.into(),
+        received_at: event.received_at,
+        digest: event.digest,
+    }
+}
+
+fn parse_id<T>(
+    raw: &Raw<'_>,
+    at: Path<'_>,
+    what: &str,
+    parse: impl Fn(&str) -> Result<T, IdError>,
+) -> Result<T, Rejection> {
+    let Some(id) = raw.id() else { return Err(at.missing(what)) };
+    // A float has lost digits of the id already, so it names another resource.
+    if matches!(raw, Raw::Number(digits) if digits.contains(['e', 'E', '-'])) {
+        return Err(at.reject(RejectCode::Value, format!("is not {what}, send it as text")));
+    }
+    parse(id).map_err(|error| at.reject(RejectCode::Value, error.to_string()))
+}
+
+fn order_id(raw: &Raw<'_>, at: Path<'_>) -> Result<OrderId, Rejection> {
+    parse_id(raw, at, "the id of the order", OrderId::parse)
+}
+
+fn refund_id(raw: &Raw<'_>, at: Path<'_>) -> Result<RefundId, Rejection> {
+    parse_id(raw, at, "the id of the refund", RefundId::parse)
+}
+
+fn line_id(raw: &Raw<'_>, at: Path<'_>) -> Result<LineId, Rejection> {
+    parse_id(raw, at, "the id of the line", LineId::parse)
+}
+
+/// A SKU or variant id; what cannot be one is none, and the line maps by the other of the two.
+fn sku(raw: &Raw<'_>) -> Option<Sku> {
+    raw.text().and_then(|text| Sku::parse(text).ok())
+}
+
+/// A product or variant id as something to map by; `0` is WooCommerce's "none".
+fn variant(raw: &Raw<'_>) -> Option<Sku> {
+    raw.id().and_then(|id| Sku::parse(id).ok())
+}
+
+/// The platform's id of the buyer, if it is one; `0` is a guest.
+fn buyer(raw: &Raw<'_>) -> Option<Box<str>> {
+    let id = raw.id().filter(|id| id.len() <= 64 && id.chars().all(|c| c.is_ascii_graphic()))?;
+    // A mail address in the place of an id is personal, and not an id.
+    if id.contains('@') { None } else { Some(id.into()) }
+}
+
+/// The number that the buyer sees, if it differs from the id.
+fn number(raw: &Raw<'_>, order: &OrderId) -> Option<Box<str>> {
+    let text = raw.text().filter(|text| text.len() <= 64 && !text.contains(char::is_control))?;
+    if text == order.as_str() { None } else { Some(text.into()) }
+}
+
+/// The two times of an order.
+struct Times {
+    placed_at: Timestamp,
+    version: Version,
+}
+
+/// Version and time of placement. Without an update time the time of creation is the version; an
+/// order that earns needs a time, any other without one has the oldest version that there is, so
+/// that every dated snapshot wins over it.
+fn times(
+    event: &RawEvent<'_>,
+    placed: Option<Timestamp>,
+    updated: Option<Timestamp>,
+    status: Status,
+    at: Path<'_>,
+) -> Result<Times, Rejection> {
+    let (placed_at, updated_at) = match (placed.or(updated), updated.or(placed)) {
+        (Some(placed), Some(updated)) => (placed, updated),
+        _ if status == Status::Paid => return Err(at.missing("the time of the last change")),
+        _ => (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
+    };
+    Ok(Times { placed_at, version: Version { at: updated_at, digest: event.digest } })
 }

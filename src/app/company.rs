@@ -1,0 +1,129 @@
+//! Keeps the company in memory up to date, and lets orders go on that waited for it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    domain::{
+        digest::Digest,
+        id::OrderKey,
+        order::{Fact, OrderEvent, Origin},
+    },
+    metric,
+    sink::CompanyCell,
+    stage::{
+        commission::CurrentCompany,
+        map::Company,
+        message::{Headers, Subject, Trace, Validated},
+    },
+    store::postgres::{CompanyReader, Versions},
+    stream::{Outgoing, Publish, ServiceError},
+};
+
+/// How often the versions are looked at: one cheap query.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many orders are released at a time.
+const RELEASE: i64 = 1_000;
+
+/// Reports what is loaded.
+pub(super) fn report(company: &Company) {
+    metric::company(
+        company.genealogy.len(),
+        company.genealogy.version().seq,
+        company.catalog.version(),
+    );
+}
+
+fn versions(company: &Company) -> Versions {
+    Versions {
+        genealogy: company.genealogy.version().seq,
+        catalog: company.catalog.version(),
+        plans: u64::try_from(company.plans.iter().count()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Watches the books for new distributors, SKU rows and plans.
+pub(super) struct Keeper<P> {
+    pub(super) reader: CompanyReader,
+    pub(super) cell: CompanyCell,
+    pub(super) log: Arc<P>,
+    pub(super) clock: Clock,
+}
+
+impl<P: Publish> Keeper<P> {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut released = Versions::default();
+        loop {
+            if let Err(error) = self.look(&mut released).await {
+                tracing::warn!(error = error.chain(), "the company cannot be read");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Loads what is new; when something is, releases the orders that waited for it.
+    async fn look(&self, released: &mut Versions) -> Result<(), ServiceError> {
+        let stored = self.reader.versions().await?;
+        let company = self.cell.current();
+        if versions(&company) != stored {
+            let mut next = (*company).clone();
+            self.reader.catch_up(&mut next).await?;
+            report(&next);
+            self.cell.replace(next);
+        }
+        let loaded = versions(&self.cell.current());
+        if *released != loaded {
+            self.release(loaded).await?;
+            *released = loaded;
+        }
+        metric::parked(self.reader.parked().await?);
+        Ok(())
+    }
+
+    /// Asks the map stage to look again at orders that wait for something that is known now.
+    async fn release(&self, loaded: Versions) -> Result<(), ServiceError> {
+        let orders = self.reader.releasable(RELEASE).await?;
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let mut messages = Vec::with_capacity(orders.len());
+        for key in &orders {
+            let reason = format!("{}:{}", loaded.genealogy, loaded.catalog);
+            messages.push(recheck(key, &reason, &self.clock)?);
+        }
+        tracing::info!(orders = orders.len(), "orders that waited go on");
+        self.log.publish_all(messages).await
+    }
+}
+
+/// The message that asks to map an order again. `reason` is part of its deduplication key: one look
+/// for each reason.
+pub(crate) fn recheck(
+    key: &OrderKey,
+    reason: &str,
+    clock: &Clock,
+) -> Result<Outgoing, ServiceError> {
+    let now = clock.now();
+    let id = format!("recheck:{key}:{reason}");
+    let origin = Origin {
+        delivery: id.clone().into(),
+        topic: "recheck".into(),
+        received_at: now,
+        digest: Digest::ZERO,
+    };
+    let event = OrderEvent { key: key.clone(), origin, fact: Fact::Recheck };
+    let message = Validated { event, trace: Trace::start(now) };
+    let payload = serde_json::to_vec(&message)
+        .map_err(|error| ServiceError::Refused { service: "json", source: error.into() })?;
+    Ok(Outgoing {
+        subject: Subject::Valid(key).to_string(),
+        id,
+        headers: Headers::default(),
+        payload: payload.into(),
+    })
+}

@@ -1,0 +1,337 @@
+//! Build, run, drain.
+//!
+//! `build` connects to what must be there (NATS, Postgres) and binds the listeners; ClickHouse may
+//! be down, its stage waits for it. `run` goes until the stop signal: the edge closes first, then
+//! each stage finishes the batch that it has begun, then the deadline. What is still in the streams
+//! is durable and goes on at the next start.
+
+mod admin;
+mod company;
+mod intake;
+
+pub(crate) use self::company::recheck;
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    domain::id::{Platform, StoreId},
+    ingest::{Drained, Edge, EdgeConfig, EdgeError, StoreEndpoint},
+    metric,
+    sink::{
+        CompanyCell, LedgerSink, OrderBookSink, PublishEvents, PublishRuns, StorePlans,
+        WarehouseSink,
+    },
+    stage::{
+        Stage,
+        commission::Commission,
+        ledger::{Ledger, Map, Warehouse},
+        map::Company,
+        validate::{self, Validate},
+    },
+    store::postgres::{CompanyReader, Postgres, UrlError},
+    stream::{
+        ServiceError, Sink,
+        jetstream::{JetStream, JetStreamInbox, StreamLimits, StreamName},
+        runner::{Limits, Runner},
+    },
+    warehouse::{self, clickhouse::ClickHouse},
+};
+
+/// The addresses of the three services, all known.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// NATS.
+    pub nats: secrecy::SecretString,
+    /// Postgres.
+    pub database: secrecy::SecretString,
+    /// ClickHouse.
+    pub clickhouse: secrecy::SecretString,
+}
+
+/// Why the program does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// NATS or Postgres cannot be reached or refuses.
+    #[error("a service is not usable")]
+    Service(#[from] ServiceError),
+    /// The database URL cannot be read.
+    #[error("UPLINE_DATABASE_URL is not usable")]
+    Database(#[from] UrlError),
+    /// The ClickHouse URL cannot be read.
+    #[error("UPLINE_CLICKHOUSE_URL is not usable")]
+    ClickHouse(#[from] warehouse::clickhouse::UrlError),
+    /// The edge does not start.
+    #[error("the edge does not start")]
+    Edge(#[from] EdgeError),
+    /// The admin address cannot be listened on.
+    #[error("cannot listen on the admin address {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything in flight was finished.
+    Drained,
+    /// The deadline came first; what was cut off is durable and goes on at the next start.
+    DrainTimedOut,
+    /// A task ended that should not have: a defect.
+    TaskFailed,
+}
+
+/// The stages with their streams and filters.
+const CONSUMERS: [(StreamName, &str, &str); 5] = [
+    (StreamName::Ingest, Validate::NAME, "ingest.>"),
+    (StreamName::Orders, Map::NAME, "orders.valid.>"),
+    (StreamName::Orders, Commission::<CompanyCell>::NAME, "orders.mapped.>"),
+    (StreamName::Commissions, Ledger::NAME, "commissions.run.>"),
+    (StreamName::Commissions, Warehouse::NAME, "commissions.posted.>"),
+];
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How the streams of a deployment are kept.
+pub fn stream_limits(replicas: usize) -> StreamLimits {
+    StreamLimits {
+        replicas,
+        keep_raw: DAY.saturating_mul(30),
+        keep_stages: DAY.saturating_mul(7),
+        max_bytes: 64 << 30,
+        dedupe_window: Duration::from_secs(5 * 60),
+    }
+}
+
+/// The program, ready to run.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    clock: Clock,
+    log: Arc<JetStream>,
+    store: Arc<Postgres>,
+    warehouse: ClickHouse,
+    company: CompanyCell,
+    edge: Edge<intake::LogIntake, intake::MetricObserver>,
+    admin: admin::Admin,
+}
+
+impl App {
+    /// Connects, loads the company and binds the listeners.
+    pub async fn build(
+        config: Config,
+        endpoints: &Endpoints,
+        clock: Clock,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, BuildError> {
+        let log =
+            Arc::new(JetStream::connect(endpoints.nats.expose_secret(), &config.stream_prefix).await?);
+        log.ensure_streams(&stream_limits(config.replicas)).await?;
+        let store = Arc::new(Postgres::new(endpoints.database.expose_secret(), 8)?);
+        let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
+        for source in config.pipelines.plans.values() {
+            store.register_plan(&source.plan, &source.text).await?;
+        }
+        let mut loaded = Company::default();
+        CompanyReader::new((*store).clone()).catch_up(&mut loaded).await?;
+        company::report(&loaded);
+        let company = CompanyCell::new(loaded);
+        let edge_config = EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
+        let intake = Arc::new(intake::LogIntake::new(log.clone()));
+        let observer = Arc::new(intake::MetricObserver);
+        let edge =
+            Edge::bind(edge_config, endpoints_of(&config), intake, observer, clock.clone()).await?;
+        let admin = admin::Admin::bind(config.admin, metrics, log.clone(), store.clone())
+            .await
+            .map_err(|source| BuildError::Admin { address: config.admin, source })?;
+        Ok(Self { config, clock, log, store, warehouse, company, edge, admin })
+    }
+
+    /// Where webhooks are taken.
+    pub fn http_address(&self) -> SocketAddr {
+        self.edge.local_addr()
+    }
+
+    /// Where metrics and probes are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.local_addr()
+    }
+
+    /// Runs until `stop`, then drains.
+    pub async fn run(self, stop: CancellationToken) -> Result<Exit, BuildError> {
+        let drain = self.config.drain;
+        let stages = CancellationToken::new();
+        let always = CancellationToken::new();
+        let _last = always.clone().drop_guard();
+        let mut work = self.spawn_stages(&stages).await?;
+        let mut helpers = JoinSet::new();
+        let keeper = company::Keeper {
+            reader: CompanyReader::new((*self.store).clone()),
+            cell: self.company.clone(),
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+        };
+        helpers.spawn(keeper.run(always.clone()));
+        helpers.spawn(watch_lag(self.log.clone(), always.clone()));
+        helpers.spawn(self.admin.run(always.clone()));
+        let edge_stop = CancellationToken::new();
+        let mut edge = JoinSet::new();
+        edge.spawn(self.edge.run(edge_stop.clone()));
+
+        let failed = tokio::select! {
+            () = stop.cancelled() => false,
+            Some(_) = work.join_next() => true,
+            Some(_) = helpers.join_next() => true,
+            Some(_) = edge.join_next() => true,
+        };
+        if failed {
+            tracing::error!("a task ended that should run for ever; the rest is stopped");
+        }
+        edge_stop.cancel();
+        let mut exit = if failed { Exit::TaskFailed } else { Exit::Drained };
+        while let Some(drained) = edge.join_next().await {
+            if matches!(drained, Ok(Drained::TimedOut)) && exit == Exit::Drained {
+                exit = Exit::DrainTimedOut;
+            }
+        }
+        stages.cancel();
+        let finished = async { while work.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, finished).await.is_err() && exit == Exit::Drained {
+            exit = Exit::DrainTimedOut;
+        }
+        Ok(exit)
+    }
+
+    /// Starts the five stages.
+    async fn spawn_stages(&self, stop: &CancellationToken) -> Result<JoinSet<()>, BuildError> {
+        let limits = self.config.pipelines.limits;
+        let stage = limits.stage();
+        let mut inboxes = Vec::with_capacity(CONSUMERS.len());
+        for (stream, name, filter) in CONSUMERS {
+            let in_flight = if name == Warehouse::NAME {
+                limits.warehouse_batch.max(limits.in_flight)
+            } else {
+                limits.in_flight
+            };
+            let wait = Duration::from_secs(limits.ack_wait_seconds);
+            inboxes.push(self.log.consumer(stream, name, filter, wait, in_flight).await?);
+        }
+        let mut work = JoinSet::new();
+        let Ok([raw, valid, mapped, run, posted]) = <[JetStreamInbox; 5]>::try_from(inboxes) else {
+            return Ok(work);
+        };
+        let clock = || self.clock.clone();
+        let log = || self.log.clone();
+        let validate = Validate::new(stores_of(&self.config));
+        let events = PublishEvents::new(log(), clock());
+        work.spawn(self.runner(validate, events, raw, stage).run(stop.clone()));
+        let book = OrderBookSink {
+            store: self.store.clone(),
+            log: log(),
+            company: self.company.clone(),
+            plans: plans_of(&self.config),
+            clock: clock(),
+        };
+        work.spawn(self.runner(Map, book, valid, stage).run(stop.clone()));
+        let runs = PublishRuns::new(log(), clock());
+        let commission = Commission::new(self.company.clone());
+        work.spawn(self.runner(commission, runs, mapped, stage).run(stop.clone()));
+        let ledger = LedgerSink::new(self.store.clone(), log(), clock());
+        work.spawn(self.runner(Ledger, ledger, run, stage).run(stop.clone()));
+        let rows = WarehouseSink::new(self.warehouse.clone(), clock());
+        let runner = self.runner(Warehouse, rows, posted, limits.warehouse());
+        work.spawn(warehouse_stage(self.warehouse.clone(), runner, stop.clone()));
+        Ok(work)
+    }
+
+    fn runner<S: Stage, K: Sink<S::Effect>>(
+        &self,
+        stage: S,
+        sink: K,
+        inbox: JetStreamInbox,
+        limits: Limits,
+    ) -> Runner<S, K, JetStreamInbox, JetStream> {
+        let (dead, clock) = (self.log.clone(), self.clock.clone());
+        Runner { stage, sink, inbox, dead, clock, limits }
+    }
+}
+
+/// Waits for ClickHouse, makes its tables, then runs the stage.
+async fn warehouse_stage(
+    warehouse: ClickHouse,
+    runner: Runner<Warehouse, WarehouseSink, JetStreamInbox, JetStream>,
+    stop: CancellationToken,
+) {
+    let mut failures = 0;
+    while let Err(error) = warehouse.migrate().await {
+        failures += 1;
+        let pause = runner.limits.back_off(failures);
+        tracing::warn!(error = error.chain(), "the warehouse is not ready");
+        metric::stage_failure(Warehouse::NAME);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    runner.run(stop).await;
+}
+
+/// Reports how far each stage is behind.
+async fn watch_lag(log: Arc<JetStream>, stop: CancellationToken) {
+    loop {
+        for (stream, stage, _) in CONSUMERS {
+            match log.lag(stream, stage).await {
+                Ok(lag) => metric::consumer_lag(stage, lag),
+                Err(error) => tracing::debug!(stage, error = error.chain(), "the lag is unknown"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+fn endpoints_of(config: &Config) -> Vec<StoreEndpoint> {
+    let stores = config.pipelines.stores.iter();
+    stores
+        .map(|store| StoreEndpoint {
+            store: store.name.clone(),
+            platform: store.platform,
+            secrets: store.secrets.clone(),
+        })
+        .collect()
+}
+
+fn stores_of(config: &Config) -> HashMap<(Platform, StoreId), validate::Store> {
+    let stores = config.pipelines.stores.iter();
+    stores
+        .map(|store| {
+            let policy = store.policy.clone();
+            let known = validate::Store { policy, on_unfooted: store.on_unfooted };
+            ((store.platform, store.name.clone()), known)
+        })
+        .collect()
+}
+
+fn plans_of(config: &Config) -> StorePlans {
+    let stores = &config.pipelines.stores;
+    StorePlans {
+        by_store: stores
+            .iter()
+            .map(|store| ((store.platform, store.name.clone()), store.plan.clone()))
+            .collect(),
+        default: stores.first().map(|store| store.plan.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,128 @@
+//! `upline explain`: the commission of an order, line by line and level by level.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use clap::Args;
+use secrecy::ExposeSecret;
+
+use super::{block_on, output, services};
+use crate::{
+    config::Environment,
+    domain::{
+        commission::{Account, Run, WonBy},
+        id::ComponentId,
+    },
+    store::postgres::Postgres,
+};
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The order: `platform/store/id`, or just the platform's id.
+    order: String,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let connected = services::connect(environment, "upline")?;
+    block_on(async {
+        let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+        let runs = store.latest_runs(&arguments.order).await?;
+        anyhow::ensure!(!runs.is_empty(), "no order {} is posted", arguments.order);
+        for run in &runs {
+            output::line(&explain(run));
+        }
+        Ok(ExitCode::SUCCESS)
+    })?
+}
+
+fn optional<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+/// The whole calculation as text.
+pub(super) fn explain(run: &Run) -> String {
+    let order = &run.order;
+    let people = &order.attribution;
+    let found = match &people.won_by {
+        WonBy::Source(source) => format!("found in {source}"),
+        WonBy::OwnPurchase => "a distributor who buys".to_owned(),
+        WonBy::Nobody => "nobody referred it".to_owned(),
+    };
+    let who = optional(people.referrer.as_ref().or(people.own_purchase.as_ref()));
+    let mut text = format!(
+        "order {} revision {}: {}, placed {}\n  referrer {who} ({found})\n  plan {} version {}, \
+         genealogy {}, catalog {}, engine {}\n\n",
+        order.key,
+        order.revision,
+        order.status.as_str(),
+        order.placed_at,
+        order.locks.plan.id,
+        order.locks.plan.version,
+        order.locks.genealogy.seq,
+        order.locks.catalog,
+        run.engine,
+    );
+    let rows: Vec<Vec<String>> = order
+        .lines
+        .iter()
+        .map(|line| {
+            let zero = line.zero.map(|zero| format!("{zero:?}")).unwrap_or_default();
+            vec![
+                line.id.to_string(),
+                optional(line.sku.as_ref()),
+                optional(line.class.as_ref()),
+                line.quantity.normalize().to_string(),
+                format!("{:>10}", line.net),
+                format!("{:>10}", line.refunded),
+                format!("{:>10}", line.base),
+                zero,
+            ]
+        })
+        .collect();
+    let head = ["line", "sku", "class", "units", "net", "refunded", "earns on", "why not"];
+    text.push_str(&output::table(&head, &rows));
+    text.push('\n');
+    for (component, totals) in &run.totals {
+        text.push_str(&of_component(run, component));
+        text.push_str(&format!(
+            "  {component}: pool {} = paid {} + breakage {}\n\n",
+            totals.pool, totals.paid, totals.breakage
+        ));
+    }
+    if run.totals.is_empty() {
+        text.push_str("  no component pays for it\n");
+    }
+    text
+}
+
+fn of_component(run: &Run, component: &ComponentId) -> String {
+    let walk = run.walks.get(component).map(Vec::as_slice).unwrap_or_default();
+    let passed: Vec<String> = walk
+        .iter()
+        .filter(|step| step.level.is_none())
+        .map(|step| format!("{} ({})", step.distributor, step.status.as_str()))
+        .collect();
+    let mut by_level: BTreeMap<u16, Vec<Vec<String>>> = BTreeMap::new();
+    for line in run.lines.iter().filter(|line| line.component == *component) {
+        let earner = match &line.account {
+            Account::Distributor(id) => id.to_string(),
+            Account::Breakage => "breakage".to_owned(),
+        };
+        by_level.entry(line.level).or_default().push(vec![
+            line.level.to_string(),
+            earner,
+            line.line.to_string(),
+            format!("{:>10}", line.base),
+            format!("{:>6}", line.rate.to_string()),
+            format!("{:>10}", line.amount),
+            line.breakage.map(|b| b.as_str().replace('_', " ")).unwrap_or_default(),
+        ]);
+    }
+    let rows: Vec<Vec<String>> = by_level.into_values().flatten().collect();
+    let head = ["level", "distributor", "line", "of", "rate", "amount", "why"];
+    let mut text = format!("  {component}\n{}", output::table(&head, &rows));
+    if !passed.is_empty() {
+        text.push_str(&format!("  passed over: {}\n", passed.join(", ")));
+    }
+    text
+}

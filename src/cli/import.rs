@@ -1,0 +1,349 @@
+//! `upline import`: distributors and SKU mappings from CSV.
+//!
+//! The whole file is read and checked before anything is written; every row that cannot be used is
+//! named with its line, its column and the fix, and the others are imported all the same.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use secrecy::ExposeSecret;
+
+use super::{block_on, output, services};
+use crate::{
+    config::Environment,
+    domain::{
+        catalog::Scope,
+        genealogy::DistributorStatus,
+        id::{CommissionClass, DistributorId, Sku},
+    },
+    store::postgres::{
+        Postgres,
+        import::{DistributorRow, ImportRow, Imported, Refused, SkuRow, import},
+    },
+};
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Columns: distributor_id, sponsor_id; optional: status, country, created_at, changed_at.
+    Distributors {
+        /// The file, with a header row.
+        file: PathBuf,
+    },
+    /// Columns: sku_id, platform (shopify, woocommerce, magento, api, any), platform_sku,
+    /// commission_class; optional: name, category, effective_from, cv_per_unit, qv_per_unit.
+    Skus {
+        /// The file, with a header row.
+        file: PathBuf,
+    },
+}
+
+const BATCH: usize = 1_000;
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let connected = services::connect(environment, "upline")?;
+    let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+    let imported = match &arguments.what {
+        What::Distributors { file } => {
+            let (rows, refused) = distributors(File::open(file).context(opening(file))?)?;
+            block_on(write(&store, rows, refused))??
+        }
+        What::Skus { file } => {
+            let (rows, refused) = skus(File::open(file).context(opening(file))?)?;
+            block_on(write(&store, rows, refused))??
+        }
+    };
+    report(&imported, arguments.json);
+    Ok(if imported.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn opening(file: &Path) -> String {
+    format!("cannot open {}", file.display())
+}
+
+/// Writes rows in batches and shows how far it is.
+pub(super) async fn write<R: ImportRow>(
+    store: &Postgres,
+    rows: Vec<R>,
+    refused: Vec<Refused>,
+) -> anyhow::Result<Imported> {
+    let mut all = Imported { refused, ..Imported::default() };
+    let mut progress = output::Progress::new();
+    let total = u64::try_from(rows.len())?;
+    let mut done = 0u64;
+    for batch in rows.chunks(BATCH) {
+        let part = import(store, batch)
+            .await
+            .map_err(|error| anyhow::anyhow!("{}; what was imported stays", error.chain()))?;
+        all.written = all.written.saturating_add(part.written);
+        all.unchanged = all.unchanged.saturating_add(part.unchanged);
+        all.refused.extend(part.refused);
+        done = done.saturating_add(u64::try_from(batch.len())?);
+        progress.show("imported", done, total);
+    }
+    if total > 0 {
+        progress.done();
+    }
+    all.refused.sort_by_key(|refused| refused.row);
+    Ok(all)
+}
+
+fn report(imported: &Imported, json: bool) {
+    if json {
+        let refused: Vec<_> = imported
+            .refused
+            .iter()
+            .map(|r| serde_json::json!({ "line": r.row, "reason": r.reason }))
+            .collect();
+        output::line(
+            &serde_json::json!({
+                "written": imported.written, "unchanged": imported.unchanged, "refused": refused,
+            })
+            .to_string(),
+        );
+        return;
+    }
+    for refused in &imported.refused {
+        output::error(&format!("line {}: {}", refused.row, refused.reason));
+    }
+    output::line(&format!(
+        "{} written, {} unchanged, {} refused",
+        imported.written,
+        imported.unchanged,
+        imported.refused.len()
+    ));
+}
+
+/// One row with its columns by name.
+struct Fields<'a> {
+    columns: &'a HashMap<String, usize>,
+    record: &'a csv::StringRecord,
+}
+
+impl<'a> Fields<'a> {
+    fn get(&self, column: &str) -> Option<&'a str> {
+        let text = self.record.get(*self.columns.get(column)?)?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn need(&self, column: &str) -> Result<&'a str, String> {
+        self.get(column).ok_or_else(|| format!("{column} is empty"))
+    }
+
+    fn parse<T>(
+        &self,
+        column: &str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        self.get(column)
+            .map(|text| parse(text).ok_or_else(|| format!("{column} is {text:?}, not {wanted}")))
+            .transpose()
+    }
+
+    fn time(&self, column: &str) -> Result<Option<Timestamp>, String> {
+        let parse = |text: &str| {
+            text.parse().ok().or_else(|| format!("{text}T00:00:00Z").parse::<Timestamp>().ok())
+        };
+        self.parse(column, "a time such as 2026-01-31 or 2026-01-31T12:00:00Z", parse)
+    }
+
+    fn volume(&self, column: &str) -> Result<Option<Decimal>, String> {
+        self.parse(column, "a number such as 12.50", |text| Decimal::from_str_exact(text).ok())
+    }
+}
+
+/// Reads every record with its line number.
+fn records<R>(
+    source: impl std::io::Read,
+    needed: &[&str],
+    known: &[&str],
+    mut row: impl FnMut(u64, &Fields<'_>) -> Result<R, String>,
+) -> anyhow::Result<(Vec<R>, Vec<Refused>)> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    let head = reader.headers().context("the file has no header row")?.clone();
+    let name = |text: &str| text.trim().trim_start_matches('\u{feff}').to_ascii_lowercase();
+    let columns: HashMap<String, usize> =
+        head.iter().enumerate().map(|(at, text)| (name(text), at)).collect();
+    if let Some(missing) = needed.iter().find(|column| !columns.contains_key(**column)) {
+        anyhow::bail!("the column {missing} is missing; the file needs {}", needed.join(", "));
+    }
+    let mut stray = columns.keys().filter(|column| !known.contains(&column.as_str()));
+    if let Some(stray) = stray.next() {
+        anyhow::bail!("the column {stray} is unknown; there are {}", known.join(", "));
+    }
+    let mut rows = Vec::new();
+    let mut refused = Vec::new();
+    for record in reader.records() {
+        let (line, result) = match &record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                (line, row(line, &Fields { columns: &columns, record }))
+            }
+            Err(error) => (error.position().map_or(0, csv::Position::line), Err(error.to_string())),
+        };
+        match result {
+            Ok(read) => rows.push(read),
+            Err(reason) => refused.push(Refused { row: line, reason }),
+        }
+    }
+    Ok((rows, refused))
+}
+
+/// Reads distributors, in an order in which each sponsor comes before those enrolled by them.
+pub(super) fn distributors(
+    source: impl std::io::Read,
+) -> anyhow::Result<(Vec<DistributorRow>, Vec<Refused>)> {
+    let known =
+        ["distributor_id", "sponsor_id", "status", "country", "created_at", "changed_at"];
+    let mut seen = HashSet::new();
+    let (rows, mut refused) =
+        records(source, &["distributor_id", "sponsor_id"], &known, |row, fields| {
+            let id = fields.need("distributor_id")?;
+            DistributorId::parse(id).map_err(|error| error.to_string())?;
+            let sponsor = fields.get("sponsor_id");
+            if let Some(sponsor) = sponsor {
+                DistributorId::parse(sponsor).map_err(|error| format!("sponsor_id: {error}"))?;
+            }
+            if sponsor == Some(id) {
+                return Err(format!("{id} is their own sponsor"));
+            }
+            if !seen.insert(id.to_owned()) {
+                return Err(format!("{id} is in the file twice"));
+            }
+            let status = fields.parse("status", "active, inactive or terminated", |text| {
+                DistributorStatus::parse(text)
+            })?;
+            let country = fields.parse("country", "a code of two letters", |text| {
+                let code = text.to_ascii_uppercase();
+                let good = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
+                good.then_some(code)
+            })?;
+            Ok(DistributorRow {
+                row,
+                id: id.to_owned(),
+                sponsor: sponsor.map(str::to_owned),
+                status: status.unwrap_or(DistributorStatus::Active).as_str().to_owned(),
+                country,
+                created_at: fields.time("created_at")?,
+                changed_at: fields.time("changed_at")?,
+            })
+        })?;
+    let (rows, loops) = sponsors_first(rows);
+    refused.extend(loops);
+    Ok((rows, refused))
+}
+
+/// Sorts so that sponsors come first; who is in a loop of sponsors is refused.
+fn sponsors_first(rows: Vec<DistributorRow>) -> (Vec<DistributorRow>, Vec<Refused>) {
+    let in_file: HashSet<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut under: HashMap<String, Vec<DistributorRow>> = HashMap::new();
+    let mut ready = Vec::new();
+    for row in rows.into_iter().rev() {
+        match &row.sponsor {
+            Some(sponsor) if in_file.contains(sponsor) => {
+                under.entry(sponsor.clone()).or_default().push(row);
+            }
+            Some(_) | None => ready.push(row),
+        }
+    }
+    let mut sorted = Vec::new();
+    while let Some(row) = ready.pop() {
+        ready.extend(under.remove(&row.id).unwrap_or_default());
+        sorted.push(row);
+    }
+    let mut loops: Vec<Refused> = under
+        .into_values()
+        .flatten()
+        .map(|row| Refused {
+            row: row.row,
+            reason: format!("{} is in a loop of sponsors, or under one", row.id),
+        })
+        .collect();
+    loops.sort_by_key(|refused| refused.row);
+    (sorted, loops)
+}
+
+/// Reads SKU mappings.
+pub(super) fn skus(source: impl std::io::Read) -> anyhow::Result<(Vec<SkuRow>, Vec<Refused>)> {
+    let needed = ["sku_id", "platform", "platform_sku", "commission_class"];
+    let optional = ["name", "category", "effective_from", "cv_per_unit", "qv_per_unit"];
+    let known = [needed.as_slice(), optional.as_slice()].concat();
+    records(source, &needed, &known, |row, fields| {
+        let sku = |column: &str| {
+            let text = fields.need(column)?;
+            Sku::parse(text).map_err(|error| format!("{column}: {error}"))?;
+            Ok::<_, String>(text.to_owned())
+        };
+        let platform = Scope::parse(fields.need("platform")?).map_err(|e| e.to_string())?;
+        let class = CommissionClass::parse(fields.need("commission_class")?);
+        Ok(SkuRow {
+            row,
+            sku_id: sku("sku_id")?,
+            platform: platform.as_str().to_owned(),
+            platform_sku: sku("platform_sku")?,
+            name: fields.get("name").map(str::to_owned),
+            category: fields.get("category").map(str::to_owned),
+            class: class.map_err(|error| error.to_string())?.as_str().to_owned(),
+            effective_from: fields.time("effective_from")?,
+            cv: fields.volume("cv_per_unit")?,
+            qv: fields.volume("qv_per_unit")?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sponsors_come_first_and_bad_rows_are_named() {
+        let file = "distributor_id,sponsor_id,status,country\n\
+                    c,b,active,us\nb,a,,DE\na,,inactive,\n\
+                    x,y,,\ny,x,,\nz,z,,\na,,,\n,a,,\nq,,sleeping,\n";
+        let (rows, refused) = distributors(file.as_bytes()).unwrap();
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "c"]);
+        assert_eq!(rows[2].country.as_deref(), Some("US"));
+        let mut lines: Vec<u64> = refused.iter().map(|r| r.row).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [5, 6, 7, 8, 9, 10]);
+        assert!(refused.iter().any(|r| r.reason.contains("sleeping")));
+    }
+
+    #[test]
+    fn a_missing_or_unknown_column_is_named() {
+        let error = skus("sku_id,platform\n".as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("platform_sku"), "{error}");
+        let error = distributors("distributor_id,sponsor_id,rank\n".as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("rank"), "{error}");
+    }
+
+    #[test]
+    fn a_sku_row_is_read() {
+        let file = "sku_id,platform,platform_sku,name,commission_class,effective_from,cv_per_unit\n\
+                    SUPP001,any,SUPP001,\"Green, powder\",supplement,2026-01-31,12.5\n\
+                    X,amazon,X,,a,,\n";
+        let (rows, refused) = skus(file.as_bytes()).unwrap();
+        assert_eq!(rows[0].name.as_deref(), Some("Green, powder"));
+        assert_eq!(rows[0].effective_from, "2026-01-31T00:00:00Z".parse().ok());
+        assert!(refused[0].reason.contains("amazon"));
+    }
+}

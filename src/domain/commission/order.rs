@@ -1,0 +1,147 @@
+//! An order as commission sees it: lines with class and base, the people, the locked versions.
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    digest::Digest,
+    genealogy::GenealogyVersion,
+    id::{CommissionClass, DistributorId, LineId, OrderKey, Sku},
+    money::{Currency, Money},
+    order::Status,
+    plan::PlanRef,
+};
+
+/// The versions that an order is bound to from its first commissionable state on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locks {
+    /// The genealogy.
+    pub genealogy: GenealogyVersion,
+    /// The compensation plan.
+    pub plan: PlanRef,
+    /// The SKU mapping, by the sequence number of its last row.
+    pub catalog: u64,
+}
+
+/// One revision of an order, ready for commission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedOrder {
+    /// The order.
+    pub key: OrderKey,
+    /// Counts the states that the order has had; higher is newer.
+    pub revision: u64,
+    /// Whether it earns.
+    pub status: Status,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// The currency of every amount.
+    pub currency: Currency,
+    /// What the buyer owed in all, shipping and tax included.
+    pub total: Money,
+    /// Who is to be paid for it.
+    pub attribution: Attribution,
+    /// The versions that it is bound to.
+    pub locks: Locks,
+    /// The lines.
+    pub lines: Vec<MappedLine>,
+}
+
+impl MappedOrder {
+    /// SHA-256 of the order as JSON, with the fields in the order of their declaration.
+    pub fn hash(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Who is to be paid for an order and how that was found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribution {
+    /// The distributor who referred the order: earns direct commission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrer: Option<DistributorId>,
+    /// The distributor who bought for themselves; level 1 is their sponsor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_purchase: Option<DistributorId>,
+    /// How the decision came about.
+    pub won_by: WonBy,
+    /// Every candidate, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+}
+
+/// How the referrer of an order was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WonBy {
+    /// A candidate named a distributor; this is its source.
+    Source(Box<str>),
+    /// The buyer is a distributor and nobody else referred the order.
+    OwnPurchase,
+    /// Nobody referred the order: no commission, the company keeps the margin.
+    #[default]
+    Nobody,
+}
+
+/// A candidate for the referrer and whether it is a distributor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Where it was found.
+    pub source: Box<str>,
+    /// The code that stood there.
+    pub value: Box<str>,
+    /// Whether a distributor of that id is enrolled.
+    pub known: bool,
+}
+
+/// One line of the order, mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedLine {
+    /// The platform's id of the line.
+    pub id: LineId,
+    /// The company's article.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<Sku>,
+    /// The commission class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<CommissionClass>,
+    /// Units.
+    pub quantity: Decimal,
+    /// Net of the line before refunds.
+    pub net: Money,
+    /// Net that refunds took back.
+    pub refunded: Money,
+    /// What earns now.
+    pub base: Money,
+    /// Why nothing earns, if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero: Option<ZeroReason>,
+}
+
+/// Why a line earns nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZeroReason {
+    /// The order is not paid yet.
+    Unpaid,
+    /// The order was cancelled.
+    Cancelled,
+    /// The payment failed or was voided.
+    Voided,
+    /// It is a draft.
+    Draft,
+    /// It is a test order.
+    Test,
+    /// The order was deleted.
+    Deleted,
+    /// The line sells a gift card.
+    GiftCard,
+    /// The line is a tip.
+    Tip,
+    /// The line was free.
+    Free,
+    /// All of it was refunded.
+    Refunded,
+    /// Nobody referred the order and the buyer is no distributor.
+    NoReferrer,
+}

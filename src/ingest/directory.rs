@@ -1,0 +1,189 @@
+//! The shops that may deliver, with their keys prepared.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use hyper::HeaderMap;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+
+use super::{
+    config::{EdgeError, StoreEndpoint},
+    signature::{self, Disbelief, Keyring, Tokens},
+};
+use crate::domain::id::{Platform, StoreId};
+
+/// How often a shop's refused deliveries are worth a line in the log, in seconds.
+const COMPLAINT_INTERVAL: i64 = 60;
+
+/// One shop.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) store: StoreId,
+    pub(super) keys: Keyring,
+    /// The second of the last complaint.
+    complained: AtomicI64,
+}
+
+impl Endpoint {
+    /// Whether a refusal may be logged now: once a minute and shop, so that a stranger cannot
+    /// flood the log and the operator still sees which shop has the wrong secret.
+    pub(super) fn may_complain(&self, now: Timestamp) -> bool {
+        let now = now.as_second();
+        let last = self.complained.load(Ordering::Relaxed);
+        now.saturating_sub(last) >= COMPLAINT_INTERVAL
+            && self
+                .complained
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+/// All shops, found by the name in a path or by a token.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    shopify: HashMap<Box<str>, Endpoint>,
+    woocommerce: HashMap<Box<str>, Endpoint>,
+    magento: HashMap<Box<str>, Endpoint>,
+    api: Vec<StoreId>,
+    tokens: Tokens,
+}
+
+impl Directory {
+    /// Prepares every key, and refuses endpoints that contradict each other.
+    pub(super) fn new(stores: Vec<StoreEndpoint>) -> Result<Self, EdgeError> {
+        let mut directory = Self::default();
+        for endpoint in stores {
+            let StoreEndpoint { store, platform, secrets } = endpoint;
+            if secrets.is_empty() {
+                return Err(EdgeError::NoSecret { platform, store });
+            }
+            if secrets.iter().any(|secret| secret.expose_secret().trim().is_empty()) {
+                return Err(EdgeError::EmptySecret { platform, store });
+            }
+            let texts = secrets.iter().map(ExposeSecret::expose_secret);
+            match platform {
+                Platform::Shopify => insert(&mut directory.shopify, platform, store, texts)?,
+                Platform::WooCommerce => {
+                    insert(&mut directory.woocommerce, platform, store, texts)?;
+                }
+                Platform::Magento => insert(&mut directory.magento, platform, store, texts)?,
+                Platform::Api => directory.insert_api(store, texts)?,
+            }
+        }
+        Ok(directory)
+    }
+
+    fn insert_api<'a>(
+        &mut self,
+        store: StoreId,
+        tokens: impl Iterator<Item = &'a str>,
+    ) -> Result<(), EdgeError> {
+        let platform = Platform::Api;
+        if self.api.contains(&store) {
+            return Err(EdgeError::DuplicateStore { platform, store });
+        }
+        for token in tokens {
+            match self.tokens.insert(token, self.api.len()) {
+                Ok(true) => {}
+                Ok(false) => return Err(EdgeError::SharedToken { store }),
+                Err(source) => return Err(EdgeError::Key { platform, store, source }),
+            }
+        }
+        self.api.push(store);
+        Ok(())
+    }
+
+    /// The shop of a path.
+    pub(super) fn shop(&self, platform: Platform, name: &str) -> Option<&Endpoint> {
+        match platform {
+            Platform::Shopify => self.shopify.get(name),
+            Platform::WooCommerce => self.woocommerce.get(name),
+            Platform::Magento => self.magento.get(name),
+            Platform::Api => None,
+        }
+    }
+
+    /// The store that a request's bearer token speaks for.
+    pub(super) fn bearer(&self, headers: &HeaderMap) -> Result<&StoreId, Disbelief> {
+        let token = signature::bearer(headers)?;
+        self.tokens
+            .find(token)
+            .and_then(|store| self.api.get(store))
+            .ok_or(Disbelief::Wrong("authorization"))
+    }
+}
+
+fn insert<'a>(
+    shops: &mut HashMap<Box<str>, Endpoint>,
+    platform: Platform,
+    store: StoreId,
+    secrets: impl Iterator<Item = &'a str>,
+) -> Result<(), EdgeError> {
+    if shops.contains_key(store.as_str()) {
+        return Err(EdgeError::DuplicateStore { platform, store });
+    }
+    match Keyring::new(platform, secrets) {
+        Ok(keys) => {
+            let name = store.as_str().into();
+            let complained = AtomicI64::new(i64::MIN);
+            shops.insert(name, Endpoint { store, keys, complained });
+            Ok(())
+        }
+        Err(source) => Err(EdgeError::Key { platform, store, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn endpoint(platform: Platform, store: &str, secrets: &[&str]) -> StoreEndpoint {
+        let store = StoreId::parse(store).unwrap();
+        let secrets = secrets.iter().map(|secret| SecretString::from(*secret)).collect();
+        StoreEndpoint { store, platform, secrets }
+    }
+
+    fn refused(stores: Vec<StoreEndpoint>) -> String {
+        Directory::new(stores).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn one_name_may_be_used_on_every_platform() {
+        let stores = Platform::ALL.map(|platform| endpoint(platform, "acme", &["open sesame"]));
+        assert!(!format!("{stores:?}").contains("sesame"));
+        let directory = Directory::new(stores.into()).unwrap();
+        assert!(directory.shop(Platform::Shopify, "acme").is_some());
+        assert!(directory.shop(Platform::Shopify, "other").is_none());
+        assert!(directory.shop(Platform::Api, "acme").is_none());
+        assert!(!format!("{directory:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn endpoints_that_would_let_anybody_in_are_refused() {
+        let one = |platform, secrets: &[&str]| refused(vec![endpoint(platform, "a", secrets)]);
+        assert_eq!(one(Platform::Shopify, &[]), "the shopify store a has no secret");
+        assert_eq!(one(Platform::Api, &["x", " "]), "the api store a has an empty secret");
+        let two = |platform, first, second| {
+            refused(vec![endpoint(platform, first, &["x"]), endpoint(platform, second, &["x"])])
+        };
+        assert_eq!(two(Platform::Magento, "a", "a"), "the magento store a is configured twice");
+        assert_eq!(two(Platform::Api, "a", "a"), "the api store a is configured twice");
+        assert!(two(Platform::Api, "a", "b").contains("a token that another store has too"));
+    }
+
+    #[test]
+    fn a_shop_is_complained_about_once_a_minute() {
+        let directory =
+            Directory::new(vec![endpoint(Platform::Shopify, "acme", &["secret"])]).unwrap();
+        let shop = directory.shop(Platform::Shopify, "acme").unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(shop.may_complain(at(1_000)));
+        assert!(!shop.may_complain(at(1_059)));
+        assert!(shop.may_complain(at(1_060)));
+    }
+}

@@ -1,0 +1,340 @@
+//! Pipeline files: which shops there are, how they prove themselves, how their orders are read and
+//! which plan pays for them.
+//!
+//! Every file `pipelines/*.toml` adds stores. Secrets are never in the file: it names the
+//! environment variables that hold them, several per store while they are rotated. A variable
+//! `NAME` may also be given as `NAME_FILE`, the path of a file that holds the secret.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{
+    config::Environment,
+    domain::{
+        id::{IdError, Platform, StoreId},
+        plan::{Plan, PlanError},
+    },
+    stage::{
+        platform::{ReferralRule, StorePolicy},
+        validate::OnUnfooted,
+    },
+    stream::runner::Limits,
+};
+
+/// Why the pipeline files cannot be used. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not TOML of the right shape; the source names line and field.
+    #[error("{} is not a pipeline file", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A plan file is not a plan.
+    #[error("{} is not a plan", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        #[source]
+        source: PlanError,
+    },
+    /// A store's name or platform is not one.
+    #[error("{}: store {name:?}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// The name in the file.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: IdError,
+    },
+    /// Two stores of one platform have one name.
+    #[error("the {0} store {1} is defined twice")]
+    Repeated(Platform, StoreId),
+    /// A store names no variable for its secret.
+    #[error("the {0} store {1} names no variable under `secrets`")]
+    NoSecret(Platform, StoreId),
+    /// A variable that should hold a secret is not set.
+    #[error("the {platform} store {store} needs the secret in {variable}, which is not set")]
+    MissingSecret {
+        /// The platform.
+        platform: Platform,
+        /// The store.
+        store: StoreId,
+        /// The variable.
+        variable: String,
+    },
+    /// No file defines a store.
+    #[error("no pipeline file in {} defines a store", .0.display())]
+    Empty(PathBuf),
+    /// Two files set limits.
+    #[error("both {} and {} set [limits]; one process has one set", .0.display(), .1.display())]
+    TwoLimits(PathBuf, PathBuf),
+    /// A limit is zero or contradicts another.
+    #[error("{}: limit {field} {reason}", path.display())]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PipelineFile {
+    /// Plan files, relative to this file; every version that may be needed.
+    plans: Vec<PathBuf>,
+    /// The id of the plan that the stores use.
+    plan: Box<str>,
+    #[serde(default)]
+    limits: Option<LimitsFile>,
+    #[serde(default, rename = "store")]
+    stores: Vec<StoreFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreFile {
+    name: String,
+    platform: String,
+    secrets: Vec<String>,
+    #[serde(default)]
+    attribution: Vec<ReferralRule>,
+    #[serde(default)]
+    on_unfooted: Option<OnUnfooted>,
+}
+
+/// The limits of the stages, as a file may set them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsFile {
+    /// The most messages in one batch of a stage.
+    pub batch: usize,
+    /// The most messages that a stage may have in work.
+    pub in_flight: usize,
+    /// How long a message may be in work before it is handed out again, in seconds.
+    pub ack_wait_seconds: u64,
+    /// The first wait before a message is tried again, in milliseconds; doubles each time.
+    pub retry_first_ms: u64,
+    /// The longest wait before a message is tried again, in milliseconds.
+    pub retry_longest_ms: u64,
+    /// How long the warehouse collects rows for one insert, in milliseconds.
+    pub warehouse_linger_ms: u64,
+    /// The most revisions in one insert of the warehouse.
+    pub warehouse_batch: usize,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            in_flight: 2_000,
+            ack_wait_seconds: 30,
+            retry_first_ms: 100,
+            retry_longest_ms: 10_000,
+            warehouse_linger_ms: 500,
+            warehouse_batch: 10_000,
+        }
+    }
+}
+
+impl LimitsFile {
+    /// As the runner of a stage wants them.
+    pub fn stage(&self) -> Limits {
+        use std::time::Duration;
+        Limits {
+            batch: self.batch,
+            idle: Duration::from_millis(500),
+            linger: Duration::ZERO,
+            retry_first: Duration::from_millis(self.retry_first_ms),
+            retry_longest: Duration::from_millis(self.retry_longest_ms),
+        }
+    }
+
+    /// As the runner of the warehouse wants them: it collects.
+    pub fn warehouse(&self) -> Limits {
+        Limits {
+            batch: self.warehouse_batch,
+            linger: std::time::Duration::from_millis(self.warehouse_linger_ms),
+            ..self.stage()
+        }
+    }
+
+    fn check(&self, path: &Path) -> Result<(), PipelineError> {
+        let fail = |field, reason| Err(PipelineError::Limit { path: path.into(), field, reason });
+        for (field, value) in [("batch", self.batch), ("warehouse_batch", self.warehouse_batch)] {
+            if value == 0 {
+                return fail(field, "must be above zero");
+            }
+        }
+        if self.in_flight < self.batch {
+            return fail("in_flight", "must not be less than batch");
+        }
+        if self.ack_wait_seconds == 0 {
+            return fail("ack_wait_seconds", "must be above zero");
+        }
+        if self.retry_first_ms == 0 || self.retry_longest_ms < self.retry_first_ms {
+            return fail("retry_first_ms", "must be above zero and at most retry_longest_ms");
+        }
+        if self.warehouse_linger_ms >= self.ack_wait_seconds.saturating_mul(500) {
+            return fail("warehouse_linger_ms", "must be less than half of ack_wait_seconds");
+        }
+        Ok(())
+    }
+}
+
+/// One shop.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Its name: part of its webhook URL.
+    pub name: StoreId,
+    /// Its platform.
+    pub platform: Platform,
+    /// The variables that hold its secrets.
+    pub variables: Vec<String>,
+    /// The secrets; for the API they are bearer tokens.
+    pub secrets: Vec<SecretString>,
+    /// How its orders are read.
+    pub policy: StorePolicy,
+    /// What happens to an order that does not foot.
+    pub on_unfooted: OnUnfooted,
+    /// The id of its plan.
+    pub plan: Box<str>,
+}
+
+/// A plan with the text that it was read from.
+#[derive(Debug, Clone)]
+pub struct PlanSource {
+    /// The plan.
+    pub plan: Plan,
+    /// The file's text.
+    pub text: String,
+}
+
+/// Every shop, plan and limit.
+#[derive(Debug, Clone, Default)]
+pub struct Pipelines {
+    /// The shops.
+    pub stores: Vec<Store>,
+    /// The plans by file.
+    pub plans: BTreeMap<PathBuf, PlanSource>,
+    /// The limits.
+    pub limits: LimitsFile,
+}
+
+fn read(path: &Path) -> Result<String, PipelineError> {
+    fs::read_to_string(path)
+        .map_err(|source| PipelineError::Read { path: path.to_owned(), source })
+}
+
+impl Pipelines {
+    /// Reads every `*.toml` in a folder, and the secrets that they name.
+    pub fn load(folder: &Path, environment: &Environment) -> Result<Self, PipelineError> {
+        let fail = |source| PipelineError::Read { path: folder.to_owned(), source };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.extension().is_some_and(|e| e == "toml") && path.is_file() {
+                files.push(path);
+            }
+        }
+        files.sort();
+        let mut pipelines = Self::default();
+        let mut limits_from: Option<PathBuf> = None;
+        for path in files {
+            let file: PipelineFile =
+                toml::from_str(&read(&path)?).map_err(|source| PipelineError::Syntax {
+                    path: path.clone(),
+                    source: Box::new(source),
+                })?;
+            if let Some(limits) = file.limits {
+                limits.check(&path)?;
+                if let Some(first) = limits_from.replace(path.clone()) {
+                    return Err(PipelineError::TwoLimits(first, path));
+                }
+                pipelines.limits = limits;
+            }
+            pipelines.add(&path, file, environment)?;
+        }
+        if pipelines.stores.is_empty() {
+            return Err(PipelineError::Empty(folder.to_owned()));
+        }
+        Ok(pipelines)
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        file: PipelineFile,
+        environment: &Environment,
+    ) -> Result<(), PipelineError> {
+        for plan in file.plans {
+            let plan = path.parent().unwrap_or(Path::new(".")).join(plan);
+            let text = read(&plan)?;
+            let parsed = Plan::parse(&text)
+                .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
+            self.plans.insert(plan, PlanSource { plan: parsed, text });
+        }
+        for store in file.stores {
+            let fail = |source| PipelineError::Store {
+                path: path.to_owned(),
+                name: store.name.clone(),
+                source,
+            };
+            let platform = Platform::parse(&store.platform).map_err(fail)?;
+            let name = StoreId::parse(&store.name).map_err(fail)?;
+            if self.stores.iter().any(|s| s.platform == platform && s.name == name) {
+                return Err(PipelineError::Repeated(platform, name));
+            }
+            if store.secrets.is_empty() {
+                return Err(PipelineError::NoSecret(platform, name));
+            }
+            let mut secrets = Vec::with_capacity(store.secrets.len());
+            for variable in &store.secrets {
+                let secret = environment.secret(variable).ok_or_else(|| {
+                    PipelineError::MissingSecret {
+                        platform,
+                        store: name.clone(),
+                        variable: variable.clone(),
+                    }
+                })?;
+                secrets.push(secret);
+            }
+            self.stores.push(Store {
+                name,
+                platform,
+                variables: store.secrets,
+                secrets,
+                policy: StorePolicy { attribution: store.attribution },
+                on_unfooted: store
+                    .on_unfooted
+                    .unwrap_or_else(|| OnUnfooted::default_for(platform)),
+                plan: file.plan.clone(),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! The sinks: what makes the effect of each stage durable.
+//!
+//! | stage | sink |
+//! |---|---|
+//! | validate | publishes order events |
+//! | map | joins the event into the order book, publishes the revision |
+//! | commission | publishes the calculation |
+//! | ledger | posts the difference, publishes what was posted |
+//! | warehouse | writes rows |
+//!
+//! A sink that writes and then publishes can be cut off in between. The message then comes again,
+//! marked as redelivered, and the sink publishes what it finds written: the effect is repeated, not
+//! lost, and everything after it is idempotent.
+
+mod ledger;
+mod order_book;
+mod publish;
+mod warehouse;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use self::{
+    ledger::LedgerSink,
+    order_book::{OrderBookSink, StorePlans},
+    publish::{PublishEvents, PublishRuns},
+    warehouse::WarehouseSink,
+};
+use crate::stage::{commission::CurrentCompany, map::Company};
+
+/// The company as it is loaded now: readers take the whole of it, a writer replaces it.
+#[derive(Debug, Clone, Default)]
+pub struct CompanyCell(Arc<RwLock<Arc<Company>>>);
+
+impl CompanyCell {
+    /// A cell that holds this company.
+    pub fn new(company: Company) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(company))))
+    }
+
+    /// Replaces the company; who holds the earlier one keeps it.
+    pub fn replace(&self, company: Company) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(company);
+    }
+}
+
+impl CurrentCompany for CompanyCell {
+    fn current(&self) -> Arc<Company> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

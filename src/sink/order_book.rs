@@ -1,0 +1,249 @@
+//! After validate: the order book.
+//!
+//! A batch is joined per order first, so an order is read, joined, mapped and written once however
+//! many of its events are in the batch. Writing is optimistic: an order that somebody else wrote
+//! meanwhile is read and joined again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{CompanyCell, publish::outgoing};
+use crate::{
+    clock::Clock,
+    domain::{
+        commission::MappedOrder,
+        id::{OrderKey, Platform, StoreId},
+        order::{Fact, OrderState, Status},
+    },
+    stage::{
+        DeferReason, SkipReason,
+        commission::CurrentCompany,
+        map::{Company, Mapping, WaitsFor, map},
+        message::{Mapped, Subject, Trace, Validated},
+    },
+    store::{Booked, Change, Store},
+    stream::{Effect, Fate, Publish, ServiceError, Sink},
+};
+
+/// Which plan the orders of a store are computed with.
+#[derive(Debug, Clone, Default)]
+pub struct StorePlans {
+    /// By store.
+    pub by_store: HashMap<(Platform, StoreId), Box<str>>,
+    /// For stores that no pipeline file names as such (an API caller may name any).
+    pub default: Box<str>,
+}
+
+impl StorePlans {
+    fn of(&self, key: &OrderKey) -> Box<str> {
+        let known = self.by_store.get(&(key.platform, key.store.clone()));
+        known.unwrap_or(&self.default).clone()
+    }
+}
+
+/// Joins events into the order book and publishes revisions.
+#[derive(Debug)]
+pub struct OrderBookSink<S, P> {
+    /// The books.
+    pub store: Arc<S>,
+    /// Where revisions are published.
+    pub log: Arc<P>,
+    /// What is loaded of the company.
+    pub company: CompanyCell,
+    /// Which plan holds for which store.
+    pub plans: StorePlans,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The events of one order in a batch, joined.
+struct Incoming {
+    state: OrderState,
+    trace: Trace,
+    /// An event may have had its effect before: what is found written is published again.
+    again: bool,
+    /// An event asks to map again although nothing new is known of the order.
+    recheck: bool,
+}
+
+/// What became of an order.
+enum Settled {
+    Ready(Box<MappedOrder>),
+    Parked(DeferReason),
+    NothingNew,
+}
+
+/// How often a contended order is read again before the batch is handed back.
+const ROUNDS: u32 = 8;
+
+impl<S: Store, P: Publish> OrderBookSink<S, P> {
+    fn join(effects: &[Effect<Validated>]) -> BTreeMap<OrderKey, Incoming> {
+        let mut orders: BTreeMap<OrderKey, Incoming> = BTreeMap::new();
+        for effect in effects {
+            let Validated { event, trace } = &effect.value;
+            let recheck = event.fact == Fact::Recheck;
+            let state = OrderState::of(event.clone());
+            let known = orders.entry(event.key.clone()).or_insert_with(|| Incoming {
+                state: OrderState::default(),
+                trace: trace.clone(),
+                again: false,
+                recheck: false,
+            });
+            known.state = std::mem::take(&mut known.state).join(state);
+            known.again |= effect.redelivered;
+            known.recheck |= recheck;
+            if trace.received_at > known.trace.received_at {
+                known.trace = trace.clone();
+            }
+        }
+        orders
+    }
+
+    /// Joins and maps one order; the change to write, if there is one, and what becomes of it.
+    fn decide(
+        &self,
+        key: &OrderKey,
+        incoming: &Incoming,
+        known: Option<Booked>,
+        company: &Company,
+    ) -> (Option<Change>, Settled) {
+        let was_known = known.is_some();
+        let known = known.unwrap_or_else(|| Booked {
+            edition: 0,
+            revision: 0,
+            state: OrderState::default(),
+            locks: None,
+            plan: self.plans.of(key),
+        });
+        let state = known.state.clone().join(incoming.state.clone());
+        let changed = state != known.state || !was_known;
+        if !changed && !incoming.again && !incoming.recheck {
+            return (None, Settled::NothingNew);
+        }
+        let revision = known.revision.saturating_add(u64::from(changed));
+        let mapping = map(key, revision, &state, known.locks.as_ref(), company, &known.plan);
+        let (settled, waits, outcome) = match mapping {
+            Mapping::Ready(order) => (Settled::Ready(order), BTreeSet::new(), "ready"),
+            Mapping::Parked(waits) => (Settled::Parked(reason(&waits)), waits, "parked"),
+            Mapping::NoOrderYet => {
+                (Settled::Parked(DeferReason::NoOrderYet), BTreeSet::new(), "no_order_yet")
+            }
+        };
+        // The first commissionable state binds the order to the versions that it was mapped with.
+        let locks = known.locks.clone().or_else(|| match &settled {
+            Settled::Ready(order) if order.status == Status::Paid => Some(order.locks.clone()),
+            Settled::Ready(_) | Settled::Parked(_) | Settled::NothingNew => None,
+        });
+        let change = Change {
+            key: key.clone(),
+            booked: Booked {
+                edition: known.edition.saturating_add(1),
+                revision,
+                state,
+                locks,
+                plan: known.plan.clone(),
+            },
+            waits,
+            outcome,
+            received_at: incoming.trace.received_at,
+        };
+        let write = changed || incoming.recheck || change.booked.locks != known.locks;
+        (write.then_some(change), settled)
+    }
+
+    /// Joins every order of the batch into the book.
+    async fn settle(
+        &self,
+        orders: &BTreeMap<OrderKey, Incoming>,
+    ) -> Result<BTreeMap<OrderKey, Settled>, ServiceError> {
+        let mut settled = BTreeMap::new();
+        let mut open: Vec<OrderKey> = orders.keys().cloned().collect();
+        for _ in 0..ROUNDS {
+            if open.is_empty() {
+                return Ok(settled);
+            }
+            let company = self.company.current();
+            let mut known = self.store.load(&open).await?;
+            let mut changes = Vec::new();
+            let mut written = BTreeMap::new();
+            for key in open.drain(..) {
+                let Some(incoming) = orders.get(&key) else { continue };
+                let (change, outcome) =
+                    self.decide(&key, incoming, known.remove(&key), &company);
+                match change {
+                    Some(change) => {
+                        changes.push(change);
+                        written.insert(key, outcome);
+                    }
+                    None => {
+                        settled.insert(key, outcome);
+                    }
+                }
+            }
+            let saved = match changes.as_slice() {
+                [] => BTreeSet::new(),
+                changes => self.store.save(changes).await?,
+            };
+            // What an order waits for may have become known while it was being parked; whoever
+            // releases orders looked before the wait was written.
+            let outdated = !Arc::ptr_eq(&company, &self.company.current());
+            for (key, outcome) in written {
+                let parked = matches!(outcome, Settled::Parked(_));
+                if saved.contains(&key) && !(parked && outdated) {
+                    settled.insert(key, outcome);
+                } else {
+                    open.push(key);
+                }
+            }
+        }
+        if open.is_empty() {
+            return Ok(settled);
+        }
+        Err(ServiceError::Unavailable {
+            service: "order book",
+            source: format!("{} orders were written by others {ROUNDS} times", open.len()).into(),
+        })
+    }
+}
+
+fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {
+    match waits.first() {
+        Some(WaitsFor::Distributor(_)) => DeferReason::UnknownDistributor,
+        Some(WaitsFor::Sku(_) | WaitsFor::Unidentified(_)) | None => DeferReason::UnknownSku,
+    }
+}
+
+fn mapped(order: &MappedOrder, trace: &Trace, now: Timestamp) -> Mapped {
+    let mut trace = trace.clone();
+    trace.mapped_at = Some(now);
+    Mapped { order: order.clone(), trace }
+}
+
+impl<S: Store, P: Publish> Sink<Validated> for OrderBookSink<S, P> {
+    async fn deliver(&self, effects: &[Effect<Validated>]) -> Result<Vec<Fate>, ServiceError> {
+        let orders = Self::join(effects);
+        let settled = self.settle(&orders).await?;
+        let now = self.clock.now();
+        let mut messages = Vec::new();
+        for (key, outcome) in &settled {
+            if let (Settled::Ready(order), Some(incoming)) = (outcome, orders.get(key)) {
+                let id = format!("mapped:{key}:{}", order.revision);
+                let message = mapped(order, &incoming.trace, now);
+                messages.push(outgoing(Subject::Mapped(key), id, &message)?);
+            }
+        }
+        self.log.publish_all(messages).await?;
+        Ok(effects
+            .iter()
+            .map(|effect| match settled.get(&effect.value.event.key) {
+                Some(Settled::Ready(_)) => Fate::Delivered,
+                Some(Settled::Parked(reason)) => Fate::Parked(*reason),
+                Some(Settled::NothingNew) | None => Fate::Skipped(SkipReason::NothingNew),
+            })
+            .collect())
+    }
+}

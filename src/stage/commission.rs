@@ -1,0 +1,49 @@
+//! Commission: an order revision to the lines that it should have produced.
+
+use std::sync::Arc;
+
+use super::{
+    DeferReason, Message, Stage, Verdict, decode,
+    map::Company,
+    message::{Computed, Mapped},
+};
+use crate::domain::commission::run;
+
+/// Where a stage finds the company as it is loaded now.
+pub trait CurrentCompany: Send + Sync + 'static {
+    /// The company, immutable: a later one replaces it, it never changes.
+    fn current(&self) -> Arc<Company>;
+}
+
+/// The stage.
+#[derive(Debug, Clone)]
+pub struct Commission<C> {
+    company: C,
+}
+
+impl<C: CurrentCompany> Commission<C> {
+    /// A stage over what `company` has loaded.
+    pub fn new(company: C) -> Self {
+        Self { company }
+    }
+}
+
+impl<C: CurrentCompany> Stage for Commission<C> {
+    const NAME: &'static str = "commission";
+    type Effect = Computed;
+
+    fn apply(&self, message: Message<'_>) -> Verdict<Computed> {
+        let Mapped { order, trace } = match decode(message.payload) {
+            Ok(mapped) => mapped,
+            Err(rejection) => return Verdict::Reject(rejection),
+        };
+        let company = self.company.current();
+        let Some(plan) = company.plans.get(&order.locks.plan) else {
+            return Verdict::Defer(DeferReason::VersionNotLoaded);
+        };
+        match run(order, &company.genealogy, plan) {
+            Ok(run) => Verdict::Emit(Computed { run, trace }),
+            Err(_not_loaded) => Verdict::Defer(DeferReason::VersionNotLoaded),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The last stages decode only: what they write is decided by `domain::ledger` inside the store's
+//! transaction, because it depends on what is posted.
+
+use super::{
+    Message, Stage, Verdict, decode,
+    message::{Computed, Posted, Validated},
+};
+
+/// Defines a stage whose verdict is its decoded message.
+macro_rules! decoding_stage {
+    ($(#[$doc:meta])* $name:ident, $label:literal, $message:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct $name;
+
+        impl Stage for $name {
+            const NAME: &'static str = $label;
+            type Effect = $message;
+
+            fn apply(&self, message: Message<'_>) -> Verdict<$message> {
+                match decode(message.payload) {
+                    Ok(decoded) => Verdict::Emit(decoded),
+                    Err(rejection) => Verdict::Reject(rejection),
+                }
+            }
+        }
+    };
+}
+
+decoding_stage!(
+    /// Joins order events into the order book and maps the state (`stage::map`).
+    Map, "map", Validated
+);
+decoding_stage!(
+    /// Posts the difference between a run and the ledger.
+    Ledger, "ledger", Computed
+);
+decoding_stage!(
+    /// Writes posted revisions to the warehouse.
+    Warehouse, "warehouse", Posted
+);

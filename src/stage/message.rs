@@ -1,0 +1,176 @@
+//! What the stages hand to each other, as JSON, and the headers of a raw delivery.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    commission::{MappedOrder, Run},
+    id::{OrderKey, Platform, StoreId},
+    ledger::Entry,
+};
+
+/// The headers of a message that the pipeline itself set, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(BTreeMap<Box<str>, Box<str>>);
+
+impl Headers {
+    /// The platform's topic or event name.
+    pub const TOPIC: &'static str = "Upline-Topic";
+    /// When the edge had read the whole body, in microseconds since 1970.
+    pub const RECEIVED_AT: &'static str = "Upline-Received-At";
+    /// SHA-256 of the body.
+    pub const DIGEST: &'static str = "Upline-Digest";
+    /// The transport key of the delivery; JetStream's own header for deduplication.
+    pub const DELIVERY: &'static str = "Nats-Msg-Id";
+    /// The reason code of a dead letter.
+    pub const CODE: &'static str = "Upline-Reason-Code";
+    /// The JSON path of what is wrong in a dead letter.
+    pub const PATH: &'static str = "Upline-Reason-Path";
+    /// What is wrong in a dead letter, for people.
+    pub const REASON: &'static str = "Upline-Reason";
+    /// The subject that a dead letter came from and goes back to.
+    pub const SUBJECT: &'static str = "Upline-Subject";
+    /// How often a dead letter was tried.
+    pub const ATTEMPTS: &'static str = "Upline-Attempts";
+    /// When a message became a dead letter, in microseconds since 1970.
+    pub const DIED_AT: &'static str = "Upline-Died-At";
+
+    /// Every header that the pipeline reads.
+    pub const ALL: [&'static str; 10] = [
+        Self::TOPIC,
+        Self::RECEIVED_AT,
+        Self::DIGEST,
+        Self::DELIVERY,
+        Self::CODE,
+        Self::PATH,
+        Self::REASON,
+        Self::SUBJECT,
+        Self::ATTEMPTS,
+        Self::DIED_AT,
+    ];
+
+    /// The value of a header.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// Sets a header. Control characters become blanks: a header is one line.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        let clean: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.0.insert(name.into(), clean.into());
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// All headers.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+}
+
+/// When a message passed each stage: for the latency figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The edge had read the whole body.
+    pub received_at: Timestamp,
+    /// The order event was ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validated_at: Option<Timestamp>,
+    /// The order book had the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped_at: Option<Timestamp>,
+    /// The lines were computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub computed_at: Option<Timestamp>,
+    /// The ledger had committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted_at: Option<Timestamp>,
+}
+
+impl Trace {
+    /// A trace that starts at the edge.
+    pub fn start(received_at: Timestamp) -> Self {
+        Self {
+            received_at,
+            validated_at: None,
+            mapped_at: None,
+            computed_at: None,
+            posted_at: None,
+        }
+    }
+}
+
+/// An order event on its way to the order book.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validated {
+    /// What the message says.
+    pub event: crate::domain::order::OrderEvent,
+    /// When it passed the stages.
+    pub trace: Trace,
+}
+
+/// An order revision on its way to commission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapped {
+    /// The order, whole.
+    pub order: MappedOrder,
+    /// When it passed the stages.
+    pub trace: Trace,
+}
+
+/// A calculation on its way to the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computed {
+    /// The calculation.
+    pub run: Run,
+    /// When it passed the stages.
+    pub trace: Trace,
+}
+
+/// A posted revision on its way to the warehouse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// The calculation that was posted.
+    pub run: Run,
+    /// The entries that it posted.
+    pub entries: Vec<Entry>,
+    /// When it passed the stages.
+    pub trace: Trace,
+}
+
+/// A name in the log, without the deployment's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Raw deliveries of a store.
+    Ingest(Platform, &'a StoreId),
+    /// Order events.
+    Valid(&'a OrderKey),
+    /// Order revisions.
+    Mapped(&'a OrderKey),
+    /// Calculations.
+    Run(&'a OrderKey),
+    /// Posted calculations.
+    Posted(&'a OrderKey),
+    /// Dead letters of a stage.
+    Dead(&'a str),
+}
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ingest(platform, store) => write!(f, "ingest.{platform}.{store}"),
+            Self::Valid(key) => write!(f, "orders.valid.{}", key.partition()),
+            Self::Mapped(key) => write!(f, "orders.mapped.{}", key.partition()),
+            Self::Run(key) => write!(f, "commissions.run.{}", key.partition()),
+            Self::Posted(key) => write!(f, "commissions.posted.{}", key.partition()),
+            Self::Dead(stage) => write!(f, "dead.{stage}"),
+        }
+    }
+}

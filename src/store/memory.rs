@@ -1,0 +1,125 @@
+//! The model of the books: obviously right, in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use super::{Booked, Change, PostOutcome, Store};
+use crate::{
+    domain::{
+        id::OrderKey,
+        ledger::{self, Entry, Kind, Position},
+        money::Money,
+    },
+    stage::{
+        map::WaitsFor,
+        message::{Computed, Posted},
+    },
+    stream::ServiceError,
+};
+
+/// The books in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Books>);
+
+#[derive(Debug, Default)]
+struct Books {
+    orders: BTreeMap<OrderKey, Change>,
+    runs: BTreeMap<OrderKey, BTreeMap<u64, Posted>>,
+    entries: Vec<(OrderKey, Entry)>,
+}
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The entries of an order, in the order of posting.
+    pub fn entries(&self, key: &OrderKey) -> Vec<Entry> {
+        let books = self.lock();
+        books.entries.iter().filter(|(k, _)| k == key).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// What is posted for each order and position; positions at zero are left out.
+    pub fn balances(&self) -> BTreeMap<(OrderKey, Position), Money> {
+        let mut sums: BTreeMap<(OrderKey, Position), Money> = BTreeMap::new();
+        for (key, entry) in &self.lock().entries {
+            *sums.entry((key.clone(), entry.position.clone())).or_default() += entry.signed();
+        }
+        sums.retain(|_, sum| !sum.is_zero());
+        sums
+    }
+
+    /// What each order waits for.
+    pub fn waits(&self) -> BTreeMap<OrderKey, BTreeSet<WaitsFor>> {
+        let books = self.lock();
+        let waiting = books.orders.iter().filter(|(_, change)| !change.waits.is_empty());
+        waiting.map(|(key, change)| (key.clone(), change.waits.clone())).collect()
+    }
+}
+
+impl Books {
+    fn post(&mut self, computed: &Computed, now: Timestamp) -> PostOutcome {
+        let order = &computed.run.order;
+        let runs = self.runs.entry(order.key.clone()).or_default();
+        if let Some(posted) = runs.get(&order.revision) {
+            return PostOutcome::Already(Box::new(posted.clone()));
+        }
+        if runs.keys().any(|revision| *revision > order.revision) {
+            return PostOutcome::Stale;
+        }
+        let mut sums: BTreeMap<Position, ledger::Posted> = BTreeMap::new();
+        for (_, entry) in self.entries.iter().filter(|(key, _)| *key == order.key) {
+            let sum = sums.entry(entry.position.clone()).or_insert_with(|| ledger::Posted {
+                position: entry.position.clone(),
+                amount: Money::ZERO,
+                last_earned: None,
+            });
+            sum.amount += entry.signed();
+            if entry.kind == Kind::Earned {
+                sum.last_earned = Some(entry.event_id);
+            }
+        }
+        let sums: Vec<ledger::Posted> = sums.into_values().collect();
+        let entries = ledger::post(&computed.run, &sums);
+        self.entries.extend(entries.iter().map(|entry| (order.key.clone(), entry.clone())));
+        let mut trace = computed.trace.clone();
+        trace.posted_at = Some(now);
+        let posted = Posted { run: computed.run.clone(), entries, trace };
+        runs.insert(order.revision, posted.clone());
+        PostOutcome::Posted(Box::new(posted))
+    }
+}
+
+impl Store for MemoryStore {
+    async fn load(&self, keys: &[OrderKey]) -> Result<BTreeMap<OrderKey, Booked>, ServiceError> {
+        let books = self.lock();
+        let found = keys.iter().filter_map(|key| books.orders.get_key_value(key));
+        Ok(found.map(|(key, change)| (key.clone(), change.booked.clone())).collect())
+    }
+
+    async fn save(&self, changes: &[Change]) -> Result<BTreeSet<OrderKey>, ServiceError> {
+        let mut books = self.lock();
+        let mut saved = BTreeSet::new();
+        for change in changes {
+            let edition = books.orders.get(&change.key).map_or(0, |known| known.booked.edition);
+            if edition.checked_add(1) == Some(change.booked.edition) {
+                books.orders.insert(change.key.clone(), change.clone());
+                saved.insert(change.key.clone());
+            }
+        }
+        Ok(saved)
+    }
+
+    async fn post(
+        &self,
+        runs: &[&Computed],
+        now: Timestamp,
+    ) -> Result<Vec<PostOutcome>, ServiceError> {
+        let mut books = self.lock();
+        Ok(runs.iter().map(|run| books.post(run, now)).collect())
+    }
+}

@@ -1,0 +1,90 @@
+//! The books: what is known of each order, and what is posted.
+//!
+//! Invariant: every write is idempotent on a business key (order key and edition, order key and
+//! revision, event id), so an effect that happens twice leaves the same books.
+//!
+//! `postgres` is the real store; `memory` is the model that it is tested against.
+
+pub mod memory;
+pub mod postgres;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    domain::{commission::Locks, id::OrderKey, order::OrderState},
+    stage::{
+        map::WaitsFor,
+        message::{Computed, Posted},
+    },
+    stream::ServiceError,
+};
+
+/// An order as the order book has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booked {
+    /// Counts the writes of the order: the optimistic lock.
+    pub edition: u64,
+    /// Counts the states of the order.
+    pub revision: u64,
+    /// The join of every fact that arrived.
+    pub state: OrderState,
+    /// The versions that the order is bound to, from its first commissionable state on.
+    pub locks: Option<Locks>,
+    /// The id of the plan that the order is computed with.
+    pub plan: Box<str>,
+}
+
+/// An order to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The order.
+    pub key: OrderKey,
+    /// What it becomes; its `edition` is the one after the one that was read.
+    pub booked: Booked,
+    /// What it waits for; empty if it is ready.
+    pub waits: BTreeSet<WaitsFor>,
+    /// `ready`, `parked` or `no_order_yet`.
+    pub outcome: &'static str,
+    /// When the fact that led to this write was received.
+    pub received_at: Timestamp,
+}
+
+/// What posting made of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// It is posted now.
+    Posted(Box<Posted>),
+    /// It was posted before; this is what was posted then.
+    Already(Box<Posted>),
+    /// A newer revision is posted.
+    Stale,
+}
+
+/// The books.
+pub trait Store: Send + Sync + 'static {
+    /// Reads orders; those that are not there are left out.
+    fn load(
+        &self,
+        keys: &[OrderKey],
+    ) -> impl Future<Output = Result<BTreeMap<OrderKey, Booked>, ServiceError>> + Send;
+
+    /// Writes orders whose stored edition is still the one before. Returns those that were written;
+    /// the others have been changed by somebody else and must be read again.
+    fn save(
+        &self,
+        changes: &[Change],
+    ) -> impl Future<Output = Result<BTreeSet<OrderKey>, ServiceError>> + Send;
+
+    /// Posts, for each run that is newer than what is posted of its order, the difference, as one
+    /// sealed block. Outcomes are in the order of the runs.
+    fn post(
+        &self,
+        runs: &[&Computed],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<PostOutcome>, ServiceError>> + Send;
+}

@@ -1,0 +1,201 @@
+//! Reading the company: genealogy, SKU mapping, plans; and finding the orders that may go on.
+
+use deadpool_postgres::ClientWrapper;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+use super::{Postgres, classify, to_i64, to_u64, unreadable};
+use crate::{
+    domain::{
+        catalog::{Catalog, Scope, SkuEntry},
+        digest::Digest,
+        genealogy::{Change, DistributorStatus, Genealogy, GenealogyEvent},
+        id::{CommissionClass, DistributorId, OrderKey, Sku},
+        money::Money,
+        plan::{Plan, PlanBook},
+    },
+    stage::map::Company,
+    stream::ServiceError,
+};
+
+/// The versions of what is loaded or stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Versions {
+    /// Sequence number of the last genealogy event.
+    pub genealogy: u64,
+    /// Sequence number of the last SKU row.
+    pub catalog: u64,
+    /// How many plan versions there are.
+    pub plans: u64,
+}
+
+/// Rows read in one round trip; a million distributors are a hundred of them.
+const PAGE: i64 = 10_000;
+
+/// Reads the company from the books, from where an earlier read ended.
+#[derive(Debug, Clone)]
+pub struct CompanyReader {
+    store: Postgres,
+}
+
+impl CompanyReader {
+    /// A reader of these books.
+    pub fn new(store: Postgres) -> Self {
+        Self { store }
+    }
+
+    /// What is stored now.
+    pub async fn versions(&self) -> Result<Versions, ServiceError> {
+        let client = self.store.client().await?;
+        let row = client
+            .query_one(
+                "SELECT (SELECT coalesce(max(seq), 0) FROM upline.genealogy_event),
+                        (SELECT coalesce(max(seq), 0) FROM upline.sku_mapping),
+                        (SELECT count(*) FROM upline.plan_version)",
+                &[],
+            )
+            .await
+            .map_err(classify)?;
+        Ok(Versions {
+            genealogy: to_u64(row.get(0)),
+            catalog: to_u64(row.get(1)),
+            plans: to_u64(row.get(2)),
+        })
+    }
+
+    /// Brings a company up to what is stored now. An altered genealogy is refused.
+    pub async fn catch_up(&self, company: &mut Company) -> Result<(), ServiceError> {
+        let client = self.store.client().await?;
+        genealogy(&client, &mut company.genealogy).await?;
+        catalog(&client, &mut company.catalog).await?;
+        plans(&client, &mut company.plans).await
+    }
+
+    /// Orders that wait for something that is known now, at most `limit`.
+    pub async fn releasable(&self, limit: i64) -> Result<Vec<OrderKey>, ServiceError> {
+        let client = self.store.client().await?;
+        let rows = client
+            .query(
+                "SELECT DISTINCT w.order_key FROM upline.order_wait w
+                 WHERE (w.kind = 'sku' AND EXISTS (
+                           SELECT 1 FROM upline.sku_mapping m WHERE m.platform_sku = w.value
+                           AND m.platform IN ('any', split_part(w.order_key, '/', 1))))
+                    OR (w.kind = 'distributor' AND EXISTS (
+                           SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
+                 ORDER BY 1 LIMIT $1",
+                &[&limit],
+            )
+            .await
+            .map_err(classify)?;
+        rows.iter().map(|row| OrderKey::parse(row.get(0)).map_err(unreadable)).collect()
+    }
+
+    /// How many orders wait for something.
+    pub async fn parked(&self) -> Result<u64, ServiceError> {
+        let client = self.store.client().await?;
+        let row = client
+            .query_one("SELECT count(DISTINCT order_key) FROM upline.order_wait", &[])
+            .await
+            .map_err(classify)?;
+        Ok(to_u64(row.get(0)))
+    }
+}
+
+async fn genealogy(client: &ClientWrapper, tree: &mut Genealogy) -> Result<(), ServiceError> {
+    let statement = client
+        .prepare_cached(
+            "SELECT seq, distributor_id, sponsor_id, kind, effective_at, recorded_at, hash
+             FROM upline.genealogy_event WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .await
+        .map_err(classify)?;
+    loop {
+        let last = to_i64(tree.version().seq);
+        let rows = client.query(&statement, &[&last, &PAGE]).await.map_err(classify)?;
+        for row in &rows {
+            tree.apply(&event(row)?).map_err(unreadable)?;
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn event(row: &tokio_postgres::Row) -> Result<GenealogyEvent, ServiceError> {
+    let sponsor: Option<&str> = row.get(2);
+    let sponsor = sponsor.map(DistributorId::parse).transpose().map_err(unreadable)?;
+    let kind: &str = row.get(3);
+    let change = match (kind, DistributorStatus::parse(kind)) {
+        ("enrolled", _) => Change::Enrolled(sponsor),
+        ("sponsored", _) => Change::Sponsored(sponsor),
+        (_, Some(status)) => Change::Status(status),
+        (other, None) => return Err(unreadable(format!("unknown genealogy event {other}"))),
+    };
+    Ok(GenealogyEvent {
+        seq: to_u64(row.get(0)),
+        distributor: DistributorId::parse(row.get(1)).map_err(unreadable)?,
+        change,
+        effective_at: row.get(4),
+        recorded_at: row.get(5),
+        hash: Digest::try_from(row.get::<_, &[u8]>(6)).map_err(unreadable)?,
+    })
+}
+
+async fn catalog(client: &ClientWrapper, catalog: &mut Catalog) -> Result<(), ServiceError> {
+    let statement = client
+        .prepare_cached(
+            "SELECT seq, sku_id, platform, platform_sku, commission_class, effective_from,
+                    cv_per_unit, qv_per_unit
+             FROM upline.sku_mapping WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .await
+        .map_err(classify)?;
+    loop {
+        let last = to_i64(catalog.version());
+        let rows = client.query(&statement, &[&last, &PAGE]).await.map_err(classify)?;
+        for row in &rows {
+            let money = |value: Option<Decimal>| value.map(Money::from_decimal).transpose();
+            let entry = SkuEntry {
+                seq: to_u64(row.get(0)),
+                sku_id: Sku::parse(row.get(1)).map_err(unreadable)?,
+                class: CommissionClass::parse(row.get(4)).map_err(unreadable)?,
+                effective_from: row.get::<_, Timestamp>(5),
+                cv: money(row.get(6)).map_err(unreadable)?,
+                qv: money(row.get(7)).map_err(unreadable)?,
+            };
+            let scope = Scope::parse(row.get(2)).map_err(unreadable)?;
+            catalog.add(scope, Sku::parse(row.get(3)).map_err(unreadable)?, entry);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+async fn plans(client: &ClientWrapper, book: &mut PlanBook) -> Result<(), ServiceError> {
+    let known = i64::try_from(book.iter().count()).unwrap_or(i64::MAX);
+    let rows = client
+        .query(
+            "SELECT source FROM upline.plan_version
+             WHERE (SELECT count(*) FROM upline.plan_version) <> $1",
+            &[&known],
+        )
+        .await
+        .map_err(classify)?;
+    for row in rows {
+        book.add(Plan::parse(row.get(0)).map_err(unreadable)?);
+    }
+    Ok(())
+}
+
+impl Postgres {
+    /// What parked orders wait for: order key, kind, value.
+    pub async fn waits(&self) -> Result<Vec<(String, String, String)>, ServiceError> {
+        let client = self.client().await?;
+        let rows = client
+            .query("SELECT order_key, kind, value FROM upline.order_wait ORDER BY 1, 2, 3", &[])
+            .await
+            .map_err(classify)?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+    }
+}

@@ -1,0 +1,143 @@
+//! The books in Postgres.
+
+mod company;
+pub mod import;
+mod ledger;
+mod migrate;
+mod orders;
+mod plans;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use jiff::Timestamp;
+use tokio_postgres::{NoTls, error::SqlState};
+
+pub use self::{
+    company::{CompanyReader, Versions},
+    migrate::{MigrateError, migrate},
+    plans::PlanConflict,
+};
+use super::{Booked, Change, PostOutcome, Store};
+use crate::{domain::id::OrderKey, stage::message::Computed, stream::ServiceError};
+
+const SERVICE: &str = "postgres";
+
+/// A pool of connections to the books. Each works as the role `upline_service`, which cannot change
+/// the ledger, if the database has that role.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pool: Pool,
+}
+
+/// Why a database URL cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    /// It cannot be parsed; the text is left out because it may hold a password.
+    #[error("the database URL cannot be read, write postgres://user@host:5432/database")]
+    Syntax(#[source] tokio_postgres::Error),
+    /// The pool cannot be built.
+    #[error("the connection pool cannot be built")]
+    Pool(#[source] deadpool_postgres::BuildError),
+}
+
+/// Classifies an error by its SQLSTATE: what the data is to blame for is refused, everything else
+/// may work later.
+fn classify(error: tokio_postgres::Error) -> ServiceError {
+    let refused = error.code().is_some_and(|code| {
+        let class = code.code().get(..2).unwrap_or_default();
+        // 22: the data, 23: a constraint (but a lost race on a unique key is worth a second try),
+        // 42: rights or a schema that does not fit, P0: raised by a trigger.
+        matches!(class, "22" | "23" | "42" | "P0") && *code != SqlState::UNIQUE_VIOLATION
+    });
+    if refused {
+        ServiceError::Refused { service: SERVICE, source: error.into() }
+    } else {
+        ServiceError::Unavailable { service: SERVICE, source: error.into() }
+    }
+}
+
+/// A stored value that the program cannot read: the books were written by something else.
+fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ServiceError {
+    ServiceError::Refused { service: SERVICE, source: source.into() }
+}
+
+/// Counters are 64-bit signed in Postgres.
+fn to_i64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn to_u64(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+impl Postgres {
+    /// A pool of at most `connections`; connects when first used.
+    pub fn new(url: &str, connections: usize) -> Result<Self, UrlError> {
+        let mut config: tokio_postgres::Config = url.parse().map_err(UrlError::Syntax)?;
+        config.connect_timeout(Duration::from_secs(5));
+        if config.get_application_name().is_none() {
+            config.application_name("upline");
+        }
+        let manager = Manager::from_config(
+            config,
+            NoTls,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let hook = Hook::async_fn(|client, _| {
+            Box::pin(async move {
+                client
+                    .batch_execute(
+                        "SELECT set_config('role', 'upline_service', false) FROM pg_roles \
+                         WHERE rolname = 'upline_service' AND pg_has_role(oid, 'MEMBER')",
+                    )
+                    .await
+                    .map_err(HookError::Backend)
+            })
+        });
+        let pool = Pool::builder(manager)
+            .max_size(connections)
+            .post_create(hook)
+            .build()
+            .map_err(UrlError::Pool)?;
+        Ok(Self { pool })
+    }
+
+    /// A connection from the pool.
+    pub async fn client(&self) -> Result<Object, ServiceError> {
+        self.pool
+            .get()
+            .await
+            .map_err(|error| ServiceError::Unavailable { service: SERVICE, source: error.into() })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), ServiceError> {
+        let client = self.client().await?;
+        client.simple_query("SELECT 1").await.map(drop).map_err(classify)
+    }
+}
+
+impl Store for Postgres {
+    async fn load(
+        &self,
+        keys: &[OrderKey],
+    ) -> Result<std::collections::BTreeMap<OrderKey, Booked>, ServiceError> {
+        orders::load(&*self.client().await?, keys).await
+    }
+
+    async fn save(
+        &self,
+        changes: &[Change],
+    ) -> Result<std::collections::BTreeSet<OrderKey>, ServiceError> {
+        orders::save(&mut *self.client().await?, changes).await
+    }
+
+    async fn post(
+        &self,
+        runs: &[&Computed],
+        now: Timestamp,
+    ) -> Result<Vec<PostOutcome>, ServiceError> {
+        ledger::post(&mut *self.client().await?, runs, now).await
+    }
+}

@@ -1,0 +1,430 @@
+//! The log on NATS JetStream.
+//!
+//! The server must run with `sync_interval: always`: its default acknowledges messages that a power
+//! cut loses. Every stream refuses new messages when it is full (`discard: new`), so what is not
+//! processed yet is never pushed out; the edge then answers 503.
+
+use std::time::Duration;
+
+use async_nats::{
+    Client,
+    jetstream::{
+        self, AckKind, Context,
+        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+        context::{PublishError, PublishErrorKind},
+        message::{Acker, PublishMessage},
+        stream::{DiscardPolicy, RetentionPolicy, StorageType},
+    },
+};
+use futures_util::{FutureExt, StreamExt};
+
+use super::{Delivery, Disposition, Inbox, Outgoing, Publish, Receipt, ServiceError};
+use crate::stage::message::Headers;
+
+const SERVICE: &str = "nats";
+
+/// Classifies an error of the client: whatever it is, the broker may be back later.
+fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ServiceError {
+    ServiceError::Unavailable { service: SERVICE, source: source.into() }
+}
+
+fn classify(error: PublishError) -> ServiceError {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => {
+            ServiceError::Refused { service: SERVICE, source: error.into() }
+        }
+        PublishErrorKind::StreamNotFound
+        | PublishErrorKind::WrongLastMessageId
+        | PublishErrorKind::WrongLastSequence
+        | PublishErrorKind::TimedOut
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending
+        | PublishErrorKind::Other => unavailable(error),
+    }
+}
+
+/// How the streams are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Copies of each message in a cluster.
+    pub replicas: usize,
+    /// How long raw deliveries are kept for replay.
+    pub keep_raw: Duration,
+    /// How long messages between stages are kept; a consumer must not be down for longer.
+    pub keep_stages: Duration,
+    /// The most bytes of each stream.
+    pub max_bytes: i64,
+    /// For how long the log itself remembers message ids. Kept to minutes: each id costs the server
+    /// memory, and the keys in Postgres are the guarantee.
+    pub dedupe_window: Duration,
+}
+
+/// One of the four streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamName {
+    /// Raw deliveries.
+    Ingest,
+    /// Order events and revisions.
+    Orders,
+    /// Calculations and posted calculations.
+    Commissions,
+    /// Dead letters.
+    Dead,
+}
+
+impl StreamName {
+    const ALL: [Self; 4] = [Self::Ingest, Self::Orders, Self::Commissions, Self::Dead];
+
+    fn upper(self) -> &'static str {
+        match self {
+            Self::Ingest => "INGEST",
+            Self::Orders => "ORDERS",
+            Self::Commissions => "COMMISSIONS",
+            Self::Dead => "DEAD",
+        }
+    }
+
+    fn subjects(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest.>",
+            Self::Orders => "orders.>",
+            Self::Commissions => "commissions.>",
+            Self::Dead => "dead.>",
+        }
+    }
+}
+
+/// A message that a stream keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its sequence number in the stream.
+    pub sequence: u64,
+    /// Its subject, without the deployment's prefix.
+    pub subject: String,
+    /// The headers that the pipeline set.
+    pub headers: Headers,
+    /// The bytes.
+    pub payload: bytes::Bytes,
+}
+
+/// A connection to JetStream for one deployment: its streams and subjects carry a prefix, so that
+/// several deployments (and every test) can share a server.
+#[derive(Debug, Clone)]
+pub struct JetStream {
+    client: Client,
+    context: Context,
+    prefix: String,
+}
+
+impl JetStream {
+    /// Connects; the client reconnects by itself from then on.
+    pub async fn connect(url: &str, prefix: &str) -> Result<Self, ServiceError> {
+        let client = async_nats::ConnectOptions::new()
+            .name("upline")
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(Duration::from_secs(5)))
+            .connect(url)
+            .await
+            .map_err(unavailable)?;
+        let context = jetstream::ContextBuilder::new()
+            .timeout(Duration::from_secs(5))
+            .max_ack_inflight(10_000)
+            .build(client.clone());
+        Ok(Self { client, context, prefix: prefix.to_owned() })
+    }
+
+    /// The largest message that the server takes, in bytes.
+    pub fn max_payload(&self) -> usize {
+        self.client.server_info().max_payload
+    }
+
+    /// Whether the client is connected now.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// The name of a stream with the deployment's prefix.
+    pub fn stream_name(&self, stream: StreamName) -> String {
+        match self.prefix.as_str() {
+            "" => stream.upper().to_owned(),
+            prefix => format!("{prefix}_{}", stream.upper()),
+        }
+    }
+
+    fn subject(&self, subject: &str) -> String {
+        match self.prefix.as_str() {
+            "" => subject.to_owned(),
+            prefix => format!("{prefix}.{subject}"),
+        }
+    }
+
+    fn without_prefix<'a>(&self, subject: &'a str) -> &'a str {
+        match self.prefix.as_str() {
+            "" => subject,
+            prefix => subject
+                .strip_prefix(prefix)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .unwrap_or(subject),
+        }
+    }
+
+    /// Makes the streams, or brings them to these limits.
+    pub async fn ensure_streams(&self, limits: &StreamLimits) -> Result<(), ServiceError> {
+        for stream in StreamName::ALL {
+            let max_age = match stream {
+                StreamName::Ingest => limits.keep_raw,
+                StreamName::Orders | StreamName::Commissions => limits.keep_stages,
+                StreamName::Dead => Duration::ZERO,
+            };
+            let config = jetstream::stream::Config {
+                name: self.stream_name(stream),
+                subjects: vec![self.subject(stream.subjects())],
+                retention: RetentionPolicy::Limits,
+                storage: StorageType::File,
+                discard: DiscardPolicy::New,
+                max_age,
+                max_bytes: limits.max_bytes,
+                num_replicas: limits.replicas,
+                duplicate_window: limits.dedupe_window,
+                allow_direct: true,
+                allow_atomic_publish: true,
+                ..jetstream::stream::Config::default()
+            };
+            self.context.create_or_update_stream(config).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the streams with all that is in them.
+    pub async fn delete_streams(&self) -> Result<(), ServiceError> {
+        for stream in StreamName::ALL {
+            self.context.delete_stream(self.stream_name(stream)).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// A durable pull consumer. `ack_wait` is how long a delivery may be in work before it comes
+    /// again; `in_flight` how many may be.
+    pub async fn consumer(
+        &self,
+        stream: StreamName,
+        stage: &str,
+        filter: &str,
+        ack_wait: Duration,
+        in_flight: usize,
+    ) -> Result<JetStreamInbox, ServiceError> {
+        let config = pull::Config {
+            durable_name: Some(stage.to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            deliver_policy: DeliverPolicy::All,
+            filter_subject: self.subject(filter),
+            ack_wait,
+            max_deliver: -1,
+            max_ack_pending: i64::try_from(in_flight).unwrap_or(i64::MAX),
+            ..pull::Config::default()
+        };
+        let stream = self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
+        let consumer = stream.create_consumer(config).await.map_err(unavailable)?;
+        Ok(JetStreamInbox { log: self.clone(), consumer, in_flight, messages: None })
+    }
+
+    /// How many messages a stage's consumer has not settled: waiting and in work.
+    pub async fn lag(&self, stream: StreamName, stage: &str) -> Result<u64, ServiceError> {
+        let stream =
+            self.context.get_stream_no_info(self.stream_name(stream)).await.map_err(unavailable)?;
+        let info = stream.consumer_info(stage).await.map_err(unavailable)?;
+        let in_work = u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
+        Ok(info.num_pending.saturating_add(in_work))
+    }
+
+    /// Every message of a stream whose subject matches the filter, oldest first, at most `limit`.
+    pub async fn read(
+        &self,
+        stream: StreamName,
+        filter: &str,
+        limit: usize,
+    ) -> Result<Vec<Kept>, ServiceError> {
+        let config = pull::Config {
+            ack_policy: AckPolicy::None,
+            filter_subject: self.subject(filter),
+            inactive_threshold: Duration::from_secs(30),
+            ..pull::Config::default()
+        };
+        let stream = self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
+        let mut consumer = stream.create_consumer(config).await.map_err(unavailable)?;
+        let pending = consumer.info().await.map_err(unavailable)?.num_pending;
+        let wanted = usize::try_from(pending).unwrap_or(usize::MAX).min(limit);
+        let mut kept = Vec::with_capacity(wanted);
+        while kept.len() < wanted {
+            let most = wanted.saturating_sub(kept.len()).min(500);
+            let mut batch =
+                consumer.fetch().max_messages(most).messages().await.map_err(unavailable)?;
+            let before = kept.len();
+            while let Some(message) = batch.next().await {
+                let message = message.map_err(unavailable)?;
+                let sequence = message.info().map_err(unavailable)?.stream_sequence;
+                kept.push(Kept {
+                    sequence,
+                    subject: self.without_prefix(&message.subject).to_owned(),
+                    headers: Self::headers(message.headers.as_ref()),
+                    payload: message.message.payload.clone(),
+                });
+            }
+            if kept.len() == before {
+                break;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Deletes one message of a stream.
+    pub async fn delete(&self, stream: StreamName, sequence: u64) -> Result<(), ServiceError> {
+        let stream =
+            self.context.get_stream_no_info(self.stream_name(stream)).await.map_err(unavailable)?;
+        stream.delete_message(sequence).await.map(drop).map_err(unavailable)
+    }
+
+    /// Reads the headers of a message that the pipeline set.
+    pub fn headers(from: Option<&async_nats::HeaderMap>) -> Headers {
+        let mut headers = Headers::default();
+        for name in Headers::ALL {
+            if let Some(value) = from.and_then(|from| from.get(name)) {
+                headers.set(name, value.as_str());
+            }
+        }
+        headers
+    }
+}
+
+impl Publish for JetStream {
+    /// All messages are on their way before the first ack is awaited.
+    async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<Receipt, ServiceError>> {
+        let mut acks = Vec::with_capacity(messages.len());
+        for message in messages {
+            let mut headers = async_nats::HeaderMap::new();
+            // The message's own id takes the place of one that it was delivered with.
+            for (name, value) in message.headers.iter().filter(|(n, _)| *n != Headers::DELIVERY) {
+                headers.insert(name, value);
+            }
+            let publish = PublishMessage::build()
+                .payload(message.payload)
+                .headers(headers)
+                .message_id(message.id);
+            let subject = self.subject(&message.subject);
+            acks.push(self.context.send_publish(subject, publish).await);
+        }
+        let mut receipts = Vec::with_capacity(acks.len());
+        for sent in acks {
+            let acked = match sent {
+                Ok(ack) => ack.await,
+                Err(error) => Err(error),
+            };
+            receipts.push(
+                acked
+                    .map(|ack| Receipt { sequence: ack.sequence, duplicate: ack.duplicate })
+                    .map_err(classify),
+            );
+        }
+        receipts
+    }
+}
+
+/// A durable pull consumer.
+pub struct JetStreamInbox {
+    log: JetStream,
+    consumer: PullConsumer,
+    in_flight: usize,
+    messages: Option<pull::Stream>,
+}
+
+impl std::fmt::Debug for JetStreamInbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JetStreamInbox").field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}
+
+impl JetStreamInbox {
+    fn delivery(&self, message: jetstream::Message) -> Delivery<Acker> {
+        let (attempt, sequence) = match message.info() {
+            Ok(info) => (u32::try_from(info.delivered).unwrap_or(u32::MAX), info.stream_sequence),
+            // Without its position a message counts as delivered before: the careful way.
+            Err(_unreadable) => (2, 0),
+        };
+        let (message, token) = message.split();
+        Delivery {
+            subject: self.log.without_prefix(&message.subject).to_owned(),
+            headers: JetStream::headers(message.headers.as_ref()),
+            payload: message.payload,
+            attempt,
+            sequence,
+            token,
+        }
+    }
+
+    async fn open(&self) -> Result<pull::Stream, ServiceError> {
+        self.consumer
+            .stream()
+            .max_messages_per_batch(self.in_flight)
+            .expires(Duration::from_secs(10))
+            .heartbeat(Duration::from_secs(3))
+            .messages()
+            .await
+            .map_err(unavailable)
+    }
+}
+
+impl Inbox for JetStreamInbox {
+    type Token = Acker;
+
+    async fn fetch(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery<Acker>>, ServiceError> {
+        let mut messages = match self.messages.take() {
+            Some(messages) => messages,
+            None => self.open().await?,
+        };
+        let mut batch = Vec::new();
+        // Unconstrained, because tokio's cooperative budget would end the drain after 128 messages.
+        let drained = tokio::task::unconstrained(async {
+            let Ok(mut next) = tokio::time::timeout(wait, messages.next()).await else {
+                return Ok(true);
+            };
+            loop {
+                match next {
+                    Some(Ok(message)) => batch.push(self.delivery(message)),
+                    Some(Err(error)) => return Err(unavailable(error)),
+                    None => return Ok(false),
+                }
+                if batch.len() >= max {
+                    return Ok(true);
+                }
+                match messages.next().now_or_never() {
+                    Some(ready) => next = ready,
+                    None => return Ok(true),
+                }
+            }
+        })
+        .await;
+        match drained {
+            Ok(true) => self.messages = Some(messages),
+            Ok(false) => {}
+            // What was fetched before the error is still good; the error shows itself again.
+            Err(_error) if !batch.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(batch)
+    }
+
+    async fn settle(&self, settled: Vec<(Acker, Disposition)>) -> Result<(), ServiceError> {
+        for (acker, disposition) in settled {
+            let kind = match disposition {
+                Disposition::Ack => AckKind::Ack,
+                Disposition::Retry(after) => AckKind::Nak(Some(after)),
+            };
+            acker.ack_with(kind).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+}
