@@ -278,6 +278,13 @@ impl Money {
         }
     }
 
+    /// The nearest whole number of `unit`, a tie to the even one. For dividing what a platform left
+    /// undivided; payouts are rounded by [`Money::scaled`] alone.
+    #[must_use]
+    pub fn rounded_to(self, unit: Self) -> Self {
+        Self(self.0.round_dp(unit.0.scale()))
+    }
+
     /// Splits the amount over weights by largest remainder: each share is a whole number of `unit`,
     /// the shares add up to the amount (what is finer than a unit goes to the first share with a
     /// weight), and none is more than a unit off its exact proportion. Ties go to the first.

@@ -392,7 +392,8 @@ impl OrderState {
                 }
             }
         }
-        left.iter_mut().for_each(Remainder::settle_lines);
+        let unit = snapshot.currency.minor_unit();
+        left.iter_mut().for_each(|left| left.settle_lines(unit));
         for (at, gross) in against {
             if let Some(left) = left.get_mut(at) {
                 left.take_gross(gross);
@@ -401,7 +402,7 @@ impl OrderState {
         if spread.is_positive() {
             let weights: Vec<Money> = left.iter().map(Remainder::spreadable).collect();
             let all: Money = weights.iter().copied().sum();
-            let shares = spread.min(all).split(&weights, snapshot.currency.minor_unit());
+            let shares = if spread >= all { weights } else { spread.split(&weights, unit) };
             for (left, share) in left.iter_mut().zip(shares) {
                 left.take_gross(share);
             }
@@ -454,14 +455,21 @@ impl Remainder {
         }
     }
 
-    /// Takes what the lines of refunds name: the larger of the two accounts of it.
-    fn settle_lines(&mut self) {
+    /// Takes what the lines of refunds name: the larger of the two accounts of it. Where only the
+    /// snapshot knows, the gross falls by the same share as the net.
+    fn settle_lines(&mut self, unit: Money) {
         let (net, gross) = (self.net, self.gross);
         let taken = self.refunded.max(self.by_refunds_net).min(net).at_least_zero();
+        let taken_gross = if self.by_refunds_net >= self.refunded {
+            self.by_refunds_gross
+        } else {
+            gross.proportion(taken, net).rounded_to(unit)
+        };
         self.net -= taken;
-        let by_share = gross.proportion(taken, net);
-        let taken_gross = self.by_refunds_gross.max(by_share).min(gross);
-        self.gross -= taken_gross.at_least_zero();
+        self.gross -= taken_gross.min(gross).at_least_zero();
+        if self.gross.is_zero() && gross.is_positive() {
+            self.net = Money::ZERO;
+        }
     }
 
     /// Takes an amount of gross; the net falls by the same share.

@@ -44,9 +44,9 @@ struct Cursor {
 pub struct MemoryLog(Arc<Mutex<Log>>);
 
 impl MemoryLog {
-    /// A log in which the given faults happen.
-    pub fn with_faults(faults: Faults) -> Self {
-        Self(Arc::new(Mutex::new(Log { faults, ..Log::default() })))
+    /// From now on these faults happen.
+    pub fn script(&self, faults: Faults) {
+        self.lock().faults = faults;
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
@@ -57,6 +57,14 @@ impl MemoryLog {
     /// where the last consumer stopped, as after a restart.
     pub fn inbox(&self, prefix: &str) -> MemoryInbox {
         MemoryInbox { log: self.clone(), prefix: prefix.to_owned() }
+    }
+
+    /// How many messages a consumer of `prefix` has not settled.
+    pub fn open(&self, prefix: &str) -> usize {
+        let log = self.lock();
+        let settled = log.consumers.get(prefix).map_or(0, |cursor| cursor.settled.len());
+        let all = log.messages.iter().filter(|m| m.subject.starts_with(prefix)).count();
+        all.saturating_sub(settled)
     }
 
     /// Every message whose subject starts with `prefix`.

@@ -25,7 +25,7 @@ use crate::{
         digest::Digest,
         id::{LineId, OrderKey, Platform, StoreId},
         money::{Currency, Money},
-        order::{Fact, Footing, Line, LineKind, OrderEvent, Snapshot, Status, Version},
+        order::{Fact, Footing, Line, LineKind, OrderEvent, Referral, Snapshot, Status, Version},
     },
     stage::{RejectCode, Rejection},
 };
@@ -177,7 +177,7 @@ impl Order {
         event: &RawEvent<'_>,
         lines: Vec<Line>,
         footing: Footing,
-        referrals: Vec<crate::domain::order::Referral>,
+        referrals: Vec<Referral>,
     ) -> OrderEvent {
         let snapshot = Snapshot {
             version: self.version,
@@ -253,8 +253,8 @@ fn short(
         kind: LineKind::Merchandise,
     };
     let version = Version { at, digest: word.ranked(event.digest) };
-    let buyer = buyer(&form.customer_id);
-    let referrals = referrals(policy, "referrer_id", &form.referrer_id);
+    let buyer = customer(&form.customer_id)?;
+    let referrals = referrals(policy, "referrer_id", &form.referrer_id)?;
     let order = Order { key, word, version, placed_at, currency, buyer };
     let footing = net::foot([amount], amount, 0, currency);
     Ok(order.into_event(event, vec![line], footing, referrals))
@@ -288,19 +288,39 @@ fn canonical(
     let items = items(form)?;
     let (lines, footing) = spread(form, items, currency, word)?;
     let version = Version { at, digest: word.ranked(event.digest) };
-    let buyer = buyer(&form.customer_id);
-    let referrals = referrals(policy, "distributor_ref", &form.distributor_ref);
+    let buyer = customer(&form.customer_id)?;
+    let referrals = referrals(policy, "distributor_ref", &form.distributor_ref)?;
     let order = Order { key, word, version, placed_at, currency, buyer };
     Ok(order.into_event(event, lines, footing, referrals))
 }
 
+/// A webhook's odd referral is dropped; a caller who states one means it and is told.
 fn referrals(
     policy: &StorePolicy,
     name: &'static str,
     value: &Raw<'_>,
-) -> Vec<crate::domain::order::Referral> {
+) -> Result<Vec<Referral>, Rejection> {
+    refuse_free_text(value, name, value.word().is_some())?;
     let candidate = value.text().map(|text| Candidate::new(ReferralPlace::Api, name, text));
-    referral::choose(policy, candidate.as_slice())
+    Ok(referral::choose(policy, candidate.as_slice()))
+}
+
+fn customer(value: &Raw<'_>) -> Result<Option<Box<str>>, Rejection> {
+    let found = buyer(value);
+    refuse_free_text(value, "customer_id", found.is_some() || value.id().is_none())?;
+    Ok(found)
+}
+
+fn refuse_free_text(value: &Raw<'_>, name: &str, fits: bool) -> Result<(), Rejection> {
+    let mail = value.text().is_some_and(|text| text.contains('@'));
+    if (fits && !mail) || value.is_nothing() {
+        return Ok(());
+    }
+    Err(Path::ROOT.key(name).reject(
+        RejectCode::Value,
+        "is not an id, expected up to 64 letters, digits or signs without blanks; never a name or \
+         a mail address",
+    ))
 }
 
 fn not_negative(amount: Money, at: Path<'_>) -> Result<Money, Rejection> {
@@ -419,4 +439,80 @@ fn spread(
         kind: LineKind::Merchandise,
     });
     Ok((lines.collect(), footing))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        domain::{id::Platform, order::Status},
+        stage::{
+            RejectCode,
+            platform::testing::{self, code, earns, money, snapshot},
+        },
+    };
+
+    fn canonical(changes: Value) -> Value {
+        let mut body = json!({
+            "platform": "shopify", "platform_order_id": 587364120, "status": "paid",
+            "order_ts": "2026-09-14T08:30:00Z", "currency": "USD", "distributor_ref": "D-1",
+            "items": [{"platform_sku": "KIT", "qty": 1, "unit_price": 99.00}], "total": 96.92,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        body
+    }
+
+    fn read(body: &Value) -> Result<super::Parsed, crate::stage::Rejection> {
+        testing::json(Platform::Api, "canonical", body)
+    }
+
+    #[test]
+    fn the_status_that_ends_an_order_wins_in_any_order_of_arrival() {
+        let paid = canonical(json!({}));
+        for last in ["cancelled", "refunded", "test"] {
+            let end = canonical(json!({ "status": last }));
+            assert_eq!(earns(vec![read(&end), read(&paid)]), money("0"), "{last}");
+            assert_eq!(earns(vec![read(&paid), read(&end)]), money("0"), "{last}");
+        }
+        let later = canonical(json!({"updated_at": "2026-09-15T08:30:00Z"}));
+        let end = canonical(json!({"status": "cancelled"}));
+        assert_eq!(earns(vec![read(&later), read(&end)]), money("96.92"));
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let cases = [
+            (json!({"platform": "ebay"}), RejectCode::Value, "platform"),
+            (json!({"platform_order_id": ""}), RejectCode::Shape, "platform_order_id"),
+            (json!({"order_ts": null}), RejectCode::Shape, "order_ts"),
+            (json!({"status": "shipped"}), RejectCode::Value, "status"),
+            (json!({"currency": null}), RejectCode::Shape, "currency"),
+            (json!({"distributor_ref": "Jane Doe"}), RejectCode::Value, "distributor_ref"),
+            (json!({"customer_id": "jane@example.com"}), RejectCode::Value, "customer_id"),
+            (json!({"items": []}), RejectCode::Value, "items"),
+            (json!({"items": [{"platform_sku": "A"}]}), RejectCode::Shape, "items[0].qty"),
+            (json!({"total": "100.00"}), RejectCode::Unfooted, "total"),
+            (json!({"total": -1}), RejectCode::Value, "total"),
+            (json!({"total": 1, "tax": 2, "shipping": 3}), RejectCode::Unfooted, "total"),
+            (json!({"store": "a/b"}), RejectCode::Value, "store"),
+        ];
+        for (change, expected, path) in cases {
+            assert_eq!(code(read(&canonical(change))), (expected, path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_short_form_is_a_paid_shopify_order_in_dollars() {
+        let body = json!({"shopify_order_id": "gid://shopify/Order/301", "sku": 7, "amount": "9"});
+        let parsed = testing::json(Platform::Shopify, "short", &body);
+        assert_eq!(testing::facts(parsed.clone())[0].0, "301");
+        let found = snapshot(parsed);
+        assert_eq!((found.status, found.currency.as_str()), (Status::Paid, "USD"));
+        let missing = json!({"shopify_order_id": 301, "amount": "9"});
+        let outcome = testing::json(Platform::Api, "short", &missing);
+        assert_eq!(code(outcome), (RejectCode::Shape, "sku".to_owned()));
+    }
 }

@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::{Parsed, RawEvent, StorePolicy, parse};
+use super::{Parsed, testing::read};
 use crate::{
     domain::{
-        digest::Digest,
-        id::{Platform, StoreId},
+        id::Platform,
         money::Money,
         order::{Fact, LineKind, OrderState},
     },
-    stage::{Rejection, SkipReason},
+    stage::SkipReason,
 };
 
 fn folder() -> Option<PathBuf> {
@@ -28,20 +27,6 @@ fn folder() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let folder = named.unwrap_or(beside);
     if folder.join("INDEX.tsv").is_file() { Some(folder) } else { None }
-}
-
-fn read(platform: Platform, topic: &str, body: &[u8]) -> Result<Parsed, Rejection> {
-    let store = StoreId::parse("acme").unwrap();
-    let event = RawEvent {
-        platform,
-        store: &store,
-        topic,
-        delivery: "d-1",
-        received_at: "2026-11-21T10:00:00Z".parse().unwrap(),
-        digest: Digest::of(body),
-        body,
-    };
-    parse(&event, &StorePolicy::default())
 }
 
 /// The topic under which a file would have come, by its name.
@@ -193,6 +178,16 @@ fn every_payload_of_the_corpus_comes_to_its_net() {
         }
     });
     assert!(wrong.is_empty(), "{}\n---\n{}", wrong.join("\n"), table.join("\n"));
+}
+
+#[test]
+fn nothing_personal_of_a_payload_is_read() {
+    each_file(|platform, name, _, body| {
+        let told = format!("{:?}", read(platform, topic(platform, name), &body));
+        for personal in ["example.com", "Sam", "Doe", "Beispiel", "Johnny", "Norman", "203.0.113"] {
+            assert!(!told.contains(personal), "{name} tells {personal}");
+        }
+    });
 }
 
 #[test]

@@ -7,14 +7,9 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Parsed, RawEvent, StorePolicy, parse};
+use super::{Parsed, testing::read};
 use crate::{
-    domain::{
-        digest::Digest,
-        id::{Platform, StoreId},
-        money::Money,
-        order::OrderState,
-    },
+    domain::{id::Platform, money::Money, order::OrderState},
     stage::Rejection,
 };
 
@@ -47,20 +42,6 @@ struct Bodies {
 #[derive(Deserialize)]
 struct Body {
     body: Box<RawValue>,
-}
-
-fn read(platform: Platform, topic: &str, body: &[u8]) -> Result<Parsed, Rejection> {
-    let store = StoreId::parse("acme").unwrap();
-    let event = RawEvent {
-        platform,
-        store: &store,
-        topic,
-        delivery: "d-1",
-        received_at: "2026-11-21T10:00:00Z".parse().unwrap(),
-        digest: Digest::ZERO,
-        body,
-    };
-    parse(&event, &StorePolicy::default())
 }
 
 fn outcome(parsed: &Result<Parsed, Rejection>) -> Value {

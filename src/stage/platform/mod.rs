@@ -20,6 +20,8 @@ mod net;
 mod path;
 mod referral;
 mod shopify;
+#[cfg(test)]
+mod testing;
 mod wire;
 mod woocommerce;
 

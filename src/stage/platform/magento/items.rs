@@ -6,6 +6,7 @@
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::Rate;
 use crate::{
@@ -32,7 +33,8 @@ pub(super) struct WireItem<'a> {
     item_id: Raw<'a>,
     id: Raw<'a>,
     parent_item_id: Raw<'a>,
-    parent_item: Maybe<Box<WireItem<'a>>>,
+    /// Read only one level deep, when it is needed.
+    parent_item: Option<&'a RawValue>,
     product_type: Raw<'a>,
     product_id: Raw<'a>,
     sku: Raw<'a>,
@@ -124,11 +126,11 @@ pub(super) fn read(
     }
     for (i, item) in &list {
         let at = at.index(*i);
-        let Some(parent) = item.parent_item.get() else { continue };
+        let Some(parent) = item.nested_parent() else { continue };
         if parent.own_id().id().is_none() || parent.base_row_total.is_nothing() {
             continue;
         }
-        let row = row(parent, rate, at.key("parent_item"))?;
+        let row = row(&parent, rate, at.key("parent_item"))?;
         if !rows.iter().any(|known| known.id == row.id) {
             rows.push(row);
         }
@@ -140,16 +142,21 @@ pub(super) fn read(
     Ok(rows)
 }
 
-impl WireItem<'_> {
-    fn own_id(&self) -> &Raw<'_> {
+impl<'a> WireItem<'a> {
+    fn own_id(&self) -> &Raw<'a> {
         if self.item_id.id().is_some() { &self.item_id } else { &self.id }
     }
 
-    fn parent(&self) -> &Raw<'_> {
-        match self.parent_item.get() {
-            Some(parent) if self.parent_item_id.id().is_none() => parent.own_id(),
-            Some(_) | None => &self.parent_item_id,
+    fn nested_parent(&self) -> Option<WireItem<'a>> {
+        let nested: Maybe<WireItem<'a>> = serde_json::from_str(self.parent_item?.get()).ok()?;
+        nested.0
+    }
+
+    fn parent(&self) -> Raw<'a> {
+        if self.parent_item_id.id().is_some() {
+            return self.parent_item_id.clone();
         }
+        self.nested_parent().map(|parent| parent.own_id().clone()).unwrap_or_default()
     }
 
     /// The row total, or price times quantity; a child may have neither.
@@ -172,8 +179,9 @@ impl WireItem<'_> {
 
 fn row(item: &WireItem<'_>, rate: &Rate, at: Path<'_>) -> Result<Row, Rejection> {
     let money = |base: &Raw<'_>, plain: &Raw<'_>, name| rate.base(base, plain, at, name);
-    let parent = match item.parent().id() {
-        Some(_) => Some(line_id(item.parent(), at.key("parent_item_id"))?),
+    let parent = item.parent();
+    let parent = match parent.id() {
+        Some(_) => Some(line_id(&parent, at.key("parent_item_id"))?),
         None => None,
     };
     let discount_refunded =

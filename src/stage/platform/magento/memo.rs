@@ -39,8 +39,6 @@ pub(super) struct WireMemo<'a> {
     grand_total: Raw<'a>,
     base_adjustment_positive: Raw<'a>,
     adjustment_positive: Raw<'a>,
-    base_adjustment_negative: Raw<'a>,
-    adjustment_negative: Raw<'a>,
     items: Many<WireItem<'a>>,
 }
 
@@ -104,27 +102,17 @@ pub(super) fn read(
 }
 
 /// `adjustment_positive` is money beside all rows: loose. `adjustment_negative` is a fee that the
-/// shop keeps: the rows take back less, pro rata.
+/// shop keeps, and no sale: the rows are taken back in full, as the order shows them too.
 fn money(
     memo: &WireMemo<'_>,
     rate: &Rate,
     at: Path<'_>,
 ) -> Result<(Vec<RefundLine>, Vec<LooseMoney>), Rejection> {
-    let extra = rate
-        .base(&memo.base_adjustment_positive, &memo.adjustment_positive, at, "adjustment_positive")?
-        .abs();
-    let kept = rate
-        .base(&memo.base_adjustment_negative, &memo.adjustment_negative, at, "adjustment_negative")?
-        .abs();
+    let (base, plain) = (&memo.base_adjustment_positive, &memo.adjustment_positive);
+    let extra = rate.base(base, plain, at, "adjustment_positive")?.abs();
     let rows = rows(memo, rate, at.key("items"))?;
-    let by_rows: Money = rows.iter().map(|row| row.money.gross().at_least_zero()).sum();
-    let paid = if kept.is_positive() && by_rows.is_positive() {
-        Paid::Exactly((by_rows - kept).at_least_zero())
-    } else {
-        Paid::Unknown
-    };
     let unit = rate.currency.minor_unit();
-    let (lines, mut loose) = net::settle_refund(rows, Money::ZERO, paid, unit);
+    let (lines, mut loose) = net::settle_refund(rows, Money::ZERO, Paid::Unknown, unit);
     if extra.is_positive() {
         loose.push(LooseMoney { gross: extra, against: None });
     }

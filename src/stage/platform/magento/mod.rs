@@ -6,6 +6,8 @@
 mod items;
 mod memo;
 mod order;
+#[cfg(test)]
+mod tests;
 
 use rust_decimal::Decimal;
 use serde::Deserialize;

@@ -5,6 +5,8 @@
 
 mod order;
 mod refund;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

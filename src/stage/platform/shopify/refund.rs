@@ -56,6 +56,7 @@ struct WireRefundLine<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Adjustment<'a> {
     kind: Raw<'a>,
+    reason: Raw<'a>,
     amount: Raw<'a>,
     amount_set: Set<'a>,
     tax_amount: Raw<'a>,
@@ -139,15 +140,7 @@ pub(super) fn read(
     let rows = rows(refund, at, included, unit)?;
     let beside = sums.beside.shop;
     let by_rows: Money = rows.iter().map(|row| row.money.gross().at_least_zero()).sum();
-    // A discrepancy is positive for money kept back, negative for money paid on top. Only it makes a
-    // refund smaller than its lines: less money without one went, or will go, another way.
-    let stated = (by_rows + beside - sums.discrepancy.shop).at_least_zero();
-    let paid_out = match (paid, sums.discrepancy.shop.is_zero()) {
-        (Actual::Unknown | Actual::Foreign, true) => Paid::Unknown,
-        (Actual::Part(amount) | Actual::Whole(amount), true) => Paid::AtLeast(amount),
-        (Actual::Whole(amount), false) => Paid::Exactly(amount),
-        (Actual::Unknown | Actual::Foreign | Actual::Part(_), false) => Paid::Exactly(stated),
-    };
+    let paid_out = paid_out(paid, &sums, by_rows + beside);
     let (lines, loose) = net::settle_refund(rows, beside, paid_out, unit);
     let sure = sure && !matches!(paid, Actual::Foreign);
     let made = match refund.created_at.time(at.key("created_at"))? {
@@ -163,6 +156,21 @@ pub(super) fn read(
     })
 }
 
+/// What was paid back, as far as it is known. A discrepancy is positive for money kept back and
+/// negative for money paid on top; only it makes a refund smaller than its lines. Less money without
+/// one has gone, or will go, another way: the lines are taken in full.
+fn paid_out(paid: Actual, sums: &Sums, calculated: Money) -> Paid {
+    let firm = sums.firm.shop;
+    match paid {
+        Actual::Whole(amount) if !sums.discrepancy.shop.is_zero() => Paid::Exactly(amount),
+        Actual::Whole(amount) | Actual::Part(amount) if firm.is_zero() => Paid::AtLeast(amount),
+        Actual::Unknown | Actual::Foreign if firm.is_zero() => Paid::Unknown,
+        Actual::Unknown | Actual::Foreign | Actual::Whole(_) | Actual::Part(_) => {
+            Paid::Exactly((calculated - firm).at_least_zero())
+        }
+    }
+}
+
 /// The sums of a refund.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -173,6 +181,8 @@ struct Sums {
     beside: Both,
     /// The platform's own account of calculated less actual.
     discrepancy: Both,
+    /// The part of it that is not for a payment under way ("Pending refund discrepancy").
+    firm: Both,
 }
 
 fn sums(refund: &WireRefund<'_>, at: Path<'_>) -> Result<Sums, Rejection> {
@@ -195,7 +205,13 @@ fn sums(refund: &WireRefund<'_>, at: Path<'_>) -> Result<Sums, Rejection> {
                 shipping = true;
                 sums.beside.add(amount.abs());
             }
-            Some("refund_discrepancy") => sums.discrepancy.add(amount),
+            Some("refund_discrepancy") => {
+                sums.discrepancy.add(amount);
+                let reason = adjustment.reason.text().unwrap_or_default();
+                if !reason.starts_with("Pending") {
+                    sums.firm.add(amount);
+                }
+            }
             _ => {}
         }
     }

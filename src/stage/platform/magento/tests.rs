@@ -1,0 +1,229 @@
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{
+        id::Platform,
+        order::{LineKind, LooseMoney, Status},
+    },
+    stage::{
+        RejectCode, Rejection, SkipReason,
+        platform::{
+            Parsed,
+            testing::{self, code, earns, facts, money, refund, snapshot},
+        },
+    },
+};
+
+fn read(topic: &str, body: &Value) -> Result<Parsed, Rejection> {
+    testing::json(Platform::Magento, topic, body)
+}
+
+fn item(id: u32, row_total: Value) -> Value {
+    json!({
+        "item_id": id, "sku": "A", "qty_ordered": 2, "product_type": "simple",
+        "base_row_total": row_total,
+    })
+}
+
+fn with(changes: Value) -> Value {
+    let mut order = json!({
+        "entity_id": 1, "state": "processing", "base_currency_code": "USD",
+        "created_at": "2026-08-03 06:00:00", "updated_at": "2026-08-03 06:05:00",
+        "base_grand_total": 105, "base_shipping_amount": 5, "base_total_due": 0,
+        "items": [item(11, json!(100))],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        order[name] = value.clone();
+    }
+    order
+}
+
+#[test]
+fn state_and_payment_decide_not_the_status() {
+    let status = |changes| snapshot(read("sales.order.updated", &with(changes))).status;
+    assert_eq!(status(json!({"status": "shipped_by_boat"})), Status::Paid);
+    assert_eq!(status(json!({"base_total_due": 105})), Status::Unpaid);
+    assert_eq!(status(json!({"base_total_due": 105, "base_total_paid": 105})), Status::Paid);
+    assert_eq!(status(json!({"base_total_due": 45, "base_total_paid": 60})), Status::Unpaid);
+    let part_cancelled =
+        json!({"base_total_due": 45, "base_total_paid": 60, "base_total_canceled": 45});
+    assert_eq!(status(part_cancelled), Status::Paid);
+    assert_eq!(status(json!({"base_total_due": null})), Status::Unpaid);
+    assert_eq!(status(json!({"base_total_due": null, "state": "complete"})), Status::Paid);
+    for state in ["new", "pending_payment", "holded", "payment_review", "custom"] {
+        assert_eq!(status(json!({"state": state})), Status::Unpaid, "{state}");
+    }
+    assert_eq!(status(json!({"state": "canceled"})), Status::Cancelled);
+    assert_eq!(status(json!({"state": null, "status": "canceled"})), Status::Cancelled);
+}
+
+#[test]
+fn every_envelope_is_taken_off() {
+    let order = with(json!({}));
+    let bodies = [
+        order.clone(),
+        json!([order]),
+        json!({"data": order}),
+        json!({"data": [order]}),
+        json!({"event": {"data": {"value": order, "source": "x", "_metadata": {}}}}),
+        json!({"data": {"value": order}}),
+        json!({"specversion": "1.0", "id": "u", "data": {"event": {"data": {"value": order}}}}),
+        json!({"event": {"data": {"order": order}}}),
+        json!({"order": order, "customer": {"id": 5}, "invoice": {"order_id": 1}}),
+        json!({"items": [order], "search_criteria": {}, "total_count": 1}),
+    ];
+    for body in bodies {
+        for topic in ["sales.order.created", "observer.sales_order_save_commit_after", ""] {
+            assert_eq!(earns(vec![read(topic, &body)]), money("100"), "{topic} {body}");
+        }
+    }
+    let several = json!({"items": [with(json!({})), with(json!({"entity_id": 2}))]});
+    assert_eq!(facts(read("orders", &several)).len(), 2);
+    let none = json!({"items": [], "total_count": 0});
+    assert_eq!(read("orders", &none), Ok(Parsed::Skip(SkipReason::NothingNew)));
+}
+
+#[test]
+fn a_broken_order_in_a_search_result_names_its_place() {
+    let bad = with(json!({"items": [item(11, json!("a lot"))]}));
+    let body = json!({"data": {"items": [with(json!({})), bad]}});
+    let expected = "data.items[1].items[0].base_row_total".to_owned();
+    assert_eq!(code(read("", &body)), (RejectCode::Value, expected));
+}
+
+#[test]
+fn what_is_no_order_is_skipped() {
+    let skip = |topic, body| read(topic, &body).unwrap();
+    let product = json!({"event": {"data": {"value": {"entity_id": "3", "type_id": "simple"}}}});
+    for topic in ["observer.catalog_product_save_after", "catalog.product.updated"] {
+        assert_eq!(skip(topic, product.clone()), Parsed::Skip(SkipReason::IrrelevantTopic));
+    }
+    assert_eq!(skip("", product), Parsed::Skip(SkipReason::IrrelevantTopic));
+    assert_eq!(skip("sales.quote.saved", json!({})), Parsed::Skip(SkipReason::NotAnOrder));
+    let shipment = json!({"data": {"entity_id": 4, "order_id": 1, "items": []}});
+    assert_eq!(skip("sales.shipment.created", shipment), Parsed::Skip(SkipReason::Notice));
+    let error = json!({"message": "The consumer isn't authorized", "parameters": {}});
+    assert_eq!(code(read("sales.order.created", &error)).0, RejectCode::ErrorObject);
+    let partial = with(json!({"items": [{"item_id": 11, "sku": "A"}]}));
+    assert_eq!(code(read("", &partial)).0, RejectCode::Incomplete);
+}
+
+#[test]
+fn the_base_currency_counts_and_is_found_by_the_rate_where_it_is_missing() {
+    let order = json!({
+        "entity_id": 1, "state": "complete", "base_currency_code": "USD",
+        "order_currency_code": "UGX", "base_to_order_rate": "2.0000", "grand_total": "68.0000",
+        "shipping_amount": 10, "created_at": "2026-08-03 06:00:00",
+        "items": [{"item_id": "9", "sku": "A", "row_total": "58.0000", "qty_ordered": 1}],
+    });
+    let found = snapshot(read("", &order));
+    assert_eq!((found.lines[0].net, found.total), (money("29"), money("34")));
+    let mut unknown = order;
+    unknown["base_to_order_rate"] = json!(null);
+    assert_eq!(code(read("", &unknown)).0, RejectCode::Incomplete);
+}
+
+#[test]
+fn a_child_without_its_parent_row_brings_it_along() {
+    let child = json!({
+        "item_id": 12, "parent_item_id": 11, "sku": "A", "base_row_total": 0,
+        "parent_item": item(11, json!(100)),
+    });
+    let found = snapshot(read("", &with(json!({"items": [child]}))));
+    assert_eq!((found.lines.len(), found.lines[0].id.as_str()), (1, "11"));
+    assert_eq!(found.lines[0].net, money("100"));
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_crash() {
+    let depth = 100_000;
+    let mut body = "{\"parent_item\":".repeat(depth);
+    body.push('1');
+    body.push_str(&"}".repeat(depth));
+    let body =
+        format!("{{\"entity_id\":1,\"grand_total\":1,\"state\":\"new\",\"items\":[{body}]}}");
+    assert!(testing::read(Platform::Magento, "", body.as_bytes()).is_err());
+}
+
+#[test]
+fn rows_say_what_was_refunded_of_them() {
+    let left = |changes: Value, state: &str| {
+        let mut row = item(11, json!(100));
+        for (name, value) in changes.as_object().unwrap() {
+            row[name] = value.clone();
+        }
+        earns(vec![read("", &with(json!({"items": [row], "state": state})))])
+    };
+    assert_eq!(left(json!({}), "complete"), money("100"));
+    assert_eq!(left(json!({"base_amount_refunded": "50.0000"}), "complete"), money("50"));
+    assert_eq!(left(json!({"qty_refunded": 1}), "complete"), money("50"));
+    assert_eq!(left(json!({"qty_canceled": 1}), "complete"), money("50"));
+    assert_eq!(left(json!({}), "closed"), money("0"));
+    let all = with(json!({"base_total_refunded": 105}));
+    assert_eq!(earns(vec![read("", &all)]), money("0"));
+}
+
+#[test]
+fn shipping_discounts_wrapping_and_product_taxes_are_in_the_footing() {
+    let wrapped = with(json!({
+        "base_grand_total": 111, "base_tax_amount": 3, "base_shipping_discount_amount": 2,
+        "extension_attributes": {"gw_base_price": "5.0000", "shipping_assignments": [{}]},
+    }));
+    assert!(snapshot(read("", &wrapped)).footing.holds());
+    let mut row = item(11, json!(100));
+    row["base_weee_tax_applied_row_amnt"] = json!(4);
+    let weee = with(json!({"base_grand_total": 109, "items": [row]}));
+    assert!(snapshot(read("", &weee)).footing.holds());
+}
+
+#[test]
+fn bundles_of_both_kinds_in_one_order() {
+    let bundle = |id: u32, total: u32| {
+        let mut row = item(id, json!(total));
+        row["product_type"] = json!("bundle");
+        row
+    };
+    let child = |id: u32, parent: u32, total: u32| {
+        let mut row = item(id, json!(total));
+        row["parent_item_id"] = json!(parent.to_string());
+        row
+    };
+    let items =
+        json!([bundle(1, 30), child(2, 1, 0), bundle(3, 70), child(4, 3, 20), child(5, 3, 50),]);
+    let found = snapshot(read("", &with(json!({ "items": items }))));
+    let ids: Vec<_> = found.lines.iter().map(|line| line.id.as_str()).collect();
+    assert_eq!(ids, ["1", "4", "5"]);
+    assert!(found.footing.holds());
+}
+
+#[test]
+fn a_sold_gift_card_is_no_merchandise() {
+    let mut card = item(11, json!(100));
+    card["product_type"] = json!("giftcard");
+    let found = snapshot(read("", &with(json!({"items": [card]}))));
+    assert_eq!(found.lines[0].kind, LineKind::GiftCard);
+}
+
+#[test]
+fn a_credit_memo_is_told_by_its_shape() {
+    let memo = |state: u32| {
+        json!({
+            "entity_id": 5, "order_id": 1, "state": state, "base_currency_code": "USD",
+            "adjustment_positive": 3, "base_adjustment_positive": 3, "adjustment_negative": 0,
+            "items": [
+                {"order_item_id": 11, "qty": 1, "base_row_total": 100,
+                 "base_discount_amount": -10, "base_tax_amount": 9},
+                {"order_item_id": 12, "qty": 1},
+            ],
+        })
+    };
+    let found = refund(read("", &json!({"data": memo(2)})));
+    assert_eq!((found.lines.len(), found.lines[0].net), (1, money("90")));
+    assert_eq!(found.lines[0].gross, money("99"));
+    assert_eq!(found.loose, [LooseMoney { gross: money("3"), against: None }]);
+    assert_eq!(read("", &memo(1)), Ok(Parsed::Skip(SkipReason::Notice)));
+    assert_eq!(read("", &memo(3)), Ok(Parsed::Skip(SkipReason::NothingNew)));
+    let order = with(json!({}));
+    let both = json!({"order": order, "creditmemo": memo(2)});
+    assert_eq!(facts(read("sales.creditmemo.created", &both)).len(), 2);
+}

@@ -1,0 +1,242 @@
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{
+        id::Platform,
+        order::{Detail, LineKind, Status},
+    },
+    stage::{
+        RejectCode, SkipReason,
+        platform::{
+            Parsed,
+            testing::{self, code, earns, money, refund, snapshot},
+        },
+    },
+};
+
+fn read(topic: &str, body: &Value) -> Result<Parsed, crate::stage::Rejection> {
+    testing::json(Platform::Shopify, topic, body)
+}
+
+fn order() -> Value {
+    json!({
+        "id": 1, "currency": "USD", "financial_status": "paid", "total_price": "50.00",
+        "created_at": "2026-10-01T10:00:00+02:00", "updated_at": "2026-10-01T10:00:05+02:00",
+        "line_items": [{"id": 11, "sku": "A", "quantity": 1, "price": "50.00"}],
+    })
+}
+
+fn with(changes: Value) -> Value {
+    let mut order = order();
+    for (name, value) in changes.as_object().unwrap() {
+        order[name] = value.clone();
+    }
+    order
+}
+
+#[test]
+fn the_status_is_decided_in_this_order() {
+    let status = |changes| snapshot(read("orders/updated", &with(changes))).status;
+    let cancelled = json!("2026-10-02T10:00:00Z");
+    assert_eq!(status(json!({"test": true, "cancelled_at": cancelled})), Status::Test);
+    assert_eq!(status(json!({"cancelled_at": cancelled})), Status::Cancelled);
+    assert_eq!(status(json!({"financial_status": "voided"})), Status::Voided);
+    for paid in ["paid", "partially_refunded", "refunded"] {
+        assert_eq!(status(json!({"financial_status": paid})), Status::Paid);
+    }
+    for waits in [json!("pending"), json!("authorized"), json!("partially_paid"), json!(null)] {
+        assert_eq!(status(json!({"financial_status": waits})), Status::Unpaid);
+    }
+}
+
+#[test]
+fn topics_are_told_apart_without_the_body() {
+    let skip = |topic| read(topic, &json!("anything")).unwrap();
+    for topic in ["draft_orders/create", "DRAFT_ORDERS_UPDATE", "checkouts/update", "carts/create"]
+    {
+        assert_eq!(skip(topic), Parsed::Skip(SkipReason::NotAnOrder), "{topic}");
+    }
+    for topic in ["orders/edited", "order_transactions/create"] {
+        assert_eq!(skip(topic), Parsed::Skip(SkipReason::Notice), "{topic}");
+    }
+    for topic in
+        ["products/update", "customers/redact", "fulfillments/create", "", "app/uninstalled"]
+    {
+        assert_eq!(skip(topic), Parsed::Skip(SkipReason::IrrelevantTopic), "{topic}");
+    }
+    assert_eq!(code(read("events:orders/update", &order())).0, RejectCode::UnsupportedForm);
+    assert_eq!(earns(vec![read("ORDERS_PAID", &order())]), money("50"));
+}
+
+#[test]
+fn envelopes_are_taken_off() {
+    assert_eq!(earns(vec![read("orders/paid", &json!({"order": order()}))]), money("50"));
+    assert_eq!(earns(vec![read("orders/paid", &json!({"orders": [order()]}))]), money("50"));
+    let cut = json!({"order": {"id": 5}});
+    assert_eq!(
+        code(read("orders/paid", &cut)),
+        (RejectCode::Incomplete, "order.line_items".to_owned())
+    );
+}
+
+#[test]
+fn a_deletion_needs_only_an_id() {
+    for body in
+        [json!({"id": 7}), json!({"id": "gid://shopify/Order/7"}), json!({"order": {"id": 7}})]
+    {
+        assert_eq!(testing::facts(read("orders/delete", &body))[0].0, "7");
+    }
+}
+
+#[test]
+fn odd_types_where_nothing_depends_on_them_are_harmless() {
+    let odd = json!({
+        "customer": [], "note_attributes": {"a": "b"}, "discount_codes": "x", "tags": 5,
+        "shipping_lines": null, "refunds": null, "landing_site": {"x": 1}, "name": ["#1"],
+        "total_tip_received": null, "total_tax": false, "processed_at": "",
+    });
+    assert_eq!(earns(vec![read("orders/paid", &with(odd))]), money("50"));
+}
+
+#[test]
+fn what_money_or_identity_needs_is_refused_with_its_place() {
+    let bad = |changes| code(read("orders/paid", &with(changes)));
+    let items = |line| json!({ "line_items": line });
+    assert_eq!(bad(items(json!("x"))), (RejectCode::Shape, "line_items".to_owned()));
+    assert_eq!(bad(items(json!([4]))), (RejectCode::Shape, "line_items[0]".to_owned()));
+    assert_eq!(
+        bad(items(json!([{"id": 1, "price": {"amount": 1}}]))),
+        (RejectCode::Shape, "line_items[0].price".to_owned())
+    );
+    assert_eq!(
+        bad(items(json!([{"id": null, "price": "1"}]))),
+        (RejectCode::Shape, "line_items[0].id".to_owned())
+    );
+    assert_eq!(bad(json!({"id": 8.2e17})), (RejectCode::Value, "id".to_owned()));
+    assert_eq!(bad(json!({"currency": "Dollars"})), (RejectCode::Value, "currency".to_owned()));
+    assert_eq!(bad(json!({"updated_at": "now"})), (RejectCode::Value, "updated_at".to_owned()));
+    let errors = json!({"errors": "[API] Invalid API key"});
+    assert_eq!(code(read("orders/paid", &errors)).0, RejectCode::ErrorObject);
+}
+
+#[test]
+fn old_orders_state_discounts_on_the_line_or_only_in_the_header() {
+    let line = |discount: &str| json!([{"id": 11, "quantity": 1, "price": "50.00", "total_discount": discount}]);
+    let on_line = with(json!({"line_items": line("5.00"), "total_price": "45.00"}));
+    assert_eq!(earns(vec![read("orders/paid", &on_line)]), money("45"));
+    let in_header = with(json!({
+        "line_items": line("0.00"), "total_discounts": "10.00", "total_price": "40.00",
+    }));
+    let snapshot = snapshot(read("orders/paid", &in_header));
+    assert_eq!((snapshot.lines[0].net, snapshot.footing.holds()), (money("40"), true));
+    let shipping = with(json!({
+        "line_items": line("0.00"), "total_discounts": "4.00", "total_price": "50.00",
+        "shipping_lines": [{"price": "4.00", "discount_allocations": [{"amount": "4.00"}]}],
+    }));
+    assert_eq!(earns(vec![read("orders/paid", &shipping)]), money("50"));
+}
+
+#[test]
+fn duties_and_rounding_are_in_the_footing_and_a_miss_does_not_block() {
+    let set = |amount: &str| json!({"shop_money": {"amount": amount, "currency_code": "USD"}});
+    let duties = with(json!({"total_price": "57.50", "original_total_duties_set": set("7.50")}));
+    assert!(snapshot(read("orders/paid", &duties)).footing.holds());
+    let unknown = snapshot(read("orders/paid", &with(json!({"total_price": "58.00"}))));
+    assert!(!unknown.footing.holds());
+    assert_eq!(unknown.lines[0].net, money("50"));
+}
+
+#[test]
+fn tips_are_marked_by_either_form() {
+    let tip = json!({"id": 12, "quantity": 1, "price": "2.00", "tip": {"payment_method": "x"}});
+    let order =
+        with(json!({"total_price": "52.00", "line_items": [order()["line_items"][0], tip]}));
+    let snapshot = snapshot(read("orders/paid", &order));
+    assert_eq!(snapshot.lines[1].kind, LineKind::Tip);
+    assert!(snapshot.footing.holds());
+}
+
+fn refund_body(changes: Value) -> Value {
+    let mut body = json!({
+        "id": 90, "order_id": 1, "created_at": "2026-10-03T10:00:00Z", "order_adjustments": [],
+        "transactions": [], "refund_line_items": [
+            {"line_item_id": 11, "quantity": 1, "subtotal": 50.0, "total_tax": 5.0},
+        ],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+fn paid(amount: &str, status: &str, currency: &str) -> Value {
+    json!([{"kind": "refund", "status": status, "amount": amount, "currency": currency}])
+}
+
+fn discrepancy(amount: &str, reason: &str) -> Value {
+    json!([{"kind": "refund_discrepancy", "amount": amount, "reason": reason}])
+}
+
+#[test]
+fn a_refund_alone_finds_out_whether_prices_hold_tax() {
+    let of = |changes| refund(read("refunds/create", &refund_body(changes)));
+    let sums = |r: crate::domain::order::Refund| (r.detail, r.lines[0].net, r.lines[0].gross);
+    let by_money = of(json!({"transactions": paid("50.00", "success", "USD")}));
+    assert_eq!(sums(by_money), (Detail::Full, money("45"), money("50")));
+    let on_top = of(json!({"transactions": paid("55.00", "success", "USD")}));
+    assert_eq!(sums(on_top), (Detail::Full, money("50"), money("55")));
+    // Nothing tells: a summary, so that the order's own description wins.
+    assert_eq!(sums(of(json!({}))), (Detail::Summary, money("50"), money("55")));
+}
+
+#[test]
+fn only_a_stated_discrepancy_makes_a_refund_smaller() {
+    let net = |changes| {
+        let refund = refund(read("refunds/create", &refund_body(changes)));
+        let loose: crate::domain::money::Money = refund.loose.iter().map(|l| l.gross).sum();
+        (refund.lines[0].net, loose)
+    };
+    let lines = json!([{"line_item_id": 11, "quantity": 1, "subtotal": "50.00", "total_tax": 0}]);
+    let case = |transactions: Value, adjustments: Value| {
+        net(json!({
+            "refund_line_items": lines, "transactions": transactions,
+            "order_adjustments": adjustments,
+        }))
+    };
+    let none = json!([]);
+    let full = (money("50"), money("0"));
+    assert_eq!(case(paid("20.00", "success", "USD"), none.clone()), full);
+    assert_eq!(
+        case(paid("50.00", "pending", "USD"), discrepancy("50", "Pending refund discrepancy")),
+        full
+    );
+    assert_eq!(case(paid("50.00", "failure", "USD"), none.clone()), full);
+    let kept = (money("44.15"), money("0"));
+    assert_eq!(case(paid("44.15", "success", "USD"), discrepancy("5.85", "x")), kept);
+    assert_eq!(case(none.clone(), discrepancy("5.85", "x")), kept);
+    // The sign varies between bodies; the money does not.
+    assert_eq!(case(paid("44.15", "success", "USD"), discrepancy("-5.85", "x")), kept);
+    let extra = (money("50"), money("2.37"));
+    assert_eq!(case(paid("52.37", "success", "USD"), discrepancy("-2.37", "x")), extra);
+    assert_eq!(case(none, discrepancy("-2.37", "x")), extra);
+    assert_eq!(case(json!([]), discrepancy("50.00", "x")), (money("0"), money("0")));
+}
+
+#[test]
+fn money_in_the_buyers_currency_at_an_unknown_rate_is_a_summary() {
+    let set = json!({"shop_money": {"amount": "0.00", "currency_code": "USD"}});
+    let body = refund_body(json!({
+        "refund_line_items": [], "total_duties_set": set,
+        "transactions": paid("40.00", "success", "CAD"),
+    }));
+    let found = refund(read("refunds/create", &body));
+    assert_eq!((found.detail, found.loose), (Detail::Summary, vec![]));
+    let rate = |amount: &str, code: &str| json!({"amount": amount, "currency_code": code});
+    let order = with(json!({
+        "refunds": [body],
+        "total_price_set": {
+            "shop_money": rate("50.00", "USD"), "presentment_money": rate("80.00", "CAD"),
+        },
+    }));
+    assert_eq!(earns(vec![read("orders/updated", &order)]), money("25"));
+}

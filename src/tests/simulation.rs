@@ -1,0 +1,391 @@
+//! The whole chain over memory, under a script of faults.
+//!
+//! A seed fixes the orders, their facts, the order of arrival, the duplicates and what goes wrong:
+//! publishes that fail, acks that are lost, batches that are rotated, settles that are lost. The
+//! books must end where the join of the facts says, computed here without the chain.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use tokio_util::sync::CancellationToken;
+use upline::{
+    clock::Clock,
+    domain::{
+        catalog::{Scope, SkuEntry},
+        commission::{Account, run},
+        digest::Digest,
+        genealogy::{Change, DistributorStatus, GenealogyEvent},
+        id::{CommissionClass, DistributorId, LineId, OrderKey, RefundId, Sku},
+        ledger::Position,
+        money::{Currency, Money},
+        order::{
+            Detail, Fact, Footing, Line, LineKind, LooseMoney, OrderEvent, OrderState, Origin,
+            Referral, Refund, RefundLine, Snapshot, Status, Version,
+        },
+        plan::Plan,
+    },
+    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StorePlans},
+    stage::{
+        commission::Commission,
+        ledger::{Ledger, Map},
+        map::{Company, Mapping, map},
+        message::{Headers, Subject, Trace, Validated},
+    },
+    store::memory::MemoryStore,
+    stream::{
+        Outgoing, Publish,
+        memory::{Faults, MemoryLog},
+        runner::{Limits, Runner},
+    },
+};
+
+const PLAN: &str = r#"
+    id = "plan"
+    version = 1
+    effective_from = "1970-01-01T00:00:00Z"
+    rounding = "half_up"
+
+    [[component]]
+    kind = "direct"
+    id = "direct"
+    inactive_referrer = "roll_up"
+    rates = { a = "12.5 %" }
+
+    [[component]]
+    kind = "unilevel"
+    id = "unilevel"
+    compression = "roll_up"
+    rates = { a = ["5 %", "4 %", "3 %"], b = ["7 %"] }
+"#;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+fn money(cents: i64) -> Money {
+    Money::from_decimal(Decimal::new(cents, 2)).unwrap()
+}
+
+/// Five distributors in a chain, the third inactive; two classes of articles.
+fn company() -> Company {
+    let mut company = Company::default();
+    let mut sponsor = None;
+    for number in 0..5 {
+        let id = DistributorId::parse(&format!("d{number}")).unwrap();
+        append(&mut company, &id, Change::Enrolled(sponsor.replace(id.clone())));
+    }
+    let third = DistributorId::parse("d2").unwrap();
+    append(&mut company, &third, Change::Status(DistributorStatus::Inactive));
+    for (seq, class) in (1..).zip(["a", "b"]) {
+        let entry = SkuEntry {
+            seq,
+            sku_id: Sku::parse(class).unwrap(),
+            class: CommissionClass::parse(class).unwrap(),
+            effective_from: Timestamp::UNIX_EPOCH,
+            cv: None,
+            qv: None,
+        };
+        company.catalog.add(Scope::Any, Sku::parse(class).unwrap(), entry);
+    }
+    company.plans.add(Plan::parse(PLAN).unwrap());
+    company
+}
+
+fn append(company: &mut Company, who: &DistributorId, change: Change) {
+    let version = company.genealogy.version();
+    let mut event = GenealogyEvent {
+        seq: version.seq + 1,
+        distributor: who.clone(),
+        change,
+        effective_at: Timestamp::UNIX_EPOCH,
+        recorded_at: Timestamp::UNIX_EPOCH,
+        hash: Digest::ZERO,
+    };
+    event.hash = event.chained(&version.hash);
+    company.genealogy.apply(&event).unwrap();
+}
+
+/// One message about an order, as a seed describes it.
+#[derive(Debug, Clone)]
+enum Told {
+    /// Version, status, net cents of the lines, referrer, which refunds it lists.
+    Snapshot(i64, Status, Vec<i64>, u8, Option<Vec<u8>>),
+    /// Number, time, line and cents taken back, cents without a line.
+    Refund(u8, i64, u8, i64, i64),
+    /// Receipt time.
+    Deleted(i64),
+}
+
+fn refund(number: u8, second: i64, line: u8, cents: i64, loose: i64) -> Refund {
+    let lines = (cents > 0).then(|| RefundLine {
+        line: LineId::parse(&line.to_string()).unwrap(),
+        quantity: Decimal::ONE,
+        net: money(cents),
+        gross: money(cents + cents / 10),
+    });
+    let loose = (loose > 0).then(|| LooseMoney { gross: money(loose), against: None });
+    Refund {
+        id: RefundId::parse(&number.to_string()).unwrap(),
+        at: Some(at(second)),
+        detail: Detail::Full,
+        lines: lines.into_iter().collect(),
+        loose: loose.into_iter().collect(),
+    }
+}
+
+fn snapshot(
+    version: i64,
+    status: Status,
+    nets: &[i64],
+    referrer: u8,
+    listed: Option<&[u8]>,
+) -> Snapshot {
+    let lines = nets.iter().enumerate().map(|(number, cents)| Line {
+        id: LineId::parse(&number.to_string()).unwrap(),
+        sku: Some(Sku::parse(if number % 2 == 0 { "a" } else { "b" }).unwrap()),
+        variant: None,
+        quantity: Decimal::ONE,
+        net: money(*cents),
+        gross: money(cents + cents / 10),
+        refunded: Money::ZERO,
+        kind: LineKind::Merchandise,
+    });
+    let text = format!("{version}{status:?}{nets:?}{referrer}{listed:?}");
+    Snapshot {
+        version: Version { at: at(version), digest: Digest::of(text.as_bytes()) },
+        placed_at: at(0),
+        status,
+        platform_status: "told".into(),
+        number: None,
+        currency: Currency::parse("EUR").unwrap(),
+        lines: lines.collect(),
+        total: Money::ZERO,
+        footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
+        buyer: None,
+        member: None,
+        referrals: vec![Referral { source: "test".into(), value: format!("d{referrer}").into() }],
+        refunds: listed.map(|numbers| {
+            let listed = numbers.iter().map(|n| refund(*n, i64::from(*n), 0, 100, 0));
+            listed.map(|r| Refund { detail: Detail::Summary, ..r }).collect()
+        }),
+    }
+}
+
+fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
+    let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
+    let (received, fact) = match told {
+        Told::Snapshot(version, status, nets, referrer, listed) => {
+            let snapshot = snapshot(*version, *status, nets, *referrer, listed.as_deref());
+            (1_000, Fact::Snapshot(Box::new(snapshot)))
+        }
+        Told::Refund(number, second, line, cents, loose) => {
+            (1_000, Fact::Refund(refund(*number, *second, *line, *cents, *loose)))
+        }
+        Told::Deleted(second) => (*second, Fact::Deleted),
+    };
+    let origin = Origin {
+        delivery: format!("{order}:{number}").into(),
+        topic: "told".into(),
+        received_at: at(received),
+        digest: Digest::ZERO,
+    };
+    OrderEvent { key, origin, fact }
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    let status = prop_oneof![
+        6 => Just(Status::Paid),
+        1 => Just(Status::Unpaid),
+        1 => Just(Status::Cancelled),
+    ];
+    let listed = prop::option::of(prop::collection::vec(0u8..3, 0..3));
+    prop_oneof![
+        5 => (0i64..8, status, prop::collection::vec(1i64..20_000, 1..4), 0u8..5, listed)
+            .prop_map(|(v, s, n, r, l)| Told::Snapshot(v, s, n, r, l)),
+        3 => (0u8..3, 0i64..8, 0u8..3, 0i64..9_000, 0i64..3_000)
+            .prop_map(|(n, t, l, c, m)| Told::Refund(n, t, l, c, m)),
+        1 => (0i64..8).prop_map(Told::Deleted),
+    ]
+}
+
+/// What happens, all of it drawn from the seed.
+#[derive(Debug, Clone)]
+struct Script {
+    orders: Vec<Vec<Told>>,
+    /// The arrival: which order, which fact; with repetitions, every fact at least once.
+    arrival: Vec<(usize, usize)>,
+    faults: Faults,
+    batch: usize,
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let orders = prop::collection::vec(prop::collection::vec(told(), 1..6), 1..5);
+    let arrival = orders.prop_flat_map(|orders| {
+        let all: Vec<(usize, usize)> = orders
+            .iter()
+            .enumerate()
+            .flat_map(|(order, facts)| (0..facts.len()).map(move |fact| (order, fact)))
+            .collect();
+        let again = prop::collection::vec(prop::sample::select(all.clone()), 0..all.len());
+        let arrival = again
+            .prop_map(move |again| [all.clone(), again].concat())
+            .prop_shuffle();
+        (Just(orders), arrival)
+    });
+    let flags = || prop::collection::vec(prop::bool::weighted(0.2), 0..60);
+    let faults = (flags(), flags(), prop::collection::vec(0usize..7, 0..30), flags()).prop_map(
+        |(fails, lost, rotate, settle)| Faults {
+            publish_fails: fails.into(),
+            ack_lost: lost.into(),
+            rotate: rotate.into(),
+            settle_lost: settle.into(),
+        },
+    );
+    (arrival, faults, 1usize..8).prop_map(|((orders, arrival), faults, batch)| Script {
+        orders,
+        arrival,
+        faults,
+        batch,
+    })
+}
+
+/// Runs map, commission and ledger until nothing is left to do.
+async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
+    let log = Arc::new(MemoryLog::default());
+    for (nth, (order, fact)) in script.arrival.iter().enumerate() {
+        let event = event(*order, *fact, &script.orders[*order][*fact]);
+        let subject = Subject::Valid(&event.key).to_string();
+        let trace = Trace::start(event.origin.received_at);
+        let payload = serde_json::to_vec(&Validated { event, trace }).unwrap();
+        let id = format!("arrival:{nth}");
+        let message = Outgoing { subject, id, headers: Headers::default(), payload: payload.into() };
+        log.publish_all(vec![message]).await.unwrap();
+    }
+    log.script(script.faults.clone());
+    let store = Arc::new(MemoryStore::default());
+    let cell = CompanyCell::new(company.clone());
+    let clock = Clock::of(|| at(2_000));
+    let limits = Limits {
+        batch: script.batch,
+        idle: Duration::from_millis(1),
+        linger: Duration::ZERO,
+        retry_first: Duration::from_millis(1),
+        retry_longest: Duration::from_millis(2),
+    };
+    let stop = CancellationToken::new();
+    let book = OrderBookSink {
+        store: store.clone(),
+        log: log.clone(),
+        company: cell.clone(),
+        plans: StorePlans { default: "plan".into(), ..StorePlans::default() },
+        clock: clock.clone(),
+    };
+    let runs = PublishRuns::new(log.clone(), clock.clone());
+    let ledger = LedgerSink::new(store.clone(), log.clone(), clock.clone());
+    let runner = |prefix: &str| (log.inbox(prefix), log.clone(), clock.clone());
+    let (inbox, dead, now) = runner("orders.valid.");
+    let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
+    let (inbox, dead, now) = runner("orders.mapped.");
+    let stage = Commission::new(cell);
+    let commission = Runner { stage, sink: runs, inbox, dead, clock: now, limits };
+    let (inbox, dead, now) = runner("commissions.run.");
+    let post = Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits };
+    let done = async {
+        while ["orders.valid.", "orders.mapped.", "commissions.run."]
+            .iter()
+            .any(|prefix| log.open(prefix) > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(
+        map.run(stop.clone()),
+        commission.run(stop.clone()),
+        post.run(stop.clone()),
+        done
+    );
+    assert!(log.messages("dead.").is_empty(), "nothing is a dead letter");
+    store
+}
+
+/// What the books must say: the join of all facts of each order, computed once.
+fn expected(script: &Script, company: &Company) -> BTreeMap<(OrderKey, Position), Money> {
+    let mut sums: BTreeMap<(OrderKey, Position), Money> = BTreeMap::new();
+    for (order, facts) in script.orders.iter().enumerate() {
+        let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
+        let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
+        let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
+        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, "plan") else { continue };
+        let plan = company.plans.get(&mapped.locks.plan).unwrap();
+        for line in run(*mapped, &company.genealogy, plan).unwrap().lines {
+            let position = Position {
+                line: line.line,
+                component: line.component,
+                level: line.level,
+                account: line.account,
+            };
+            *sums.entry((key.clone(), position)).or_default() += line.amount;
+        }
+    }
+    sums.retain(|_, sum| !sum.is_zero());
+    sums
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Any arrival of the same facts, under any faults, ends in the same books.
+    #[test]
+    fn the_books_end_where_the_facts_say(script in script()) {
+        let company = company();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let store = runtime.block_on(chain(&script, &company));
+        prop_assert_eq!(store.balances(), expected(&script, &company));
+        for ((_, position), sum) in store.balances() {
+            prop_assert!(sum.is_positive(), "{position:?} is below zero");
+            prop_assert!(position.account != Account::Breakage || position.level > 0);
+        }
+    }
+
+    /// The join of order states is commutative, associative and idempotent.
+    #[test]
+    fn states_form_a_semilattice(facts in prop::collection::vec(told(), 3)) {
+        let states: Vec<OrderState> =
+            facts.iter().enumerate().map(|(n, told)| OrderState::of(event(0, n, told))).collect();
+        let [a, b, c] = <[OrderState; 3]>::try_from(states).unwrap();
+        let join = |x: &OrderState, y: &OrderState| x.clone().join(y.clone());
+        prop_assert_eq!(join(&a, &b), join(&b, &a));
+        prop_assert_eq!(join(&join(&a, &b), &c), join(&a, &join(&b, &c)));
+        prop_assert_eq!(join(&a, &a), a);
+    }
+
+    /// Whatever refunds there are, a line never earns less than nothing or more than it did, and
+    /// refunding all of the money leaves nothing.
+    #[test]
+    fn refunds_stay_between_nothing_and_all(facts in prop::collection::vec(told(), 1..6)) {
+        let events = facts.iter().enumerate().map(|(n, told)| event(0, n, told));
+        let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
+        for line in state.effective() {
+            prop_assert!(!line.net.is_negative() && line.net <= line.line.net);
+            prop_assert!(!line.refunded.is_negative() && line.refunded <= line.line.net);
+        }
+        let all: Money = state.effective().iter().map(|line| line.line.gross).sum();
+        let everything = Refund {
+            loose: vec![LooseMoney { gross: all, against: None }],
+            ..refund(9, 1_000, 0, 0, 0)
+        };
+        let origin = event(0, 99, &facts[0]).origin;
+        let key = OrderKey::parse("shopify/acme/0").unwrap();
+        let fact = Fact::Refund(everything);
+        let state = state.join(OrderState::of(OrderEvent { key, origin, fact }));
+        let left: Money = state.effective().iter().map(|line| line.net).sum();
+        prop_assert!(left.is_zero(), "{left} is left");
+    }
+}
