@@ -21,7 +21,10 @@ pub const VARIABLES: [(&str, &str); 12] = [
     ("UPLINE_ADMIN_ADDR", "where /metrics, /healthz and /readyz are; default 127.0.0.1:9090"),
     ("UPLINE_NATS_URL", "nats://[user:password@]host:4222; unset: the local stack"),
     ("UPLINE_DATABASE_URL", "postgres://user@host:5432/database; unset: the local stack"),
-    ("UPLINE_CLICKHOUSE_URL", "http://[user:password@]host:8123[/database]; unset: the local stack"),
+    (
+        "UPLINE_CLICKHOUSE_URL",
+        "http://[user:password@]host:8123[/database]; unset: the local stack",
+    ),
     ("UPLINE_PIPELINES", "the folder of the pipeline files; default pipelines"),
     ("UPLINE_STREAM_PREFIX", "put before stream and subject names; default none"),
     ("UPLINE_STREAM_REPLICAS", "copies of each message in a NATS cluster; default 1"),
@@ -202,10 +205,8 @@ impl Config {
 /// Refuses variables of the program's name space that nobody reads.
 fn check_names(environment: &Environment, pipelines: &Pipelines) -> Result<(), ConfigError> {
     let secrets = pipelines.stores.iter().flat_map(|store| &store.variables);
-    let known: Vec<&str> = secrets
-        .map(String::as_str)
-        .chain(VARIABLES.iter().map(|(name, _)| *name))
-        .collect();
+    let known: Vec<&str> =
+        secrets.map(String::as_str).chain(VARIABLES.iter().map(|(name, _)| *name)).collect();
     let stray = environment
         .names()
         .filter(|name| name.starts_with("UPLINE_"))
@@ -267,10 +268,10 @@ mod tests {
         }
     }
 
-    fn load(name: &str, pipeline: &str, environment: Environment) -> Result<Config, String> {
+    fn load(name: &str, pipeline: &str, environment: &Environment) -> Result<Config, String> {
         let pipeline = pipeline.replace("plan.toml", "plan.toml.txt");
         let folder = Folder::new(name, &pipeline);
-        Config::load_from(&environment, &folder.0).map_err(|e| crate::stream::chain(&e))
+        Config::load_from(environment, &folder.0).map_err(|e| crate::stream::chain(&e))
     }
 
     fn secret() -> Environment {
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_local() {
-        let config = load("defaults", PIPELINE, secret()).unwrap();
+        let config = load("defaults", PIPELINE, &secret()).unwrap();
         assert_eq!(config.http, local(8080));
         assert!(config.services.need_stack());
         assert_eq!(config.pipelines.stores[0].name.as_str(), "acme");
@@ -288,23 +289,23 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_an_error_that_names_it() {
-        let error = load("variable", PIPELINE, secret().with("UPLINE_HTTP_ADR", "x")).unwrap_err();
+        let error = load("variable", PIPELINE, &secret().with("UPLINE_HTTP_ADR", "x")).unwrap_err();
         assert!(error.contains("UPLINE_HTTP_ADR"), "{error}");
         let misspelt = PIPELINE.replace("secrets", "secret");
-        let error = load("field", &misspelt, secret()).unwrap_err();
+        let error = load("field", &misspelt, &secret()).unwrap_err();
         assert!(error.contains("secret"), "{error}");
     }
 
     #[test]
     fn a_missing_secret_names_its_variable() {
-        let error = load("secret", PIPELINE, Environment::default()).unwrap_err();
+        let error = load("secret", PIPELINE, &Environment::default()).unwrap_err();
         assert!(error.contains("UPLINE_ACME_SECRET"), "{error}");
     }
 
     #[test]
     fn limits_must_agree() {
         let limited = format!("{PIPELINE}\n[limits]\nbatch = 10\nin_flight = 5\n");
-        let error = load("limits", &limited, secret()).unwrap_err();
+        let error = load("limits", &limited, &secret()).unwrap_err();
         assert!(error.contains("in_flight"), "{error}");
     }
 

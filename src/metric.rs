@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
@@ -42,9 +44,8 @@ const CATALOG: &str = "upline_catalog_version";
 const PARKED: &str = "upline_orders_parked";
 
 /// Latency buckets in seconds; the limits of the SLAs (0.12, 0.3, 0.5, 2) are among them.
-const LATENCY: [f64; 16] = [
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.12, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
-];
+const LATENCY: [f64; 16] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.12, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
 const WORK: [f64; 12] =
     [0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 const LONG: [f64; 12] =
@@ -68,9 +69,17 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 
 fn describe() {
     for (name, unit, help) in [
-        (WEBHOOK_SECONDS, Unit::Seconds, "From the head of a request to its answer. SLA 0.3, great 0.12."),
+        (
+            WEBHOOK_SECONDS,
+            Unit::Seconds,
+            "From the head of a request to its answer. SLA 0.3, great 0.12.",
+        ),
         (EMIT_SECONDS, Unit::Seconds, "From edge receipt to ledger commit. SLA 2, great 0.5."),
-        (STAGE_SECONDS, Unit::Seconds, "A batch in a stage: part judge is the pure stage, deliver its sink."),
+        (
+            STAGE_SECONDS,
+            Unit::Seconds,
+            "A batch in a stage: part judge is the pure stage, deliver its sink.",
+        ),
         (BATCH_MESSAGES, Unit::Count, "Messages in a batch."),
         (SOURCE_LAG, Unit::Seconds, "From the platform's event to its arrival at the edge."),
         (WAREHOUSE_LAG, Unit::Seconds, "From ledger commit to the row in ClickHouse."),
@@ -80,7 +89,10 @@ fn describe() {
     for (name, help) in [
         (WEBHOOKS, "Requests at the edge by platform and outcome."),
         (WEBHOOK_BYTES, "Bytes of accepted bodies."),
-        (MESSAGES, "Messages settled for good, each under exactly one outcome: delivered, skipped, deferred, dead_lettered."),
+        (
+            MESSAGES,
+            "Messages settled for good, each under exactly one outcome: delivered, skipped, deferred, dead_lettered.",
+        ),
         (SKIPPED, "Messages without effect, by reason."),
         (DEFERRED, "Messages that wait, by reason."),
         (DEAD_LETTERS, "Messages kept as dead letters, by reason code."),

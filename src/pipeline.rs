@@ -246,8 +246,7 @@ pub struct Pipelines {
 }
 
 fn read(path: &Path) -> Result<String, PipelineError> {
-    fs::read_to_string(path)
-        .map_err(|source| PipelineError::Read { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| PipelineError::Read { path: path.to_owned(), source })
 }
 
 impl Pipelines {
@@ -265,11 +264,9 @@ impl Pipelines {
         let mut pipelines = Self::default();
         let mut limits_from: Option<PathBuf> = None;
         for path in files {
-            let file: PipelineFile =
-                toml::from_str(&read(&path)?).map_err(|source| PipelineError::Syntax {
-                    path: path.clone(),
-                    source: Box::new(source),
-                })?;
+            let file: PipelineFile = toml::from_str(&read(&path)?).map_err(|source| {
+                PipelineError::Syntax { path: path.clone(), source: Box::new(source) }
+            })?;
             if let Some(limits) = file.limits {
                 limits.check(&path)?;
                 if let Some(first) = limits_from.replace(path.clone()) {
@@ -292,7 +289,7 @@ impl Pipelines {
         environment: &Environment,
     ) -> Result<(), PipelineError> {
         for plan in file.plans {
-            let plan = path.parent().unwrap_or(Path::new(".")).join(plan);
+            let plan = path.parent().unwrap_or_else(|| Path::new(".")).join(plan);
             let text = read(&plan)?;
             let parsed = Plan::parse(&text)
                 .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
@@ -314,13 +311,12 @@ impl Pipelines {
             }
             let mut secrets = Vec::with_capacity(store.secrets.len());
             for variable in &store.secrets {
-                let secret = environment.secret(variable).ok_or_else(|| {
-                    PipelineError::MissingSecret {
+                let secret =
+                    environment.secret(variable).ok_or_else(|| PipelineError::MissingSecret {
                         platform,
                         store: name.clone(),
                         variable: variable.clone(),
-                    }
-                })?;
+                    })?;
                 secrets.push(secret);
             }
             self.stores.push(Store {
@@ -329,9 +325,7 @@ impl Pipelines {
                 variables: store.secrets,
                 secrets,
                 policy: StorePolicy { attribution: store.attribution },
-                on_unfooted: store
-                    .on_unfooted
-                    .unwrap_or_else(|| OnUnfooted::default_for(platform)),
+                on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
             });
         }

@@ -93,10 +93,7 @@ async fn answer(
 /// Ready means that a webhook would be taken and its order posted.
 async fn ready(parts: &Parts) -> Response<Full<Bytes>> {
     let database = tokio::time::timeout(PROBE, parts.store.ping()).await;
-    let lines = [
-        ("nats", parts.log.is_connected()),
-        ("postgres", matches!(database, Ok(Ok(())))),
-    ];
+    let lines = [("nats", parts.log.is_connected()), ("postgres", matches!(database, Ok(Ok(()))))];
     let all = lines.iter().all(|(_, ok)| *ok);
     let word = |ok: bool| if ok { "ok" } else { "unavailable" };
     let body = lines.map(|(name, ok)| format!("{name} {}\n", word(ok))).concat();

@@ -101,7 +101,7 @@ const CONSUMERS: [(StreamName, &str, &str); 5] = [
     (StreamName::Commissions, Warehouse::NAME, "commissions.posted.>"),
 ];
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// How the streams of a deployment are kept.
 pub fn stream_limits(replicas: usize) -> StreamLimits {
@@ -109,8 +109,7 @@ pub fn stream_limits(replicas: usize) -> StreamLimits {
         replicas,
         keep_raw: DAY.saturating_mul(30),
         keep_stages: DAY.saturating_mul(7),
-        max_bytes: 64 << 30,
-        dedupe_window: Duration::from_secs(5 * 60),
+        dedupe_window: Duration::from_mins(5),
     }
 }
 
@@ -135,8 +134,9 @@ impl App {
         clock: Clock,
         metrics: PrometheusHandle,
     ) -> Result<Self, BuildError> {
-        let log =
-            Arc::new(JetStream::connect(endpoints.nats.expose_secret(), &config.stream_prefix).await?);
+        let log = Arc::new(
+            JetStream::connect(endpoints.nats.expose_secret(), &config.stream_prefix).await?,
+        );
         log.ensure_streams(&stream_limits(config.replicas)).await?;
         let store = Arc::new(Postgres::new(endpoints.database.expose_secret(), 8)?);
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
@@ -147,7 +147,8 @@ impl App {
         CompanyReader::new((*store).clone()).catch_up(&mut loaded).await?;
         company::report(&loaded);
         let company = CompanyCell::new(loaded);
-        let edge_config = EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
+        let edge_config =
+            EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
         let intake = Arc::new(intake::LogIntake::new(log.clone()));
         let observer = Arc::new(intake::MetricObserver);
         let edge =
@@ -273,9 +274,9 @@ async fn warehouse_stage(
     runner: Runner<Warehouse, WarehouseSink, JetStreamInbox, JetStream>,
     stop: CancellationToken,
 ) {
-    let mut failures = 0;
+    let mut failures = 0u32;
     while let Err(error) = warehouse.migrate().await {
-        failures += 1;
+        failures = failures.saturating_add(1);
         let pause = runner.limits.back_off(failures);
         tracing::warn!(error = error.chain(), "the warehouse is not ready");
         metric::stage_failure(Warehouse::NAME);
@@ -285,6 +286,15 @@ async fn warehouse_stage(
         }
     }
     runner.run(stop).await;
+}
+
+/// How many messages no stage has settled yet, over all stages.
+pub async fn open_messages(log: &JetStream) -> Result<u64, ServiceError> {
+    let mut open = 0u64;
+    for (stream, stage, _) in CONSUMERS {
+        open = open.saturating_add(log.lag(stream, stage).await?);
+    }
+    Ok(open)
 }
 
 /// Reports how far each stage is behind.

@@ -25,7 +25,7 @@ use crate::{
 
 /// Arguments of `dead`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The order: `platform/store/id`, or just the platform's id.
     order: String,
 }

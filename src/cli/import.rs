@@ -32,7 +32,7 @@ use crate::{
 
 /// Arguments of `import`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     what: What,
     /// Print the result as JSON.
@@ -42,13 +42,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Columns: distributor_id, sponsor_id; optional: status, country, created_at, changed_at.
+    /// Columns: `distributor_id`, `sponsor_id`; optional: status, country, `created_at`,
+    /// `changed_at`.
     Distributors {
         /// The file, with a header row.
         file: PathBuf,
     },
-    /// Columns: sku_id, platform (shopify, woocommerce, magento, api, any), platform_sku,
-    /// commission_class; optional: name, category, effective_from, cv_per_unit, qv_per_unit.
+    /// Columns: `sku_id`, `platform` (shopify, woocommerce, magento, api, any), `platform_sku`,
+    /// `commission_class`; optional: name, category, `effective_from`, `cv_per_unit`,
+    /// `qv_per_unit`.
     Skus {
         /// The file, with a header row.
         file: PathBuf,
@@ -211,8 +213,7 @@ fn records<R>(
 pub(super) fn distributors(
     source: impl std::io::Read,
 ) -> anyhow::Result<(Vec<DistributorRow>, Vec<Refused>)> {
-    let known =
-        ["distributor_id", "sponsor_id", "status", "country", "created_at", "changed_at"];
+    let known = ["distributor_id", "sponsor_id", "status", "country", "created_at", "changed_at"];
     let mut seen = HashSet::new();
     let (rows, mut refused) =
         records(source, &["distributor_id", "sponsor_id"], &known, |row, fields| {

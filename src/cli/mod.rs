@@ -5,7 +5,7 @@
 
 mod check;
 mod dead;
-pub mod demo;
+mod demo;
 mod explain;
 mod import;
 mod migrate;

@@ -17,7 +17,7 @@ use crate::{
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Bring the tables up to date first (always done for the local stack).
     #[arg(long)]
     migrate: bool,

@@ -37,12 +37,11 @@ pub(super) fn connect(environment: &Environment, name: &str) -> anyhow::Result<C
         SecretString::from(running.as_ref().map(|r| pick(&r.endpoints)).unwrap_or_default())
     };
     let local_database = services.database.is_none();
-    let database = match services.database {
-        Some(url) => url,
-        None => {
-            let server = local(|e| e.database_url.clone());
-            super::block_on(create_database(server.expose_secret(), name))??.into()
-        }
+    let database = if let Some(url) = services.database {
+        url
+    } else {
+        let server = local(|e| e.database_url.clone());
+        super::block_on(create_database(server.expose_secret(), name))??.into()
     };
     let endpoints = Endpoints {
         nats: services.nats.unwrap_or_else(|| local(|e| e.nats_url.clone())),

@@ -12,7 +12,7 @@ use crate::{
 
 /// Arguments of `stack`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -62,7 +62,11 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         }
         Command::Down => {
             let stopped = stack::down(&stack_config(environment)?)?;
-            output::line(if stopped { "the stack has stopped" } else { "the stack was not running" });
+            output::line(if stopped {
+                "the stack has stopped"
+            } else {
+                "the stack was not running"
+            });
         }
         Command::Status { json } => {
             let status = stack::status(&stack_config(environment)?)?;

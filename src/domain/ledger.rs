@@ -323,7 +323,7 @@ mod tests {
         fn posted(&self) -> Vec<Posted> {
             let mut sums: BTreeMap<Position, Posted> = BTreeMap::new();
             for entry in &self.0 {
-                let posted = sums.entry(entry.position.clone()).or_insert(Posted {
+                let posted = sums.entry(entry.position.clone()).or_insert_with(|| Posted {
                     position: entry.position.clone(),
                     amount: Money::ZERO,
                     last_earned: None,

@@ -61,12 +61,16 @@ pub enum Fact {
     Recheck,
 }
 
-/// The version of a snapshot: the platform's update time as an instant, then the digest of the body
-/// so that two bodies of the same instant are still ordered, the same way everywhere.
+/// The version of a snapshot: the platform's update time as an instant, then how far the order has
+/// come (platforms count in seconds, and an order is created and paid within one), then the digest
+/// of the body, so that any two bodies are ordered, the same way everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// The platform's time of the last change.
     pub at: Timestamp,
+    /// How far the order has come, by [`Snapshot::progress`].
+    #[serde(default)]
+    pub progress: u16,
     /// SHA-256 of the body.
     pub digest: Digest,
 }
@@ -105,6 +109,26 @@ pub struct Snapshot {
     /// The refunds that the snapshot lists; `None` where the platform does not list them at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunds: Option<Vec<Refund>>,
+}
+
+impl Snapshot {
+    /// How far the order has come: of two versions of one instant the one further on wins. First the
+    /// status, then how many refunds there are.
+    pub fn progress(&self) -> u16 {
+        let status = match self.status {
+            Status::Draft => 0,
+            Status::Unpaid => 1,
+            Status::Paid => 2,
+            Status::Voided => 3,
+            Status::Cancelled => 4,
+            Status::Deleted => 5,
+            Status::Test => 6,
+        };
+        let by_lines = self.lines.iter().filter(|line| line.refunded.is_positive()).count();
+        let listed = self.refunds.as_ref().map_or(0, Vec::len);
+        let refunds = u8::try_from(by_lines.max(listed)).unwrap_or(u8::MAX);
+        u16::from_be_bytes([status, refunds])
+    }
 }
 
 /// Whether an order earns, decided by an adapter from the platform's status fields.
@@ -393,7 +417,9 @@ impl OrderState {
             }
         }
         let unit = snapshot.currency.minor_unit();
-        left.iter_mut().for_each(|left| left.settle_lines(unit));
+        for left in &mut left {
+            left.settle_lines(unit);
+        }
         for (at, gross) in against {
             if let Some(left) = left.get_mut(at) {
                 left.take_gross(gross);

@@ -47,8 +47,9 @@ impl<S: Store, P: Publish> Sink<Computed> for LedgerSink<S, P> {
         let mut sealed = false;
         for (outcome, effect) in outcomes.into_iter().zip(effects) {
             let (posted, fate) = match outcome {
-                PostOutcome::Posted(posted) => {
+                PostOutcome::Posted(mut posted) => {
                     metric::commission_emitted(posted.trace.received_at, committed);
+                    posted.trace.posted_at = Some(committed);
                     count(&posted);
                     sealed = true;
                     (Some(posted), Fate::Delivered)

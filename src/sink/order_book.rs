@@ -172,8 +172,7 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             let mut written = BTreeMap::new();
             for key in open.drain(..) {
                 let Some(incoming) = orders.get(&key) else { continue };
-                let (change, outcome) =
-                    self.decide(&key, incoming, known.remove(&key), &company);
+                let (change, outcome) = self.decide(&key, incoming, known.remove(&key), &company);
                 match change {
                     Some(change) => {
                         changes.push(change);

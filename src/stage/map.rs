@@ -118,11 +118,7 @@ fn current_locks(snapshot: &Snapshot, company: &Company, plan: &str) -> Option<L
 
 /// The first candidate that names an enrolled distributor wins. Candidates without any that is
 /// known park the order; no candidates at all: nobody referred it.
-fn attribute(
-    snapshot: &Snapshot,
-    tree: &Genealogy,
-    waits: &mut BTreeSet<WaitsFor>,
-) -> Attribution {
+fn attribute(snapshot: &Snapshot, tree: &Genealogy, waits: &mut BTreeSet<WaitsFor>) -> Attribution {
     let known = |text: &str| DistributorId::parse(text).ok().filter(|id| tree.find(id).is_some());
     let buyer = snapshot.member.as_deref().and_then(known);
     let candidates: Vec<Candidate> = snapshot

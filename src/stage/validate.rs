@@ -12,7 +12,7 @@ use super::{
 use crate::domain::{
     digest::Digest,
     id::{Platform, StoreId},
-    order::{Fact, Footing, OrderEvent},
+    order::{Fact, Footing, OrderEvent, Status},
 };
 
 /// What the stage knows of a store.
@@ -101,10 +101,12 @@ fn endpoint(subject: &str) -> Result<(Platform, StoreId), Rejection> {
     }
 }
 
+/// Refuses an order that would earn although its rows do not add up.
 fn footing(event: &OrderEvent, policy: OnUnfooted) -> Result<(), Rejection> {
     let Fact::Snapshot(snapshot) = &event.fact else { return Ok(()) };
     let Footing { rows, header, tolerance } = snapshot.footing;
-    if policy == OnUnfooted::Accept || snapshot.footing.holds() {
+    let earns = snapshot.status == Status::Paid;
+    if !earns || policy == OnUnfooted::Accept || snapshot.footing.holds() {
         return Ok(());
     }
     Err(Rejection::new(

@@ -1,7 +1,8 @@
 //! The log on NATS JetStream.
 //!
 //! The server must run with `sync_interval: always`: its default acknowledges messages that a power
-//! cut loses. Every stream refuses new messages when it is full (`discard: new`), so what is not
+//! cut loses. A stream has no size limit of its own (the server would set its space aside at once):
+//! when the server's file store is full it refuses new messages (`discard: new`), so what is not
 //! processed yet is never pushed out; the edge then answers 503.
 
 use std::time::Duration;
@@ -52,8 +53,6 @@ pub struct StreamLimits {
     pub keep_raw: Duration,
     /// How long messages between stages are kept; a consumer must not be down for longer.
     pub keep_stages: Duration,
-    /// The most bytes of each stream.
-    pub max_bytes: i64,
     /// For how long the log itself remembers message ids. Kept to minutes: each id costs the server
     /// memory, and the keys in Postgres are the guarantee.
     pub dedupe_window: Duration,
@@ -183,7 +182,6 @@ impl JetStream {
                 storage: StorageType::File,
                 discard: DiscardPolicy::New,
                 max_age,
-                max_bytes: limits.max_bytes,
                 num_replicas: limits.replicas,
                 duplicate_window: limits.dedupe_window,
                 allow_direct: true,
@@ -223,7 +221,8 @@ impl JetStream {
             max_ack_pending: i64::try_from(in_flight).unwrap_or(i64::MAX),
             ..pull::Config::default()
         };
-        let stream = self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
+        let stream =
+            self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
         let consumer = stream.create_consumer(config).await.map_err(unavailable)?;
         Ok(JetStreamInbox { log: self.clone(), consumer, in_flight, messages: None })
     }
@@ -250,7 +249,8 @@ impl JetStream {
             inactive_threshold: Duration::from_secs(30),
             ..pull::Config::default()
         };
-        let stream = self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
+        let stream =
+            self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
         let mut consumer = stream.create_consumer(config).await.map_err(unavailable)?;
         let pending = consumer.info().await.map_err(unavailable)?.num_pending;
         let wanted = usize::try_from(pending).unwrap_or(usize::MAX).min(limit);

@@ -15,7 +15,7 @@ use std::{error::Error, future::Future, time::Duration};
 
 use bytes::Bytes;
 
-use crate::stage::{Rejection, SkipReason, DeferReason, message::Headers};
+use crate::stage::{DeferReason, Rejection, SkipReason, message::Headers};
 
 /// What went wrong with a service: already classified into what can be done about it.
 #[derive(Debug, thiserror::Error)]

@@ -197,9 +197,7 @@ where
                 Outcome::Settled(Fate::Rejected(rejection)) => {
                     Some(self.dead_letter(delivery, rejection))
                 }
-                Outcome::Settled(
-                    Fate::Delivered | Fate::Skipped(_) | Fate::Parked(_),
-                )
+                Outcome::Settled(Fate::Delivered | Fate::Skipped(_) | Fate::Parked(_))
                 | Outcome::Later => None,
             })
             .collect();

@@ -1,5 +1,11 @@
 //! The integration tests: over memory with scripted faults, and over the real servers of the local
 //! stack.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected has failed"
+)]
 
 mod simulation;
 mod tidy;

@@ -154,7 +154,7 @@ fn snapshot(
     });
     let text = format!("{version}{status:?}{nets:?}{referrer}{listed:?}");
     Snapshot {
-        version: Version { at: at(version), digest: Digest::of(text.as_bytes()) },
+        version: Version { progress: 0, at: at(version), digest: Digest::of(text.as_bytes()) },
         placed_at: at(0),
         status,
         platform_status: "told".into(),
@@ -229,9 +229,7 @@ fn script() -> impl Strategy<Value = Script> {
             .flat_map(|(order, facts)| (0..facts.len()).map(move |fact| (order, fact)))
             .collect();
         let again = prop::collection::vec(prop::sample::select(all.clone()), 0..all.len());
-        let arrival = again
-            .prop_map(move |again| [all.clone(), again].concat())
-            .prop_shuffle();
+        let arrival = again.prop_map(move |again| [all.clone(), again].concat()).prop_shuffle();
         (Just(orders), arrival)
     });
     let flags = || prop::collection::vec(prop::bool::weighted(0.2), 0..60);
@@ -260,7 +258,8 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         let trace = Trace::start(event.origin.received_at);
         let payload = serde_json::to_vec(&Validated { event, trace }).unwrap();
         let id = format!("arrival:{nth}");
-        let message = Outgoing { subject, id, headers: Headers::default(), payload: payload.into() };
+        let message =
+            Outgoing { subject, id, headers: Headers::default(), payload: payload.into() };
         log.publish_all(vec![message]).await.unwrap();
     }
     log.script(script.faults.clone());
@@ -301,12 +300,7 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         }
         stop.cancel();
     };
-    tokio::join!(
-        map.run(stop.clone()),
-        commission.run(stop.clone()),
-        post.run(stop.clone()),
-        done
-    );
+    tokio::join!(map.run(stop.clone()), commission.run(stop.clone()), post.run(stop.clone()), done);
     assert!(log.messages("dead.").is_empty(), "nothing is a dead letter");
     store
 }

@@ -141,7 +141,8 @@ fn money_never_meets_a_float() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), "unimplemented!"];
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), "unimplemented!"];
     for path in files(&root().join("src"), "rs") {
         if path.ends_with("tests/tidy.rs") {
             continue;

@@ -40,11 +40,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
         currency: Currency::parse("EUR").unwrap(),
         total: Money::ZERO,
         attribution: Attribution { referrer: Some(id(referrer)), ..Attribution::default() },
-        locks: Locks {
-            genealogy: tree.version(),
-            plan: plan.reference.clone(),
-            catalog: 1,
-        },
+        locks: Locks { genealogy: tree.version(), plan: plan.reference.clone(), catalog: 1 },
         lines: lines
             .iter()
             .enumerate()
@@ -153,10 +149,7 @@ fn an_order_locked_to_versions_that_are_not_loaded_waits() {
     let plan = Plan::parse(PLAN).unwrap();
     let mut early = order(&tree, &plan, "top", &[]);
     early.locks.genealogy.seq = 7;
-    assert_eq!(
-        run(early, &tree, &plan),
-        Err(NotLoaded::Genealogy { wanted: 7, loaded: 1 })
-    );
+    assert_eq!(run(early, &tree, &plan), Err(NotLoaded::Genealogy { wanted: 7, loaded: 1 }));
     let other = Plan::parse(&PLAN.replace("version = 1", "version = 2")).unwrap();
     let order = order(&tree, &other, "top", &[]);
     assert!(matches!(run(order, &tree, &plan), Err(NotLoaded::Plan(_))));

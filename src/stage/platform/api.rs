@@ -6,24 +6,29 @@
 //! their JSON Schemas.
 //!
 //! Version: `updated_at`, or else `order_ts`, or else the time of receipt. Two messages of one
-//! instant are ordered by what they say, so that a caller who repeats `order_ts` on a cancellation
-//! is understood: [`Word::rank`] replaces the first byte of the version's digest.
+//! instant are ordered by what they say (`ranked`), so that a caller who repeats `order_ts` on a
+//! cancellation is understood.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::{
     Parsed, RawEvent, ReferralPlace, StorePolicy, body, buyer, line_id,
     net::{self, RowMoney},
-    order_id, origin,
+    order_id, origin, ranked,
     referral::{self, Candidate},
     sku,
     wire::{Many, Path, Raw},
 };
 use crate::{
     domain::{
-        digest::Digest,
-        id::{LineId, OrderKey, Platform, StoreId},
+        id::{LineId, OrderKey, Platform, Sku, StoreId},
         money::{Currency, Money},
         order::{Fact, Footing, Line, LineKind, OrderEvent, Referral, Snapshot, Status, Version},
     },
@@ -125,26 +130,6 @@ impl Word {
             Self::Test => "test",
         }
     }
-
-    /// Of two messages of one instant the one that ends the order wins.
-    fn rank(self) -> u8 {
-        match self {
-            Self::Unpaid => 0,
-            Self::Paid => 1,
-            Self::Refunded => 2,
-            Self::Cancelled => 3,
-            Self::Test => 4,
-        }
-    }
-
-    /// The digest of the body with the rank in front.
-    fn ranked(self, digest: Digest) -> Digest {
-        let mut bytes = *digest.as_bytes();
-        if let Some(first) = bytes.first_mut() {
-            *first = self.rank();
-        }
-        Digest::from(bytes)
-    }
 }
 
 /// Reads a message of the API.
@@ -166,7 +151,7 @@ struct Order {
     key: OrderKey,
     word: Word,
     version: Version,
-    placed_at: jiff::Timestamp,
+    placed_at: Timestamp,
     currency: Currency,
     buyer: Option<Box<str>>,
 }
@@ -198,7 +183,7 @@ impl Order {
         OrderEvent {
             key: self.key,
             origin: origin(event),
-            fact: Fact::Snapshot(Box::new(snapshot)),
+            fact: Fact::Snapshot(Box::new(ranked(snapshot))),
         }
     }
 }
@@ -211,7 +196,7 @@ fn store(raw: &Raw<'_>, event: &RawEvent<'_>) -> Result<StoreId, Rejection> {
     }
 }
 
-fn time(raw: &Raw<'_>, name: &str) -> Result<Option<jiff::Timestamp>, Rejection> {
+fn time(raw: &Raw<'_>, name: &str) -> Result<Option<Timestamp>, Rejection> {
     raw.time(Path::ROOT.key(name))
 }
 
@@ -252,7 +237,7 @@ fn short(
         refunded: if word == Word::Refunded { amount } else { Money::ZERO },
         kind: LineKind::Merchandise,
     };
-    let version = Version { at, digest: word.ranked(event.digest) };
+    let version = Version { progress: 0, at, digest: event.digest };
     let buyer = customer(&form.customer_id)?;
     let referrals = referrals(policy, "referrer_id", &form.referrer_id)?;
     let order = Order { key, word, version, placed_at, currency, buyer };
@@ -287,7 +272,7 @@ fn canonical(
     };
     let items = items(form)?;
     let (lines, footing) = spread(form, items, currency, word)?;
-    let version = Version { at, digest: word.ranked(event.digest) };
+    let version = Version { progress: 0, at, digest: event.digest };
     let buyer = customer(&form.customer_id)?;
     let referrals = referrals(policy, "distributor_ref", &form.distributor_ref)?;
     let order = Order { key, word, version, placed_at, currency, buyer };
@@ -345,7 +330,7 @@ fn units(raw: &Raw<'_>, at: Path<'_>) -> Result<Decimal, Rejection> {
 /// One item, priced.
 struct Priced {
     id: LineId,
-    sku: crate::domain::id::Sku,
+    sku: Sku,
     quantity: Decimal,
     list: Money,
 }
@@ -354,6 +339,7 @@ struct Priced {
 fn items(form: &Canonical<'_>) -> Result<Vec<Priced>, Rejection> {
     let at = Path::ROOT.key("items");
     let mut items: Vec<Priced> = Vec::new();
+    let mut known = BTreeSet::new();
     for (i, item) in form.items.needed(at)? {
         let at = at.index(i);
         let place = i.saturating_add(1).to_string();
@@ -361,7 +347,7 @@ fn items(form: &Canonical<'_>) -> Result<Vec<Priced>, Rejection> {
             Some(_) => line_id(&item.line_id, at.key("line_id"))?,
             None => line_id(&Raw::Number(&place), at.key("line_id"))?,
         };
-        if items.iter().any(|known| known.id == id) {
+        if !known.insert(id.clone()) {
             return Err(at.key("line_id").reject(
                 RejectCode::Value,
                 "names two items, give each item a line_id of its own or none",
@@ -439,80 +425,4 @@ fn spread(
         kind: LineKind::Merchandise,
     });
     Ok((lines.collect(), footing))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use crate::{
-        domain::{id::Platform, order::Status},
-        stage::{
-            RejectCode,
-            platform::testing::{self, code, earns, money, snapshot},
-        },
-    };
-
-    fn canonical(changes: Value) -> Value {
-        let mut body = json!({
-            "platform": "shopify", "platform_order_id": 587364120, "status": "paid",
-            "order_ts": "2026-09-14T08:30:00Z", "currency": "USD", "distributor_ref": "D-1",
-            "items": [{"platform_sku": "KIT", "qty": 1, "unit_price": 99.00}], "total": 96.92,
-        });
-        for (name, value) in changes.as_object().unwrap() {
-            body[name] = value.clone();
-        }
-        body
-    }
-
-    fn read(body: &Value) -> Result<super::Parsed, crate::stage::Rejection> {
-        testing::json(Platform::Api, "canonical", body)
-    }
-
-    #[test]
-    fn the_status_that_ends_an_order_wins_in_any_order_of_arrival() {
-        let paid = canonical(json!({}));
-        for last in ["cancelled", "refunded", "test"] {
-            let end = canonical(json!({ "status": last }));
-            assert_eq!(earns(vec![read(&end), read(&paid)]), money("0"), "{last}");
-            assert_eq!(earns(vec![read(&paid), read(&end)]), money("0"), "{last}");
-        }
-        let later = canonical(json!({"updated_at": "2026-09-15T08:30:00Z"}));
-        let end = canonical(json!({"status": "cancelled"}));
-        assert_eq!(earns(vec![read(&later), read(&end)]), money("96.92"));
-    }
-
-    #[test]
-    fn errors_name_the_field() {
-        let cases = [
-            (json!({"platform": "ebay"}), RejectCode::Value, "platform"),
-            (json!({"platform_order_id": ""}), RejectCode::Shape, "platform_order_id"),
-            (json!({"order_ts": null}), RejectCode::Shape, "order_ts"),
-            (json!({"status": "shipped"}), RejectCode::Value, "status"),
-            (json!({"currency": null}), RejectCode::Shape, "currency"),
-            (json!({"distributor_ref": "Jane Doe"}), RejectCode::Value, "distributor_ref"),
-            (json!({"customer_id": "jane@example.com"}), RejectCode::Value, "customer_id"),
-            (json!({"items": []}), RejectCode::Value, "items"),
-            (json!({"items": [{"platform_sku": "A"}]}), RejectCode::Shape, "items[0].qty"),
-            (json!({"total": "100.00"}), RejectCode::Unfooted, "total"),
-            (json!({"total": -1}), RejectCode::Value, "total"),
-            (json!({"total": 1, "tax": 2, "shipping": 3}), RejectCode::Unfooted, "total"),
-            (json!({"store": "a/b"}), RejectCode::Value, "store"),
-        ];
-        for (change, expected, path) in cases {
-            assert_eq!(code(read(&canonical(change))), (expected, path.to_owned()));
-        }
-    }
-
-    #[test]
-    fn the_short_form_is_a_paid_shopify_order_in_dollars() {
-        let body = json!({"shopify_order_id": "gid://shopify/Order/301", "sku": 7, "amount": "9"});
-        let parsed = testing::json(Platform::Shopify, "short", &body);
-        assert_eq!(testing::facts(parsed.clone())[0].0, "301");
-        let found = snapshot(parsed);
-        assert_eq!((found.status, found.currency.as_str()), (Status::Paid, "USD"));
-        let missing = json!({"shopify_order_id": 301, "amount": "9"});
-        let outcome = testing::json(Platform::Api, "short", &missing);
-        assert_eq!(code(outcome), (RejectCode::Shape, "sku".to_owned()));
-    }
 }

@@ -1,7 +1,8 @@
 //! From bytes to wire types, with rejections that say where a body is broken.
 //!
-//! Invariant: a rejection never quotes what stands in the body, except numbers, times and words that
-//! were expected to be such; a dead letter's reason is shown to people and must not hold names.
+//! Invariant: a rejection never quotes what stands in the body, except numbers, times and words
+//! that were expected to be such; a dead letter's reason is shown to people and must not hold
+//! names.
 
 use serde::Deserialize;
 use serde_json::{error::Category, value::RawValue};

@@ -33,7 +33,7 @@ use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
-    order::{Fact, OrderEvent, Origin, Status, Version},
+    order::{Fact, OrderEvent, Origin, Snapshot, Status, Version},
 };
 
 /// A delivery as the edge took it: nothing of the body has been looked at.
@@ -135,8 +135,9 @@ pub fn parse(event: &RawEvent<'_>, policy: &StorePolicy) -> Result<Parsed, Rejec
     if topic.starts_with("events:") {
         return Err(Path::ROOT.reject(
             RejectCode::UnsupportedForm,
-            "a Shopify \"Events\" delivery has another body than a webhook: subscribe to the classic \
-             topics (orders/create, orders/updated, orders/paid, orders/cancelled, refunds/create)",
+            "a Shopify \"Events\" delivery has another body than a webhook: subscribe to the \
+             classic topics (orders/create, orders/updated, orders/paid, orders/cancelled, \
+             refunds/create)",
         ));
     }
     match (event.platform, topic.as_str()) {
@@ -154,6 +155,10 @@ struct Found {
 }
 
 impl Found {
+    fn snapshot(order: OrderId, snapshot: Snapshot) -> Self {
+        Self { order, fact: Fact::Snapshot(Box::new(ranked(snapshot))) }
+    }
+
     /// The event of a delivery from a shop: its key is that of the endpoint.
     fn into_event(self, event: &RawEvent<'_>) -> OrderEvent {
         let Self { order, fact } = self;
@@ -221,6 +226,12 @@ fn number(raw: &Raw<'_>, order: &OrderId) -> Option<Box<str>> {
     if text == order.as_str() { None } else { Some(text.into()) }
 }
 
+/// The snapshot with the progress of the order in its version.
+fn ranked(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.version.progress = snapshot.progress();
+    snapshot
+}
+
 /// The two times of an order.
 struct Times {
     placed_at: Timestamp,
@@ -242,5 +253,5 @@ fn times(
         _ if status == Status::Paid => return Err(at.missing("the time of the last change")),
         _ => (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
     };
-    Ok(Times { placed_at, version: Version { at: updated_at, digest: event.digest } })
+    Ok(Times { placed_at, version: Version { progress: 0, at: updated_at, digest: event.digest } })
 }

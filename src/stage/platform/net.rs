@@ -4,6 +4,8 @@
 //! Invariant: what earns is after discounts and without tax. Shipping, fees, tips and gift wrapping
 //! are in the footing of an order and never in a net.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 
 use super::wire::{Path, bounded};
@@ -181,6 +183,7 @@ pub(crate) fn settle_refund(
 /// Merges the rows of one line, and finds the rows of 0.00 that are worth something.
 fn merge(rows: Vec<RefundRow>) -> (Vec<RefundLine>, Vec<(LineId, Money)>) {
     let mut lines: Vec<RefundLine> = Vec::with_capacity(rows.len());
+    let mut places: BTreeMap<LineId, usize> = BTreeMap::new();
     let mut meant = Vec::new();
     for row in rows {
         let net = row.money.net().at_least_zero();
@@ -188,7 +191,9 @@ fn merge(rows: Vec<RefundRow>) -> (Vec<RefundLine>, Vec<(LineId, Money)>) {
         if gross.is_zero() && row.worth != Some(Money::ZERO) {
             meant.push((row.line.clone(), row.worth.unwrap_or_default()));
         }
-        match lines.iter_mut().find(|line| line.line == row.line) {
+        let end = lines.len();
+        let place = *places.entry(row.line.clone()).or_insert(end);
+        match lines.get_mut(place) {
             Some(line) => {
                 line.quantity = line.quantity.saturating_add(row.quantity);
                 line.net += net;
@@ -281,10 +286,10 @@ mod tests {
 
     #[test]
     fn money_behind_a_row_of_nothing_is_against_that_row() {
-        let rows = vec![row("7", "0", "0", Some("41.94"))];
-        let (_, loose) = settle_refund(rows, Money::ZERO, Paid::AtLeast(money("41.94")), cent());
+        let rows = vec![row("7", "0", "0", Some("41.90"))];
+        let (_, loose) = settle_refund(rows, Money::ZERO, Paid::AtLeast(money("41.90")), cent());
         let against = Some(LineId::parse("7").unwrap());
-        assert_eq!(loose, [LooseMoney { gross: money("41.94"), against }]);
+        assert_eq!(loose, [LooseMoney { gross: money("41.90"), against }]);
         let free = vec![row("7", "0", "0", Some("0"))];
         let (_, loose) = settle_refund(free, Money::ZERO, Paid::AtLeast(money("3")), cent());
         assert_eq!(loose, [LooseMoney { gross: money("3"), against: None }]);

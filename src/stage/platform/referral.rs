@@ -1,7 +1,7 @@
 //! Candidates for the distributor who referred an order.
 //!
-//! Invariant: a candidate is a short code, never free text: one to 64 graphic ASCII characters. What
-//! else stands in an attribute (a name, a gift message) is dropped here and goes no further.
+//! Invariant: a candidate is a short code, never free text: one to 64 graphic ASCII characters.
+//! What else stands in an attribute (a name, a gift message) is dropped here and goes no further.
 
 use std::borrow::Cow;
 

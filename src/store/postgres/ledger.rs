@@ -90,11 +90,7 @@ async fn posted_revisions(
     Ok(revisions)
 }
 
-fn is_posted(
-    revisions: &HashMap<String, BTreeSet<u64>>,
-    key: &str,
-    computed: &Computed,
-) -> bool {
+fn is_posted(revisions: &HashMap<String, BTreeSet<u64>>, key: &str, computed: &Computed) -> bool {
     revisions.get(key).is_some_and(|posted| posted.contains(&computed.run.order.revision))
 }
 
@@ -466,5 +462,15 @@ impl super::Postgres {
             .await
             .map_err(classify)?;
         rows.iter().map(|row| from_json(row.get(0))).collect()
+    }
+
+    /// How many orders have a posted revision.
+    pub async fn posted_orders(&self) -> Result<u64, ServiceError> {
+        let client = self.client().await?;
+        let row = client
+            .query_one("SELECT count(DISTINCT order_key) FROM upline.commission_run", &[])
+            .await
+            .map_err(classify)?;
+        Ok(to_u64(row.get(0)))
     }
 }

@@ -29,7 +29,9 @@ pub enum MigrateError {
     #[error("migration {0} was changed after it was applied; changes go into a new file")]
     Changed(i32),
     /// The database was migrated by a newer release.
-    #[error("the database is at migration {found}, this release knows {known}: use a newer release")]
+    #[error(
+        "the database is at migration {found}, this release knows {known}: use a newer release"
+    )]
     Newer {
         /// The last migration in the database.
         found: i32,

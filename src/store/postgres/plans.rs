@@ -55,7 +55,8 @@ impl Postgres {
             return Ok(());
         }
         let plan = &plan.reference;
-        let conflict = PlanConflict { id: plan.id.clone(), version: plan.version, stored, file: hash };
+        let conflict =
+            PlanConflict { id: plan.id.clone(), version: plan.version, stored, file: hash };
         Err(ServiceError::Refused { service: "postgres", source: conflict.into() })
     }
 }

@@ -4,6 +4,8 @@
 //! A bundle is a parent and its children, and has the money on the one or the others, depending on
 //! its kind of price. Only the header can tell, so both readings are offered to it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Rate;
 use crate::{
     domain::{
-        id::LineId,
+        id::{LineId, Sku},
         money::Money,
         order::{Line, LineKind},
     },
@@ -19,7 +21,7 @@ use crate::{
         Rejection,
         platform::{
             body, line_id,
-            net::RowMoney,
+            net::{self, RowMoney},
             sku, variant,
             wire::{Many, Maybe, Path, Raw},
         },
@@ -66,9 +68,11 @@ pub(super) struct WireItem<'a> {
 pub(super) struct Row {
     id: LineId,
     parent: Option<LineId>,
+    bundle: bool,
+    place: Place,
     kind: LineKind,
-    sku: Option<crate::domain::id::Sku>,
-    variant: Option<crate::domain::id::Sku>,
+    sku: Option<Sku>,
+    variant: Option<Sku>,
     ordered: Decimal,
     refunded: Decimal,
     canceled: Decimal,
@@ -80,6 +84,14 @@ pub(super) struct Row {
     pub(super) weee: Money,
     amount_refunded: Money,
     discount_refunded: Money,
+}
+
+/// Where a row stands in its family. `carries`: some child of the family has money of its own.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Alone,
+    Parent { bundle: bool, carries: bool },
+    Child { bundle: bool, carries: bool },
 }
 
 /// How the rows of an order are to be read.
@@ -117,10 +129,11 @@ pub(super) fn read(
     at: Path<'_>,
 ) -> Result<Vec<Row>, Rejection> {
     let mut rows: Vec<Row> = Vec::new();
+    let mut known: BTreeSet<LineId> = BTreeSet::new();
     let list = items.needed(at)?;
     for (i, item) in &list {
         let row = row(item, rate, at.index(*i))?;
-        if !rows.iter().any(|known| known.id == row.id) {
+        if known.insert(row.id.clone()) {
             rows.push(row);
         }
     }
@@ -131,15 +144,38 @@ pub(super) fn read(
             continue;
         }
         let row = row(&parent, rate, at.key("parent_item"))?;
-        if !rows.iter().any(|known| known.id == row.id) {
+        if known.insert(row.id.clone()) {
             rows.push(row);
         }
     }
-    let ids: Vec<LineId> = rows.iter().map(|row| row.id.clone()).collect();
-    for row in &mut rows {
-        row.parent = row.parent.take().filter(|parent| ids.contains(parent) && *parent != row.id);
-    }
+    place(&mut rows);
     Ok(rows)
+}
+
+/// Finds out which rows are of one family. A parent that is not there is no parent.
+fn place(rows: &mut [Row]) {
+    let mut families: BTreeMap<LineId, (bool, bool)> = BTreeMap::new();
+    let bundles: BTreeMap<LineId, bool> =
+        rows.iter().map(|row| (row.id.clone(), row.bundle)).collect();
+    for row in rows.iter() {
+        let Some(parent) = row.parent.as_ref().filter(|parent| **parent != row.id) else {
+            continue;
+        };
+        let Some(bundle) = bundles.get(parent) else { continue };
+        let family = families.entry(parent.clone()).or_insert((*bundle, false));
+        family.1 |= !row.list.is_zero();
+    }
+    for row in rows {
+        let above = row.parent.as_ref().filter(|parent| **parent != row.id);
+        row.place = if let Some((bundle, carries)) = above.and_then(|id| families.get(id)).copied()
+        {
+            Place::Child { bundle, carries }
+        } else if let Some((bundle, carries)) = families.get(&row.id).copied() {
+            Place::Parent { bundle, carries }
+        } else {
+            Place::Alone
+        };
+    }
 }
 
 impl<'a> WireItem<'a> {
@@ -169,7 +205,7 @@ impl<'a> WireItem<'a> {
         match price {
             Some(price) => {
                 let ordered = self.qty_ordered.quantity(at.key("qty_ordered"))?;
-                super::super::net::extend(price, ordered, at.key("base_price"))
+                net::extend(price, ordered, at.key("base_price"))
             }
             None if self.parent().id().is_some() => Ok(Money::ZERO),
             None => Err(body::incomplete(at.key("base_row_total"), "base_row_total")),
@@ -198,6 +234,8 @@ fn row(item: &WireItem<'_>, rate: &Rate, at: Path<'_>) -> Result<Row, Rejection>
     Ok(Row {
         id: line_id(item.own_id(), at.key("item_id"))?,
         parent,
+        bundle: item.product_type.word() == Some("bundle"),
+        place: Place::Alone,
         kind: if gift_card { LineKind::GiftCard } else { LineKind::Merchandise },
         sku: sku(&item.sku),
         variant: variant(&item.product_id),
@@ -228,34 +266,26 @@ fn row(item: &WireItem<'_>, rate: &Rate, at: Path<'_>) -> Result<Row, Rejection>
     })
 }
 
-/// The rows that count in a reading. Bundles have no kind of their own in the canonical order, so
-/// `bundles` says which parents are such.
-pub(super) fn counted<'r>(rows: &'r [Row], bundles: &[LineId], of: Counted) -> Vec<&'r Row> {
-    let children_count = |parent: &Row| {
-        let mut children = rows.iter().filter(|row| row.parent.as_ref() == Some(&parent.id));
-        let carry = children.any(|row| !row.list.is_zero());
-        match of {
-            Counted::Usual => carry && bundles.contains(&parent.id),
-            Counted::Parents => false,
-            Counted::Children | Counted::Both => carry,
+/// The rows that count in a reading.
+pub(super) fn counted(rows: &[Row], of: Counted) -> Vec<&Row> {
+    let children_count = |bundle: bool, carries: bool| match of {
+        Counted::Usual => bundle && carries,
+        Counted::Parents => false,
+        Counted::Children | Counted::Both => carries,
+    };
+    let counts = |row: &&Row| match row.place {
+        Place::Alone => true,
+        Place::Parent { bundle, carries } => {
+            of == Counted::Both || !children_count(bundle, carries)
         }
+        Place::Child { bundle, carries } => children_count(bundle, carries),
     };
-    let by_parent = |row: &&Row| match &row.parent {
-        Some(parent) => rows.iter().find(|row| row.id == *parent).is_some_and(children_count),
-        None => of == Counted::Both || !children_count(row),
-    };
-    rows.iter().filter(by_parent).collect()
-}
-
-/// The ids of the rows that are bundles.
-pub(super) fn bundles(items: &Many<WireItem<'_>>) -> Vec<LineId> {
-    let bundles = items.objects().filter(|(_, i)| i.product_type.word() == Some("bundle"));
-    bundles.filter_map(|(_, i)| LineId::parse(i.own_id().id()?).ok()).collect()
+    rows.iter().filter(counts).collect()
 }
 
 impl Row {
-    /// The money of the row. Where a discount is taken off prices that hold tax, the discount is too
-    /// large by its tax, and the compensation is that tax.
+    /// The money of the row. Where a discount is taken off prices that hold tax, the discount is
+    /// too large by its tax, and the compensation is that tax.
     pub(super) fn money(&self, row_total_is_net: bool) -> RowMoney {
         let discounts =
             if row_total_is_net { Money::ZERO } else { self.discount - self.compensation };

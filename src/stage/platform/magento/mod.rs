@@ -206,7 +206,9 @@ impl Reader<'_> {
                 return Ok(Some(SkipReason::Notice));
             }
         }
-        body::refuse_error_object(json, at)?;
+        if !outer.is_resource() {
+            body::refuse_error_object(json, at)?;
+        }
         self.resource(json, &outer, at, found)
     }
 
@@ -240,7 +242,8 @@ impl Reader<'_> {
         found: &mut Vec<Found>,
     ) -> Result<Option<SkipReason>, Rejection> {
         if let Some(order) = outer.order.filter(|order| is_object(Some(order))) {
-            found.push(self.order(order.get(), at.key("order"))?);
+            let at = at.key("order");
+            found.push(self.order(order.get(), &body::object(order.get(), at)?, at)?);
         }
         if let Some(memo) = outer.creditmemo.filter(|memo| is_object(Some(memo))) {
             let rate = match outer.order.filter(|order| is_object(Some(order))) {
@@ -261,7 +264,7 @@ impl Reader<'_> {
     ) -> Result<Option<SkipReason>, Rejection> {
         match fields.resource(self.topic) {
             Resource::Order => {
-                found.push(self.order(json, at)?);
+                found.push(self.order(json, fields, at)?);
                 Ok(None)
             }
             Resource::CreditMemo => memo_into(json, at, None, found),
@@ -271,8 +274,7 @@ impl Reader<'_> {
     }
 
     /// Where the merchant chooses the fields of an event, the money may be left out.
-    fn order(&self, json: &str, at: Path<'_>) -> Result<Found, Rejection> {
-        let fields: Envelope<'_> = body::object(json, at)?;
+    fn order(&self, json: &str, fields: &Envelope<'_>, at: Path<'_>) -> Result<Found, Rejection> {
         for (missing, name) in [
             (fields.entity_id.id().is_none() && fields.id.id().is_none(), "entity_id"),
             (fields.items.is_none(), "items"),

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         money::Money,
-        order::{Fact, Footing, Line, Snapshot, Status},
+        order::{Footing, Line, Snapshot, Status},
     },
     stage::{
         Rejection,
@@ -121,7 +121,7 @@ pub(super) fn read(
         // The rows say what was refunded of them; the credit memos are not listed.
         refunds: None,
     };
-    Ok(Found { order: id, fact: Fact::Snapshot(Box::new(snapshot)) })
+    Ok(Found::snapshot(id, snapshot))
 }
 
 impl WireOrder<'_> {
@@ -249,7 +249,6 @@ fn judge(
     at: Path<'_>,
 ) -> Result<(Vec<Line>, Footing), Rejection> {
     let rows = items::read(&order.items, rate, at.key("items"))?;
-    let bundles = items::bundles(&order.items);
     let (beside, prepaid) = (beside(order, rate, at)?, prepaid(order, rate, at)?);
     let mut readings = Vec::new();
     for paid in [prepaid, Money::ZERO] {
@@ -262,7 +261,7 @@ fn judge(
         }
     }
     let judged = net::judge(readings.into_iter().map(|(reading, weee, paid)| {
-        let counted = items::counted(&rows, &bundles, reading.of);
+        let counted = items::counted(&rows, reading.of);
         let more: Money = if weee { counted.iter().map(|row| row.weee).sum() } else { Money::ZERO };
         let money = counted.iter().map(|row| row.money(reading.row_total_is_net).in_rows());
         let parts = money.chain([beside, more, -paid]).collect::<Vec<_>>();
@@ -272,7 +271,7 @@ fn judge(
     let Some((footing, reading)) = judged else {
         return Ok((Vec::new(), net::foot([], total, 0, rate.currency)));
     };
-    let counted = items::counted(&rows, &bundles, reading.of);
+    let counted = items::counted(&rows, reading.of);
     let line = |row: &&Row| row.line(reading.row_total_is_net, nothing_left);
     Ok((counted.iter().map(line).collect(), footing))
 }

@@ -80,7 +80,6 @@ struct Envelope<'a> {
     admin_graphql_api_id: Raw<'a>,
     line_items: Option<&'a RawValue>,
     refund_line_items: Option<&'a RawValue>,
-    transactions: Option<&'a RawValue>,
 }
 
 /// What a topic is about.
@@ -129,8 +128,10 @@ pub(super) fn parse(
     };
     let json = body::text(event.body)?;
     let root = Path::ROOT;
-    body::refuse_error_object(json, root)?;
     let outer: Envelope<'_> = body::object(json, root)?;
+    if outer.id.id().is_none() {
+        body::refuse_error_object(json, root)?;
+    }
     let found = match (&topic, &outer) {
         (Topic::Order, Envelope { order_edit: Some(_), .. }) => {
             return Ok(Parsed::Skip(SkipReason::Notice));
@@ -180,20 +181,14 @@ fn one_order(
     event: &RawEvent<'_>,
     policy: &StorePolicy,
 ) -> Result<Found, Rejection> {
-    let fields: Envelope<'_> = body::object(json, at)?;
-    if fields.line_items.is_none() {
-        // Above the size limit of some transports only the id is left.
-        return Err(body::incomplete(at.key("line_items"), "line_items"));
-    }
     order::read(&body::object(json, at)?, at, event, policy)
 }
 
 fn one_refund(json: &str, at: Path<'_>) -> Result<Found, Rejection> {
-    let fields: Envelope<'_> = body::object(json, at)?;
-    if fields.refund_line_items.is_none() && fields.transactions.is_none() {
+    let refund: refund::WireRefund<'_> = body::object(json, at)?;
+    if refund.is_stub() {
         return Err(body::incomplete(at.key("refund_line_items"), "refund_line_items"));
     }
-    let refund: refund::WireRefund<'_> = body::object(json, at)?;
     let order = order_id(&refund.order_id, at.key("order_id"))?;
     let fact = Fact::Refund(refund::read(&refund, at, &refund::Context::alone())?);
     Ok(Found { order, fact })

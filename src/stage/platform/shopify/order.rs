@@ -1,5 +1,7 @@
 //! The order of Shopify.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
@@ -8,7 +10,7 @@ use crate::{
     domain::{
         id::LineId,
         money::{Currency, Money},
-        order::{Fact, Footing, Line, LineKind, Refund, Snapshot, Status},
+        order::{Footing, Line, LineKind, Refund, Snapshot, Status},
     },
     stage::{
         Rejection,
@@ -198,6 +200,10 @@ pub(super) fn read(
     policy: &StorePolicy,
 ) -> Result<Found, Rejection> {
     let id = order_id(&order.id, at.key("id"))?;
+    if matches!(order.line_items, Many::Absent) {
+        // Above the size limit of some transports only the id is left.
+        return Err(body::incomplete(at.key("line_items"), "line_items"));
+    }
     let currency = order.currency.currency(at.key("currency"))?;
     let currency = currency.ok_or_else(|| body::incomplete(at.key("currency"), "currency"))?;
     let total = shop(&order.total_price, &order.total_price_set, at.key("total_price"))?;
@@ -232,7 +238,7 @@ pub(super) fn read(
         referrals: referral::choose(policy, &candidates(order)),
         refunds: Some(refunds(order, currency, at)?),
     };
-    Ok(Found { order: id, fact: Fact::Snapshot(Box::new(snapshot)) })
+    Ok(Found::snapshot(id, snapshot))
 }
 
 /// A cancellation is `cancelled_at`, whatever the financial status still says. Partly paid and
@@ -267,10 +273,11 @@ fn rows<'w, 'a>(order: &'w WireOrder<'a>, at: Path<'_>) -> Result<Vec<Row<'w, 'a
     let at = at.key("line_items");
     let tax_in_list = order.taxes_included.is_true();
     let mut rows: Vec<Row<'_, '_>> = Vec::new();
+    let mut known = BTreeSet::new();
     for (i, wire) in order.line_items.needed(at)? {
         let at = at.index(i);
         let id = line_id(&wire.id, at.key("id"))?;
-        if rows.iter().any(|row| row.id == id) {
+        if !known.insert(id.clone()) {
             continue;
         }
         let money = wire.money(tax_in_list, at)?;

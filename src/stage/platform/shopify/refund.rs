@@ -56,7 +56,6 @@ struct WireRefundLine<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Adjustment<'a> {
     kind: Raw<'a>,
-    reason: Raw<'a>,
     amount: Raw<'a>,
     amount_set: Set<'a>,
     tax_amount: Raw<'a>,
@@ -78,6 +77,14 @@ struct Transaction<'a> {
     amount: Raw<'a>,
     amount_set: Set<'a>,
     currency: Raw<'a>,
+}
+
+impl WireRefund<'_> {
+    /// Whether the refund says nothing of lines or money.
+    pub(super) fn is_stub(&self) -> bool {
+        let absent = matches!(self.refund_line_items, Many::Absent);
+        absent && matches!(self.transactions, Many::Absent)
+    }
 }
 
 /// What the order knows of its refunds.
@@ -139,8 +146,7 @@ pub(super) fn read(
     let (included, sure) = taxes_included(refund, at, context, &sums, paid, unit)?;
     let rows = rows(refund, at, included, unit)?;
     let beside = sums.beside.shop;
-    let by_rows: Money = rows.iter().map(|row| row.money.gross().at_least_zero()).sum();
-    let paid_out = paid_out(paid, &sums, by_rows + beside);
+    let paid_out = paid_out(paid, &sums);
     let (lines, loose) = net::settle_refund(rows, beside, paid_out, unit);
     let sure = sure && !matches!(paid, Actual::Foreign);
     let made = match refund.created_at.time(at.key("created_at"))? {
@@ -156,18 +162,18 @@ pub(super) fn read(
     })
 }
 
-/// What was paid back, as far as it is known. A discrepancy is positive for money kept back and
-/// negative for money paid on top; only it makes a refund smaller than its lines. Less money without
-/// one has gone, or will go, another way: the lines are taken in full.
-fn paid_out(paid: Actual, sums: &Sums, calculated: Money) -> Paid {
-    let firm = sums.firm.shop;
+/// What was paid back, as far as it is known.
+///
+/// Only where all money has gone out and the platform states a discrepancy can a refund be smaller
+/// than its lines. While a payment is under way the platform calls all of it a discrepancy, and
+/// without a payment the units left the order all the same: then the lines are taken in full, as
+/// they are if less money went out and nothing says why. More money than the lines is loose in any
+/// case.
+fn paid_out(paid: Actual, sums: &Sums) -> Paid {
     match paid {
+        Actual::Unknown | Actual::Foreign => Paid::Unknown,
         Actual::Whole(amount) if !sums.discrepancy.shop.is_zero() => Paid::Exactly(amount),
-        Actual::Whole(amount) | Actual::Part(amount) if firm.is_zero() => Paid::AtLeast(amount),
-        Actual::Unknown | Actual::Foreign if firm.is_zero() => Paid::Unknown,
-        Actual::Unknown | Actual::Foreign | Actual::Whole(_) | Actual::Part(_) => {
-            Paid::Exactly((calculated - firm).at_least_zero())
-        }
+        Actual::Whole(amount) | Actual::Part(amount) => Paid::AtLeast(amount),
     }
 }
 
@@ -181,8 +187,6 @@ struct Sums {
     beside: Both,
     /// The platform's own account of calculated less actual.
     discrepancy: Both,
-    /// The part of it that is not for a payment under way ("Pending refund discrepancy").
-    firm: Both,
 }
 
 fn sums(refund: &WireRefund<'_>, at: Path<'_>) -> Result<Sums, Rejection> {
@@ -205,13 +209,7 @@ fn sums(refund: &WireRefund<'_>, at: Path<'_>) -> Result<Sums, Rejection> {
                 shipping = true;
                 sums.beside.add(amount.abs());
             }
-            Some("refund_discrepancy") => {
-                sums.discrepancy.add(amount);
-                let reason = adjustment.reason.text().unwrap_or_default();
-                if !reason.starts_with("Pending") {
-                    sums.firm.add(amount);
-                }
-            }
+            Some("refund_discrepancy") => sums.discrepancy.add(amount),
             _ => {}
         }
     }

@@ -73,8 +73,10 @@ fn one(
     name: &str,
     policy: &StorePolicy,
 ) -> Result<Found, Rejection> {
-    body::refuse_error_object(json, at)?;
     let outer: Envelope<'_> = body::object(json, at)?;
+    if outer.id.id().is_none() {
+        body::refuse_error_object(json, at)?;
+    }
     if let (Some(inner), None) = (outer.data, outer.id.id()) {
         // Proxies of the REST API put the resource under `data`; an error object has left already.
         let at = at.key("data");

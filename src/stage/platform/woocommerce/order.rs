@@ -4,6 +4,8 @@
 //! is never read. A line's `total` is after coupons and without tax, also in shops whose prices
 //! hold the tax.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
@@ -11,7 +13,7 @@ use crate::{
     domain::{
         id::LineId,
         money::{Currency, Money},
-        order::{Detail, Fact, Footing, Line, LineKind, LooseMoney, Refund, Snapshot, Status},
+        order::{Detail, Footing, Line, LineKind, LooseMoney, Refund, Snapshot, Status},
     },
     stage::{
         Rejection,
@@ -155,7 +157,7 @@ pub(super) fn read(
         referrals: referral::choose(policy, &candidates(order)),
         refunds: Some(summaries(order, at)?),
     };
-    Ok(Found { order: id, fact: Fact::Snapshot(Box::new(snapshot)) })
+    Ok(Found::snapshot(id, snapshot))
 }
 
 /// The status in lower case, without the prefix that it has in the database.
@@ -187,6 +189,7 @@ fn status(order: &WireOrder<'_>) -> Status {
 fn rows<'w, 'a>(order: &'w WireOrder<'a>, at: Path<'_>) -> Result<Vec<Row<'w, 'a>>, Rejection> {
     let at = at.key("line_items");
     let mut rows: Vec<Row<'_, '_>> = Vec::new();
+    let mut places: BTreeMap<LineId, usize> = BTreeMap::new();
     for (i, wire) in order.line_items.needed(at)? {
         let at = at.index(i);
         let id = match wire.id.id() {
@@ -200,7 +203,9 @@ fn rows<'w, 'a>(order: &'w WireOrder<'a>, at: Path<'_>) -> Result<Vec<Row<'w, 'a
             tax_in_list: false,
         };
         let quantity = wire.quantity.quantity(at.key("quantity"))?;
-        match rows.iter_mut().find(|row| row.id == id) {
+        let next = rows.len();
+        let place = *places.entry(id.clone()).or_insert(next);
+        match rows.get_mut(place) {
             Some(row) => {
                 row.repeated.list += money.list;
                 row.repeated.tax += money.tax;
