@@ -134,7 +134,9 @@ impl Stage {
         output::line("3. the pipeline");
         let app = self.start(arguments, environment, &secrets).await?;
         let (webhooks, admin) = (app.http_address(), app.admin_address());
-        output::line(&format!("   webhooks at http://{webhooks}, metrics at http://{admin}/metrics"));
+        output::line(&format!(
+            "   webhooks at http://{webhooks}, metrics at http://{admin}/metrics"
+        ));
         let app_stop = CancellationToken::new();
         let mut pipeline = JoinSet::new();
         pipeline.spawn(app.run(app_stop.clone()));
@@ -167,7 +169,11 @@ impl Stage {
             environment = environment.with(name, value);
         }
         let default = |environment: Environment, name: &str, value: &str| {
-            if environment.get(name).is_some() { environment } else { environment.with(name, value) }
+            if environment.get(name).is_some() {
+                environment
+            } else {
+                environment.with(name, value)
+            }
         };
         // Without --keep nobody needs to know the ports.
         if !arguments.keep {
@@ -175,8 +181,7 @@ impl Stage {
             environment = default(environment, "UPLINE_ADMIN_ADDR", "127.0.0.1:0");
         }
         let config = Config::load_from(&environment, Path::new(&self.folder))?;
-        let app =
-            App::build(config, &self.endpoints, Clock::system(), metric::install()?).await?;
+        let app = App::build(config, &self.endpoints, Clock::system(), metric::install()?).await?;
         Ok(app)
     }
 
@@ -201,7 +206,10 @@ impl Stage {
         self.settle(running, &expected, Phase::BeforeLateSku).await?;
         let books = Books::read(running).await?;
         let before = reconcile::totals(&expected.totals_before, &books);
-        output::line(&format!("   {} orders are parked: nobody mapped their article", books.parked));
+        output::line(&format!(
+            "   {} orders are parked: nobody mapped their article",
+            books.parked
+        ));
         let late = company::sku_csv(&[company::late_sku()]);
         let (rows, refused) = import::skus(late.as_bytes())?;
         import::write(&running.store, rows, refused).await?;
@@ -251,7 +259,10 @@ impl Stage {
         output::line("\nIt goes on until Ctrl-C:");
         for (name, value) in [
             ("webhooks", format!("http://{webhooks}/webhooks/...")),
-            ("API", format!("http://{webhooks}/v1/orders  (Authorization: Bearer {})", secrets.api)),
+            (
+                "API",
+                format!("http://{webhooks}/v1/orders  (Authorization: Bearer {})", secrets.api),
+            ),
             ("metrics", format!("http://{admin}/metrics")),
             ("Postgres", self.endpoints.database.expose_secret().to_owned()),
             ("ClickHouse", self.endpoints.clickhouse.expose_secret().to_owned()),
@@ -288,10 +299,7 @@ async fn company(store: &Postgres, seed: u64, base: jiff::Timestamp) -> anyhow::
     let file = company::sku_csv(&company::sku_rows());
     let (rows, refused) = import::skus(file.as_bytes())?;
     let articles = import::write(store, rows, refused).await?;
-    output::line(&format!(
-        "   {} distributors, {} articles",
-        people.written, articles.written
-    ));
+    output::line(&format!("   {} distributors, {} articles", people.written, articles.written));
     let refused = people.refused.iter().chain(&articles.refused).next();
     anyhow::ensure!(refused.is_none(), "a row of the sample company was refused: {refused:?}");
     Ok(())

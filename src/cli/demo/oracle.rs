@@ -67,7 +67,9 @@ pub(crate) struct Due {
 
 impl Due {
     fn give(&mut self, to: Option<&str>, amount: Decimal) {
+        // Nobody is told of nothing: what is rounded to zero, or comes of a free line.
         match to {
+            _ if amount.is_zero() => {}
             Some(id) => {
                 let known = self.amounts.entry(id.to_owned()).or_default();
                 *known = known.saturating_add(amount);

@@ -91,9 +91,8 @@ impl Books {
             sums.paid = row.get(1);
             sums.breakage = row.get(2);
         }
-        let rows = client
-            .query(&format!("{latest} SELECT order_key, status FROM base"), &[])
-            .await?;
+        let rows =
+            client.query(&format!("{latest} SELECT order_key, status FROM base"), &[]).await?;
         self.statuses = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         let rows = client
             .query(

@@ -252,7 +252,11 @@ fn order_by_order(expected: &Expected, books: &Books) -> Vec<String> {
     }
     let known = |key: &&String| expected.orders.contains_key(*key);
     wrong.extend(
-        books.statuses.keys().filter(|key| !known(key)).map(|key| format!("{key} should not exist")),
+        books
+            .statuses
+            .keys()
+            .filter(|key| !known(key))
+            .map(|key| format!("{key} should not exist")),
     );
     let mut shares: BTreeMap<(String, String), Decimal> = BTreeMap::new();
     for (key, order) in &expected.orders {
@@ -267,6 +271,8 @@ fn order_by_order(expected: &Expected, books: &Books) -> Vec<String> {
         }
     }
     let stray = books.shares.iter().filter(|(share, _)| !shares.contains_key(*share));
-    wrong.extend(stray.map(|((key, who), amount)| format!("{key} pays {amount} to {who} for nothing")));
+    wrong.extend(
+        stray.map(|((key, who), amount)| format!("{key} pays {amount} to {who} for nothing")),
+    );
     wrong
 }

@@ -23,7 +23,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 for a bound of 0. The bias of the remainder is of no interest here.
+    /// A number below `bound`; 0 for a bound of 0. The bias of the remainder does not matter here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next().checked_rem(bound).unwrap_or_default()
     }

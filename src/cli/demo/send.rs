@@ -51,7 +51,8 @@ pub(super) async fn send(
     let mut sent = Sent::default();
     let begin = Instant::now();
     for (number, shot) in (0u32..).zip(shots) {
-        let offset = Duration::from_secs(1).saturating_mul(number) / rate.max(1);
+        let offset = Duration::from_secs(1).saturating_mul(number).checked_div(rate);
+        let offset = offset.context("the rate is zero")?;
         let due = begin.checked_add(offset).unwrap_or(begin);
         tokio::time::sleep_until(due.into()).await;
         let place = room.clone().acquire_owned().await?;
@@ -107,7 +108,11 @@ async fn one(
     let mut request = Request::builder()
         .method(shot.method)
         .uri(format!("http://{address}{}", shot.path))
-        .version(if shot.http == HttpVersion::Http10 { Version::HTTP_10 } else { Version::HTTP_11 });
+        .version(if shot.http == HttpVersion::Http10 {
+            Version::HTTP_10
+        } else {
+            Version::HTTP_11
+        });
     for (name, value) in &shot.headers {
         request = request.header(name.as_str(), value.as_str());
     }

@@ -163,7 +163,8 @@ pub(crate) struct ExpectedOrder {
     pub(crate) due: Due,
     /// Whether it waits for the late SKU.
     pub(crate) parked: bool,
-    /// Whether it earned at some time and ends at zero.
+    /// Whether it was paid at some time and ends at zero. If its cancellation arrives first, the
+    /// ledger never sees it earn.
     pub(crate) taken_back: bool,
 }
 
@@ -184,7 +185,7 @@ pub(crate) struct Totals {
 
 impl Totals {
     fn add(&mut self, due: &Due) {
-        self.orders = self.orders.saturating_add(1);
+        self.orders = self.orders.saturating_add(usize::from(!due.net.is_zero()));
         self.net = self.net.saturating_add(due.net);
         self.paid = self.paid.saturating_add(due.paid);
         self.breakage = self.breakage.saturating_add(due.breakage);
@@ -216,21 +217,9 @@ impl Expected {
         self.shots.get(&kind).copied().unwrap_or_default()
     }
 
-    /// How many requests the edge takes into its log: all but the forged and the greetings.
-    pub(crate) fn deliveries(&self) -> usize {
-        let apart = [ShotKind::BadSignature, ShotKind::Ping].map(|kind| self.count(kind));
-        let all: usize = self.shots.values().sum();
-        all.saturating_sub(apart.iter().sum())
-    }
-
     /// How many orders wait for the late SKU until it is mapped.
     pub(crate) fn parked(&self) -> usize {
         self.orders.values().filter(|order| order.parked).count()
-    }
-
-    /// How many orders earned and end at zero.
-    pub(crate) fn taken_back(&self) -> usize {
-        self.orders.values().filter(|order| order.taken_back).count()
     }
 
     fn add(&mut self, key: String, order: ExpectedOrder) {

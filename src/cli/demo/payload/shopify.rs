@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Kind, Moment, Phase, Row, Sale, cents::Cents, json::Object, local, people::Person};
+use crate::cli::demo::company::Article;
 
 /// The shop's clock, in hours from UTC: bodies carry an offset, and versions must be compared as
 /// instants.
@@ -277,6 +278,10 @@ fn fulfillments(sale: &Sale, moment: &Moment) -> Option<Object> {
     (moment.phase == Phase::Shipped).then_some(fulfillment)
 }
 
+fn number_or_null(number: Option<u64>) -> String {
+    number.map_or_else(|| "null".to_owned(), |number| number.to_string())
+}
+
 fn line(sale: &Sale, row: &Row, moment: &Moment) -> Object {
     let article = row.kind.article();
     let (title, tip) = (row.kind.title(), row.kind == Kind::Tip);
@@ -296,7 +301,7 @@ fn line(sale: &Sale, row: &Row, moment: &Moment) -> Object {
         .text("name", title);
     line = twice(line, sale, "price", row.unit)
         .flag("product_exists", article.is_some())
-        .raw("product_id", &article.map_or("null".into(), |a| a.shopify_product().to_string()))
+        .raw("product_id", &number_or_null(article.map(Article::shopify_product)))
         .list("properties", [])
         .number("quantity", row.quantity)
         .flag("requires_shipping", article.is_some())
@@ -308,7 +313,7 @@ fn line(sale: &Sale, row: &Row, moment: &Moment) -> Object {
     }
     // The field says 0.00 whatever the discount is; only the allocations are right.
     twice(line, sale, "total_discount", Cents::ZERO)
-        .raw("variant_id", &article.map_or("null".into(), |a| a.shopify_variant().to_string()))
+        .raw("variant_id", &number_or_null(article.map(Article::shopify_variant)))
         .text("variant_inventory_management", "shopify")
         .null("variant_title")
         .text("vendor", "Acme")

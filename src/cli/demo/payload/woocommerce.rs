@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Kind, Moment, Phase, Row, Sale, cents::Cents, json::Object, local, people::Person};
+use crate::cli::demo::company::Article;
 
 /// The shop's clock, in hours from UTC. Local times carry no offset; the `_gmt` fields count.
 const OFFSET: i8 = 1;
@@ -10,7 +11,7 @@ const FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
 /// The id of the tax rate in the shop's settings.
 const RATE_ID: u64 = 75;
 
-/// The body of an `order.*` delivery, with slashes escaped as WordPress does it.
+/// The body of an `order.*` delivery, with slashes escaped as `WordPress` does it.
 pub(crate) fn order(sale: &Sale, moment: &Moment) -> String {
     let body = money(sale, head(sale, moment));
     let mut body = people(sale, body);
@@ -126,7 +127,7 @@ fn meta(sale: &Sale) -> Vec<Object> {
 fn line(sale: &Sale, row: &Row) -> Object {
     let article = row.kind.article();
     let sku = article.filter(|article| !article.by_id).map_or("", |article| article.sku);
-    let product = article.map_or(61_100, |article| article.woocommerce_product());
+    let product = article.map_or(61_100, Article::woocommerce_product);
     let tax =
         Object::new().number("id", RATE_ID).money("total", row.tax).money("subtotal", row.tax);
     let card = Object::new()

@@ -81,11 +81,10 @@ impl<'s> Mailbag<'s> {
         body: Vec<u8>,
         kind: ShotKind,
     ) {
-        let shop = order.sale.shop;
         let event = self.rng.uuid();
-        let envelope = Envelope { shop, topic, delivery, event, triggered_at };
-        let old = shop == Shop::Shopify && self.rng.per_mille(300);
-        let signed = if old { Signed::WithTheOldSecret } else { Signed::Rightly };
+        let envelope = Envelope { shop: order.sale.shop, topic, delivery, event, triggered_at };
+        let rotated = order.sale.shop == Shop::Shopify && self.rng.per_mille(300);
+        let signed = if rotated { Signed::WithTheOldSecret } else { Signed::Rightly };
         let mut shot = envelope.shot(body, signed, self.secrets);
         shot.kind = kind;
         shot.order = Some(order.key.clone());
@@ -97,9 +96,11 @@ impl<'s> Mailbag<'s> {
         match order.sale.shop {
             Shop::Shopify => Some(self.rng.uuid()),
             Shop::WooCommerce => Some(self.rng.hex(32)),
-            Shop::Magento => None,
-            Shop::Api if order.sale.id % 2 == 0 => Some(format!("{}-{place}", order.sale.id)),
-            Shop::Api => None,
+            // Callers of the API may name a request; every second one does.
+            Shop::Api if order.sale.id.is_multiple_of(2) => {
+                Some(format!("{}-{place}", order.sale.id))
+            }
+            Shop::Magento | Shop::Api => None,
         }
     }
 

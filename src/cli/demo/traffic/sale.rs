@@ -148,7 +148,8 @@ fn discount(sale: &mut Sale, short: bool, rng: &mut Rng) {
     let goods = |row: &Row| if row.kind.article().is_some() { row.list() } else { Cents::ZERO };
     let lists: Vec<Cents> = sale.rows.iter().map(goods).collect();
     let fixed = Cents::new(1_000).min(lists.iter().copied().sum());
-    let shares = if rng.per_mille(500) {
+    // A fixed amount can make a cheap sale free; the API does not send such.
+    let shares = if sale.shop != Shop::Api && rng.per_mille(500) {
         fixed.split(&lists)
     } else {
         lists.iter().map(|list| list.share(10, 100)).collect()
@@ -164,7 +165,11 @@ fn charges(sale: &mut Sale, rng: &mut Rng) {
     match sale.shop {
         Shop::WooCommerce if rng.per_mille(60) => sale.fee = Cents::new(350),
         // A plugin's discount comes as a fee below zero.
-        Shop::WooCommerce if sale.rows.len() == 1 && rng.per_mille(150) => {
+        Shop::WooCommerce
+            if sale.rows.len() == 1
+                && sale.subtotal() > Cents::new(1_000)
+                && rng.per_mille(150) =>
+        {
             sale.fee = Cents::new(-250);
         }
         Shop::Shopify if !sale.rows.iter().any(|row| row.kind == Kind::Tip) => {

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::*;
 use crate::{
-    cli::demo::company::{Standing, late_sku, sku_rows},
+    cli::demo::company::{SkuRow, Standing, late_sku, sku_rows},
     domain::{
         catalog::{Catalog, Scope, SkuEntry},
         commission::{Account, run},
@@ -28,8 +28,12 @@ fn base() -> Timestamp {
 }
 
 fn traffic(orders: usize) -> (Secrets, Traffic) {
-    let secrets = Secrets::sample(SEED);
-    let traffic = plan(SEED, orders, &secrets, base());
+    traffic_of(SEED, orders)
+}
+
+fn traffic_of(seed: u64, orders: usize) -> (Secrets, Traffic) {
+    let secrets = Secrets::sample(seed);
+    let traffic = plan(seed, orders, &secrets, base());
     (secrets, traffic)
 }
 
@@ -74,7 +78,8 @@ fn there_is_some_of_everything() {
     within(ShotKind::NotAnOrder, 20, 40);
     within(ShotKind::Ping, 2, 2);
     assert_eq!(expected.parked(), 30);
-    assert!((60..=180).contains(&expected.taken_back()), "{}", expected.taken_back());
+    let taken_back = expected.orders.values().filter(|order| order.taken_back).count();
+    assert!((60..=180).contains(&taken_back), "{taken_back}");
     assert!(expected.forged.iter().all(|key| !expected.orders.contains_key(key)));
     for ending in [Ending::Unpaid, Ending::Cancelled, Ending::Draft, Ending::Test] {
         assert!(expected.orders.values().any(|order| order.status == ending), "{ending:?}");
@@ -176,16 +181,15 @@ struct Stages {
 }
 
 impl Stages {
-    fn new(secrets: &Secrets) -> Self {
-        let mut company = Company::default();
-        company.genealogy = genealogy();
-        company.catalog = Catalog::default();
+    fn new(seed: u64, secrets: &Secrets) -> Self {
+        let mut catalog = Catalog::default();
         for row in sku_rows() {
-            add(&mut company.catalog, &row);
+            add(&mut catalog, &row);
         }
-        company.plans = PlanBook::default();
+        let mut plans = PlanBook::default();
         let plan = include_str!("../../../../pipelines/plans/sample.toml");
-        company.plans.add(Plan::parse(plan).unwrap());
+        plans.add(Plan::parse(plan).unwrap());
+        let company = Company { genealogy: genealogy(seed), catalog, plans };
         let mut environment = crate::config::Environment::default();
         for (name, value) in secrets.variables() {
             environment = environment.with(name, value);
@@ -226,7 +230,7 @@ impl Stages {
     }
 }
 
-fn add(catalog: &mut Catalog, row: &super::company::SkuRow) {
+fn add(catalog: &mut Catalog, row: &SkuRow) {
     let entry = SkuEntry {
         seq: catalog.version() + 1,
         sku_id: Sku::parse(row.sku_id).unwrap(),
@@ -239,9 +243,9 @@ fn add(catalog: &mut Catalog, row: &super::company::SkuRow) {
     catalog.add(scope, Sku::parse(&row.platform_sku).unwrap(), entry);
 }
 
-fn genealogy() -> Genealogy {
+fn genealogy(seed: u64) -> Genealogy {
     let mut tree = Genealogy::default();
-    for row in company::distributors(SEED, base()) {
+    for row in company::distributors(seed, base()) {
         let id = |text: &str| DistributorId::parse(text).unwrap();
         let mut changes = vec![Change::Enrolled(row.sponsor.as_deref().map(id))];
         if row.status != Standing::Active {
@@ -267,9 +271,15 @@ fn genealogy() -> Genealogy {
 /// The stages of the pipeline, in memory, against the oracle: order by order, cent by cent.
 #[test]
 fn the_pipeline_and_the_oracle_agree() {
-    let (secrets, traffic) = traffic(1_500);
-    let mut stages = Stages::new(&secrets);
-    let mut states: HashMap<String, OrderState> = HashMap::new();
+    for seed in [SEED, 20_260_101] {
+        the_pipeline_and_the_oracle_agree_on(seed);
+    }
+}
+
+fn the_pipeline_and_the_oracle_agree_on(seed: u64) {
+    let (secrets, traffic) = traffic_of(seed, 800);
+    let mut stages = Stages::new(seed, &secrets);
+    let mut joined: HashMap<String, OrderState> = HashMap::new();
     // Backwards: the truth does not depend on the order of arrival.
     for shot in traffic.shots.iter().rev() {
         if matches!(shot.kind, ShotKind::BadSignature | ShotKind::Ping) {
@@ -283,16 +293,16 @@ fn the_pipeline_and_the_oracle_agree() {
             assert!(exact, "{}: {:?}", event.key, snapshot.footing);
             let key = event.key.to_string();
             assert_eq!(Some(&key), shot.order.as_ref());
-            let known = states.remove(&key).unwrap_or_default();
-            states.insert(key, known.join(OrderState::of(event)));
+            let known = joined.remove(&key).unwrap_or_default();
+            joined.insert(key, known.join(OrderState::of(event)));
         }
     }
-    assert_eq!(states.len(), traffic.expected.orders.len());
-    for (key, state) in &states {
+    assert_eq!(joined.len(), traffic.expected.orders.len());
+    for (key, state) in &joined {
         parked(key, state, &stages, &traffic.expected.orders[key]);
     }
     add(&mut stages.company.catalog, &late_sku());
-    for (key, state) in &states {
+    for (key, state) in &joined {
         agree(key, state, &stages, &traffic.expected.orders[key]);
     }
 }
@@ -323,6 +333,7 @@ fn agree(key: &str, state: &OrderState, stages: &Stages, expected: &ExpectedOrde
     for line in &run.lines {
         let amount = line.amount.as_decimal();
         match &line.account {
+            _ if amount.is_zero() => {}
             Account::Distributor(id) => {
                 *found.amounts.entry(id.to_string()).or_default() += amount;
                 found.paid += amount;

@@ -1,0 +1,161 @@
+//! What cannot go on at once: parked orders and dead letters, with the real command line.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Delivery, World, eventually, example, shopify_order, world};
+
+/// Waits until so many orders are parked.
+async fn parked(world: &World, wanted: i64) {
+    eventually(&format!("{wanted} orders are parked"), async || {
+        let query = "SELECT count(DISTINCT order_key) FROM upline.order_wait";
+        (world.count(query).await == wanted).then_some(())
+    })
+    .await;
+}
+
+/// What `upline dead list --json` prints.
+async fn listed(world: &World, arguments: &[&str]) -> Vec<Value> {
+    let output = world.run(&[&["dead", "list", "--json"], arguments].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_is_unknown_parks_an_order_until_it_is_imported() {
+    world("parked", async |world| {
+        let app = world.start().await;
+        let mut both = shopify_order(3, 1, "paid", "NEW-1", "100.00", "NEWCOMER");
+        both["line_items"][0]["variant_id"] = Value::Null;
+        world.client.deliver(app.http, &Delivery::order(1, 1, "NEW-1", "100.00", "11043")).await;
+        world
+            .client
+            .deliver(app.http, &Delivery::order(2, 1, "SUPP001", "10.00", "NEWCOMER"))
+            .await;
+        world.client.deliver(app.http, &Delivery::shopify("orders/paid", "d3", &both)).await;
+        parked(world, 3).await;
+        world.settles().await;
+        assert_eq!(world.count("SELECT count(*) FROM upline.ledger_entry").await, 0);
+        let list = listed(world, &[]).await;
+        assert_eq!(list.len(), 4, "{list:?}");
+        assert!(
+            list.contains(
+                &json!({ "order": "shopify/acme/1", "waits_for": "sku", "value": "NEW-1" })
+            )
+        );
+        world.map_skus(&[("NEW-1", "beauty")]).await;
+        world.pays("1", &["11043 15.00"]).await;
+        parked(world, 2).await;
+        world.enrol(&[("NEWCOMER", Some("11043"))]).await;
+        world.pays("2", &["NEWCOMER 2.00"]).await;
+        world.pays("3", &["NEWCOMER 15.00"]).await;
+        parked(world, 0).await;
+        world.warehouse_agrees().await;
+    });
+}
+
+#[test]
+fn a_cancellation_of_a_parked_order_goes_through() {
+    world("parked_cancel", async |world| {
+        let app = world.start().await;
+        world.client.deliver(app.http, &Delivery::order(1, 1, "NEW-1", "100.00", "11043")).await;
+        parked(world, 1).await;
+        let mut cancelled = shopify_order(1, 2, "paid", "NEW-1", "100.00", "11043");
+        cancelled["cancelled_at"] = json!("2026-10-02T10:02:00Z");
+        world
+            .client
+            .deliver(app.http, &Delivery::shopify("orders/cancelled", "c", &cancelled))
+            .await;
+        parked(world, 0).await;
+        world.map_skus(&[("NEW-1", "beauty")]).await;
+        // A later order shows that the row has arrived.
+        world.client.deliver(app.http, &Delivery::order(2, 1, "NEW-1", "10.00", "11043")).await;
+        world.pays("2", &["11043 1.50"]).await;
+        assert_eq!(world.count("SELECT count(*) FROM upline.ledger_entry").await, 1);
+    });
+}
+
+#[test]
+fn more_parked_orders_than_one_release_holds_all_go_on() {
+    world("many_parked", async |world| {
+        const ORDERS: u64 = 1_200;
+        let app = world.start().await;
+        let orders: Vec<Delivery> =
+            (1..=ORDERS).map(|id| Delivery::order(id, 1, "NEW-1", "10.00", "11043")).collect();
+        world.client.insist_all(|| app.http, &orders).await;
+        parked(world, 1_200).await;
+        world.map_skus(&[("NEW-1", "beauty")]).await;
+        parked(world, 0).await;
+        world.settles().await;
+        let sum =
+            "SELECT (sum(amount) * 100)::bigint FROM upline.ledger WHERE distributor_id = '11043'";
+        assert_eq!(world.count(sum).await, 1_200 * 150);
+    });
+}
+
+#[test]
+fn an_unreadable_body_is_taken_named_by_its_path_and_tried_again_on_replay() {
+    world("unreadable", async |world| {
+        let app = world.start().await;
+        let mut body = shopify_order(1, 1, "paid", "SUPP001", "99.00", "11043");
+        body["line_items"][0]["price"] = json!("ninety-nine");
+        let delivery = Delivery::shopify("orders/paid", "d1", &body);
+        assert_eq!(world.client.post(app.http, &delivery).await.status, 200);
+        let torn = Delivery::shopify_raw("orders/paid", "d2", "{\"id\": 7,".to_owned());
+        assert_eq!(world.client.post(app.http, &torn).await.status, 200);
+        world.settles().await;
+        let list = listed(world, &["--body"]).await;
+        assert_eq!(list.len(), 2, "{list:?}");
+        assert_eq!(list[0]["path"], "line_items[0].price", "{list:?}");
+        assert_eq!(list[0]["from"], "ingest.shopify.acme");
+        assert_eq!(list[0]["topic"], "orders/paid");
+        assert_eq!(list[0]["body"], delivery.body);
+        assert_eq!(list[1]["code"], "malformed");
+
+        let number = list[0]["number"].to_string();
+        let dry = world.run(&["dead", "replay", &number, "--dry-run"]).await;
+        assert!(dry.status.success(), "{dry:?}");
+        assert_eq!(listed(world, &["--body"]).await, list);
+        let output = world.run(&["dead", "replay", &number]).await;
+        assert!(output.status.success(), "{output:?}");
+        // It was tried and is as wrong as before: another dead letter, and the other one is still.
+        let again = eventually("it is a dead letter again", async || {
+            let list = listed(world, &[]).await;
+            (list.len() == 2).then_some(list)
+        })
+        .await;
+        assert_eq!(again[0]["code"], "malformed");
+        assert_eq!(again[1]["path"], "line_items[0].price");
+        assert_ne!(again[1]["number"], list[0]["number"]);
+    });
+}
+
+#[test]
+fn a_dead_letter_goes_through_on_replay_when_its_cause_is_mended() {
+    world("replayed", async |world| {
+        let app = world.start().await;
+        let (topic, mut body) = example("woocommerce/coupon-and-fees.json");
+        body["total"] = json!("204.30");
+        world.client.deliver(app.http, &Delivery::woocommerce(&topic, &body)).await;
+        let list = eventually("it is a dead letter", async || {
+            let list = listed(world, &[]).await;
+            (!list.is_empty()).then_some(list)
+        })
+        .await;
+        assert_eq!(list[0]["code"], "unfooted", "{list:?}");
+        app.stop().await;
+        let pipeline = world.folder.join("pipelines/acme.toml");
+        let text = fs::read_to_string(&pipeline).unwrap();
+        let secret = "secrets = [\"UPLINE_WOO_SECRET\"]";
+        let mended = text.replace(secret, &format!("{secret}\non_unfooted = \"accept\""));
+        fs::write(&pipeline, mended).unwrap();
+        let _app = world.start().await;
+        let output = world.run(&["dead", "replay", "--all"]).await;
+        assert!(output.status.success(), "{output:?}");
+        world.pays("701", &["11043 14.58"]).await;
+        assert_eq!(listed(world, &[]).await, [Value::Null; 0]);
+        world.warehouse_agrees().await;
+    });
+}

@@ -1,0 +1,445 @@
+//! A company of its own for each test, on the real servers of the local stack.
+//!
+//! Invariant: a world leaves nothing behind, also when its test fails: no stream, no database, no
+//! folder, no process. A server that cannot be had is a failure, never a skip.
+//!
+//! Nothing here sleeps to synchronise: [`eventually`] looks until something holds, and fails at its
+//! deadline with what it waited for.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, resume_unwind},
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+};
+use tokio_postgres::NoTls;
+use tokio_util::sync::CancellationToken;
+use upline::{
+    app::{App, Endpoints, Exit},
+    clock::Clock,
+    config::{Config, Environment},
+    metric, stack,
+    store::postgres::{
+        Postgres,
+        import::{DistributorRow, SkuRow, import},
+        migrate,
+    },
+    stream::jetstream::{JetStream, StreamName},
+    warehouse::clickhouse::ClickHouse,
+};
+
+pub(crate) use self::http::{Client, Delivery, shopify_order};
+
+mod books;
+mod http;
+
+/// The secrets of the shops.
+pub(crate) const SHOPIFY_SECRET: &str = "a secret that Shopify shares";
+pub(crate) const WOO_SECRET: &str = "a secret that WooCommerce shares";
+pub(crate) const MAGENTO_SECRET: &str = "a secret that Magento shares";
+pub(crate) const TOKEN: &str = "a-token-of-the-company";
+
+/// The longest that anything may take; reached only by a test that fails.
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The stages in their order, each with the stream that it reads.
+pub(crate) const STAGES: [(StreamName, &str); 5] = [
+    (StreamName::Ingest, "validate"),
+    (StreamName::Orders, "map"),
+    (StreamName::Orders, "commission"),
+    (StreamName::Commissions, "ledger"),
+    (StreamName::Commissions, "warehouse"),
+];
+
+/// Direct commission for everything, and four levels above the referrer of a kit.
+pub(crate) const PLAN: &str = r#"
+id = "field"
+version = 1
+effective_from = "2020-01-01T00:00:00Z"
+rounding = "half_even"
+
+[[component]]
+kind = "direct"
+id = "direct"
+inactive_referrer = "breakage"
+rates = { supplement = "20 %", beauty = "15 %", kit = "10 %" }
+
+[[component]]
+kind = "unilevel"
+id = "unilevel"
+compression = "roll_up"
+rates = { kit = ["5 %", "3 %", "2 %", "1 %"] }
+"#;
+
+const PIPELINE: &str = r#"
+plans = ["plans/field.toml"]
+plan = "field"
+
+[limits]
+ack_wait_seconds = 2
+retry_first_ms = 20
+retry_longest_ms = 500
+warehouse_linger_ms = 50
+
+[[store]]
+name = "acme"
+platform = "shopify"
+secrets = ["UPLINE_SHOPIFY_SECRET"]
+
+[[store]]
+name = "acme"
+platform = "woocommerce"
+secrets = ["UPLINE_WOO_SECRET"]
+
+[[store]]
+name = "acme"
+platform = "magento"
+secrets = ["UPLINE_MAGENTO_SECRET"]
+
+[[store]]
+name = "acme"
+platform = "api"
+secrets = ["UPLINE_API_TOKEN"]
+"#;
+
+/// Looks until something is there.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "in {DEADLINE:?} it never happened that {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The stack of this process, with its lease.
+fn stack() -> &'static stack::Running {
+    static STACK: OnceLock<stack::Running> = OnceLock::new();
+    STACK.get_or_init(|| {
+        stack::up(&stack_config(), false, &mut |_| ())
+            .unwrap_or_else(|error| panic!("the local stack is not there: {error:?}"))
+    })
+}
+
+/// Which stack the tests use: the one that the program itself would.
+pub(crate) fn stack_config() -> stack::StackConfig {
+    let process = Environment::of_process();
+    let root = match process.get("UPLINE_STACK_DIR") {
+        Some(root) => PathBuf::from(root),
+        None => stack::default_root(
+            process.get("XDG_CACHE_HOME").map(AsRef::as_ref),
+            process.get("HOME").map(AsRef::as_ref),
+            rustix::process::geteuid().is_root(),
+        ),
+    };
+    stack::StackConfig { root, exe: PathBuf::from(env!("CARGO_BIN_EXE_upline")) }
+}
+
+fn metrics() -> PrometheusHandle {
+    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+    METRICS.get_or_init(|| metric::install().unwrap()).clone()
+}
+
+/// A deployment of its own: databases, streams, pipeline files.
+pub(crate) struct World {
+    /// Unique on the servers.
+    pub(crate) name: String,
+    /// The folder of its files; the pipelines are in `pipelines`.
+    pub(crate) folder: PathBuf,
+    pub(crate) nats: String,
+    pub(crate) database: String,
+    pub(crate) clickhouse: String,
+    pub(crate) client: Client,
+    /// As the owner of the database.
+    owner: tokio_postgres::Client,
+    pub(crate) log: JetStream,
+    pub(crate) warehouse: ClickHouse,
+    /// Processes that are still to be ended.
+    children: Mutex<Vec<u32>>,
+    _owner_connection: JoinSet<()>,
+}
+
+/// Runs a test in a world of its own and clears the world away, however the test ends.
+pub(crate) fn world(name: &str, test: impl AsyncFnOnce(&World)) {
+    let servers = &stack().endpoints;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let result = runtime.block_on(async {
+        let world = World::make(name, servers).await;
+        let result = AssertUnwindSafe(test(&world)).catch_unwind().await;
+        world.clear(servers).await;
+        result
+    });
+    if let Err(panic) = result {
+        resume_unwind(panic);
+    }
+}
+
+impl World {
+    async fn make(name: &str, servers: &stack::Endpoints) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("t_{name}_{}_{number}", std::process::id());
+        let folder = std::env::temp_dir().join(&name);
+        fs::create_dir_all(folder.join("pipelines/plans")).unwrap();
+        fs::write(folder.join("pipelines/plans/field.toml"), PLAN).unwrap();
+        fs::write(folder.join("pipelines/acme.toml"), PIPELINE).unwrap();
+        statement(&servers.database_url, &format!("CREATE DATABASE \"{name}\"")).await;
+        let (server, _) = servers.database_url.rsplit_once('/').unwrap();
+        let database = format!("{server}/{name}");
+        migrate(&database).await.unwrap();
+        let (owner, connection) = tokio_postgres::connect(&database, NoTls).await.unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { drop(connection.await) });
+        let clickhouse = format!("{}/{name}", servers.clickhouse_url);
+        let world = Self {
+            folder,
+            nats: servers.nats_url.clone(),
+            database,
+            client: Client::new(),
+            owner,
+            log: JetStream::connect(&servers.nats_url, &name).await.unwrap(),
+            warehouse: ClickHouse::new(&clickhouse).unwrap(),
+            clickhouse,
+            children: Mutex::default(),
+            _owner_connection: driver,
+            name,
+        };
+        world.found_company().await;
+        world
+    }
+
+    /// Imports a small company: 10001 at the top, under them 10090, under them 11043, under them
+    /// ABC123.
+    async fn found_company(&self) {
+        self.enrol(&[("10001", None), ("10090", Some("10001"))]).await;
+        self.enrol(&[("11043", Some("10090")), ("ABC123", Some("11043"))]).await;
+        let skus = [("SUPP001", "supplement"), ("BEAUTY02", "beauty"), ("KIT-STARTER-001", "kit")];
+        self.map_skus(&skus).await;
+    }
+
+    /// Imports distributors with their sponsors.
+    pub(crate) async fn enrol(&self, distributors: &[(&str, Option<&str>)]) {
+        let rows: Vec<DistributorRow> = (2u64..)
+            .zip(distributors)
+            .map(|(row, (id, sponsor))| DistributorRow {
+                row,
+                id: (*id).to_owned(),
+                sponsor: sponsor.map(str::to_owned),
+                status: "active".to_owned(),
+                country: None,
+                created_at: None,
+                changed_at: None,
+            })
+            .collect();
+        let imported = import(&self.store(), &rows).await.unwrap();
+        assert_eq!(imported.refused, []);
+    }
+
+    /// Imports SKU rows with their commission classes, for every platform.
+    pub(crate) async fn map_skus(&self, skus: &[(&str, &str)]) {
+        let rows: Vec<SkuRow> = (2u64..)
+            .zip(skus)
+            .map(|(row, (sku, class))| SkuRow {
+                row,
+                sku_id: (*sku).to_owned(),
+                platform: "any".to_owned(),
+                platform_sku: (*sku).to_owned(),
+                name: None,
+                category: None,
+                class: (*class).to_owned(),
+                effective_from: None,
+                cv: None,
+                qv: None,
+            })
+            .collect();
+        let imported = import(&self.store(), &rows).await.unwrap();
+        assert_eq!(imported.refused, []);
+    }
+
+    /// The books as the service sees them.
+    pub(crate) fn store(&self) -> Postgres {
+        Postgres::new(&self.database, 2).unwrap()
+    }
+
+    async fn clear(self, servers: &stack::Endpoints) {
+        for pid in self.children.lock().unwrap().drain(..) {
+            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid {
+                // It may have ended by itself.
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+        }
+        // Streams and tables that a test never made are not missed.
+        self.log.delete_streams().await.ok();
+        let warehouse = self.warehouse.drop_database().await;
+        drop(self.owner);
+        let drop_it = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
+        statement(&servers.database_url, &drop_it).await;
+        fs::remove_dir_all(&self.folder).unwrap();
+        warehouse.unwrap();
+    }
+
+    /// The variables of the deployment.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let pipelines = self.folder.join("pipelines").display().to_string();
+        let text = str::to_owned;
+        vec![
+            ("UPLINE_HTTP_ADDR", text("127.0.0.1:0")),
+            ("UPLINE_ADMIN_ADDR", text("127.0.0.1:0")),
+            ("UPLINE_NATS_URL", self.nats.clone()),
+            ("UPLINE_DATABASE_URL", self.database.clone()),
+            ("UPLINE_CLICKHOUSE_URL", self.clickhouse.clone()),
+            ("UPLINE_PIPELINES", pipelines),
+            ("UPLINE_STREAM_PREFIX", self.name.clone()),
+            ("UPLINE_STREAM_MAX_MIB", text("256")),
+            ("UPLINE_SHOPIFY_SECRET", text(SHOPIFY_SECRET)),
+            ("UPLINE_WOO_SECRET", text(WOO_SECRET)),
+            ("UPLINE_MAGENTO_SECRET", text(MAGENTO_SECRET)),
+            ("UPLINE_API_TOKEN", text(TOKEN)),
+        ]
+    }
+
+    /// Starts the program inside this process.
+    pub(crate) async fn start(&self) -> Running {
+        self.start_with(&[]).await
+    }
+
+    /// Starts the program inside this process with some variables changed.
+    pub(crate) async fn start_with(&self, changed: &[(&'static str, String)]) -> Running {
+        let mut environment = Environment::default();
+        for (name, value) in self.variables().iter().chain(changed) {
+            environment = environment.with(name, value);
+        }
+        let config = Config::load(&environment).unwrap();
+        let services = config.services.clone();
+        let endpoints = Endpoints {
+            nats: services.nats.unwrap(),
+            database: services.database.unwrap(),
+            clickhouse: services.clickhouse.unwrap(),
+        };
+        let app = App::build(config, &endpoints, Clock::system(), metrics()).await.unwrap();
+        let (http, admin) = (app.http_address(), app.admin_address());
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(app.run(stop.clone()));
+        Running { http, admin, stop, task }
+    }
+
+    /// The real program with the variables of the deployment.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_upline"));
+        command.args(arguments).env_clear().envs(self.variables()).current_dir(&self.folder);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs the real program to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        self.program(arguments).output().await.unwrap()
+    }
+
+    /// Starts `upline serve` as a process and waits until it takes orders.
+    pub(crate) async fn serve(&self) -> Server {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("serve-{number}.log"));
+        let log = fs::File::create(&path).unwrap();
+        let mut child = self
+            .program(&["serve"])
+            .env("UPLINE_LOG_FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.children.lock().unwrap().extend(child.id());
+        let (http, admin) = eventually("the program takes orders", async || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the program ended ({status}): {}", fs::read_to_string(&path).unwrap());
+            }
+            addresses(&path)
+        })
+        .await;
+        Server { http, admin, child }
+    }
+
+    /// Forgets a process that has ended.
+    pub(crate) fn ended(&self, pid: u32) {
+        self.children.lock().unwrap().retain(|known| *known != pid);
+    }
+}
+
+/// The value of a metric whose labels are all of these; several that fit are added up.
+pub(crate) fn metric_of(page: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let fits = |line: &&str| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|(key, value)| line.contains(&format!("{key}=\"{value}\"")))
+    };
+    let value = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
+    page.lines().filter(fits).map(value).sum()
+}
+
+/// An example of the schemas: topic and body.
+pub(crate) fn example(path: &str) -> (String, serde_json::Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples").join(path);
+    let mut case: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    (case["topic"].as_str().unwrap().to_owned(), case["body"].take())
+}
+
+/// Runs one statement on a server.
+async fn statement(url: &str, text: &str) {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let work = async move { client.batch_execute(text).await };
+    let (result, _) = tokio::join!(work, connection);
+    result.unwrap_or_else(|error| panic!("{text}: {error:?}"));
+}
+
+/// Where the program says that it listens.
+fn addresses(log: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let text = fs::read_to_string(log).unwrap();
+    let line = text.lines().find(|line| line.contains("upline takes orders"))?;
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let address = |name: &str| line["fields"][name].as_str()?.parse().ok();
+    Some((address("webhooks")?, address("admin")?))
+}
+
+/// The program inside this process. Dropped, it stops as if the power went.
+pub(crate) struct Running {
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    stop: CancellationToken,
+    task: JoinSet<Result<Exit, upline::app::BuildError>>,
+}
+
+impl Running {
+    /// Stops it as SIGTERM would.
+    pub(crate) async fn stop(mut self) -> Exit {
+        self.stop.cancel();
+        self.task.join_next().await.unwrap().unwrap().unwrap()
+    }
+}
+
+/// The program as a process of its own.
+pub(crate) struct Server {
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) child: Child,
+}
