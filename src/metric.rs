@@ -117,6 +117,35 @@ fn describe() {
     }
 }
 
+/// Lets every series exist from the start, at zero: a rate over a series that appears with its first
+/// event misses that event. Stores count as heard of at the start, so that one that never delivers
+/// is noticed too.
+pub fn start<'a>(
+    stages: &[&'static str],
+    stores: impl IntoIterator<Item = (&'static str, &'a str)>,
+    now: Timestamp,
+) {
+    for stage in stages.iter().copied() {
+        for outcome in ["delivered", "skipped", "deferred", "dead_lettered"] {
+            counter!(MESSAGES, "stage" => stage, "outcome" => outcome).increment(0);
+        }
+        counter!(RETRIES, "stage" => stage).increment(0);
+        counter!(FAILURES, "stage" => stage).increment(0);
+        counter!(DUPLICATES, "place" => stage).increment(0);
+    }
+    counter!(DUPLICATES, "place" => "log").increment(0);
+    counter!(BLOCKS).increment(0);
+    for kind in ["earned", "reversed"] {
+        counter!(ENTRIES, "kind" => kind).increment(0);
+    }
+    for (platform, store) in stores {
+        source_seen(platform, store, now);
+        for outcome in crate::ingest::Outcome::ALL {
+            counter!(WEBHOOKS, "platform" => platform, "outcome" => outcome.as_str()).increment(0);
+        }
+    }
+}
+
 /// A request at the edge.
 pub fn webhook(platform: &'static str, outcome: &'static str, elapsed_seconds: f64) {
     histogram!(WEBHOOK_SECONDS, "platform" => platform, "outcome" => outcome)

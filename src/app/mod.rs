@@ -147,6 +147,8 @@ impl App {
         CompanyReader::new((*store).clone()).catch_up(&mut loaded).await?;
         company::report(&loaded);
         let company = CompanyCell::new(loaded);
+        let stores = config.pipelines.stores.iter().map(|s| (s.platform.as_str(), s.name.as_str()));
+        metric::start(&CONSUMERS.map(|(_, stage, _)| stage), stores, clock.now());
         let edge_config =
             EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
         let intake = Arc::new(intake::LogIntake::new(log.clone()));

@@ -18,7 +18,8 @@ use crate::{
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Bring the tables up to date first (always done for the local stack).
+    /// Bring the tables in Postgres up to date first (always done for the local stack). Those in
+    /// ClickHouse are brought up to date whenever it can be reached; nothing waits for it.
     #[arg(long)]
     migrate: bool,
 }
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     block_on(async {
         let stop = stop_signal()?;
         if arguments.migrate || connected.local_database {
-            services::migrate_all(&connected.endpoints).await?;
+            services::migrate_books(&connected.endpoints).await?;
         }
         let app = App::build(config, &connected.endpoints, Clock::system(), metrics)
             .await

@@ -77,9 +77,14 @@ async fn admin(url: &str, statement: &str, fine: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Brings the books up to date.
+pub(super) async fn migrate_books(endpoints: &Endpoints) -> anyhow::Result<Vec<i32>> {
+    Ok(migrate(endpoints.database.expose_secret()).await?)
+}
+
 /// Brings both databases up to date.
 pub(super) async fn migrate_all(endpoints: &Endpoints) -> anyhow::Result<Vec<i32>> {
-    let applied = migrate(endpoints.database.expose_secret()).await?;
+    let applied = migrate_books(endpoints).await?;
     let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
     warehouse.migrate().await.map_err(|error| anyhow::anyhow!(ServiceError::chain(&error)))?;
     Ok(applied)
