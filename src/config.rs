@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::pipeline::{PipelineError, Pipelines};
 
 /// The variables that the program knows, with what they mean and their default.
-pub const VARIABLES: [(&str, &str); 12] = [
+pub const VARIABLES: [(&str, &str); 13] = [
     ("UPLINE_HTTP_ADDR", "where webhooks are taken; default 127.0.0.1:8080"),
     ("UPLINE_ADMIN_ADDR", "where /metrics, /healthz and /readyz are; default 127.0.0.1:9090"),
     ("UPLINE_NATS_URL", "nats://[user:password@]host:4222; unset: the local stack"),
@@ -28,6 +29,7 @@ pub const VARIABLES: [(&str, &str); 12] = [
     ("UPLINE_PIPELINES", "the folder of the pipeline files; default pipelines"),
     ("UPLINE_STREAM_PREFIX", "put before stream and subject names; default none"),
     ("UPLINE_STREAM_REPLICAS", "copies of each message in a NATS cluster; default 1"),
+    ("UPLINE_STREAM_MAX_MIB", "how large each of the four streams may grow; default 8192"),
     ("UPLINE_DRAIN_SECONDS", "how long a stop waits for work in flight; default 20"),
     ("UPLINE_STACK_DIR", "where the local stack lives; default the user's cache folder"),
     ("UPLINE_LOG", "what is logged, such as info or upline=debug; default info"),
@@ -138,6 +140,9 @@ pub struct Config {
     pub stream_prefix: String,
     /// Copies of each message in a NATS cluster.
     pub replicas: usize,
+    /// How large each of the four streams may grow, in MiB. The server sets it aside when a stream
+    /// is made, so four times this must fit into its store.
+    pub stream_max_mib: NonZeroU32,
     /// How long a stop waits for work in flight.
     pub drain: Duration,
     /// Shops, plans, limits.
@@ -196,6 +201,12 @@ impl Config {
             services: Services::load(environment),
             stream_prefix: prefix.to_owned(),
             replicas: value(environment, "UPLINE_STREAM_REPLICAS", 1, "a number from 1 to 5")?,
+            stream_max_mib: value(
+                environment,
+                "UPLINE_STREAM_MAX_MIB",
+                NonZeroU32::MIN.saturating_add(8191),
+                "a number of MiB above zero",
+            )?,
             drain: Duration::from_secs(drain),
             pipelines,
         })

@@ -87,17 +87,19 @@ impl<P: Publish> Keeper<P> {
 
     /// Asks the map stage to look again at orders that wait for something that is known now.
     async fn release(&self, loaded: Versions) -> Result<(), ServiceError> {
-        let orders = self.reader.releasable(RELEASE).await?;
-        if orders.is_empty() {
-            return Ok(());
+        let mut last = String::new();
+        loop {
+            let orders = self.reader.releasable(&last, RELEASE).await?;
+            let Some(key) = orders.last() else { return Ok(()) };
+            last = key.to_string();
+            let mut messages = Vec::with_capacity(orders.len());
+            for key in &orders {
+                let reason = format!("{}:{}", loaded.genealogy, loaded.catalog);
+                messages.push(recheck(key, &reason, &self.clock)?);
+            }
+            tracing::info!(orders = orders.len(), "orders that waited go on");
+            self.log.publish_all(messages).await?;
         }
-        let mut messages = Vec::with_capacity(orders.len());
-        for key in &orders {
-            let reason = format!("{}:{}", loaded.genealogy, loaded.catalog);
-            messages.push(recheck(key, &reason, &self.clock)?);
-        }
-        tracing::info!(orders = orders.len(), "orders that waited go on");
-        self.log.publish_all(messages).await
     }
 }
 

@@ -11,7 +11,7 @@ mod intake;
 
 pub(crate) use self::company::recheck;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
@@ -104,11 +104,12 @@ const CONSUMERS: [(StreamName, &str, &str); 5] = [
 const DAY: Duration = Duration::from_hours(24);
 
 /// How the streams of a deployment are kept.
-pub fn stream_limits(replicas: usize) -> StreamLimits {
+pub fn stream_limits(replicas: usize, max_mib: NonZeroU32) -> StreamLimits {
     StreamLimits {
         replicas,
         keep_raw: DAY.saturating_mul(30),
         keep_stages: DAY.saturating_mul(7),
+        max_bytes: i64::from(max_mib.get()) << 20,
         dedupe_window: Duration::from_mins(5),
     }
 }
@@ -137,7 +138,7 @@ impl App {
         let log = Arc::new(
             JetStream::connect(endpoints.nats.expose_secret(), &config.stream_prefix).await?,
         );
-        log.ensure_streams(&stream_limits(config.replicas)).await?;
+        log.ensure_streams(&stream_limits(config.replicas, config.stream_max_mib)).await?;
         let store = Arc::new(Postgres::new(endpoints.database.expose_secret(), 8)?);
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
         for source in config.pipelines.plans.values() {

@@ -24,6 +24,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
         ("clickhouse", service(&config.services.clickhouse)),
         ("stream prefix", prefix.to_owned()),
         ("stream replicas", config.replicas.to_string()),
+        ("stream size", format!("at most {} MiB each", config.stream_max_mib)),
         ("drain", format!("{} s", config.drain.as_secs())),
         ("pipelines", pipelines_folder(environment).display().to_string()),
     ] {

@@ -179,8 +179,8 @@ pub struct Genealogy {
     index: HashMap<DistributorId, u32>,
     /// First sponsor of each; [`NOBODY`] at the top.
     first: Vec<u32>,
-    /// Whether an enrolment was seen, not just a mention as somebody's sponsor.
-    enrolled: Vec<bool>,
+    /// The event that enrolled each; 0 for who was only mentioned as somebody's sponsor.
+    enrolled: Vec<u64>,
     moves: HashMap<u32, Vec<Dated<u32>>>,
     statuses: HashMap<u32, Vec<Dated<DistributorStatus>>>,
     version: GenealogyVersion,
@@ -229,8 +229,8 @@ impl Genealogy {
 
     fn set_sponsor(&mut self, member: u32, sponsor: u32, seq: u64, at: Timestamp) {
         let Some(slot) = usize::try_from(member).ok() else { return };
-        let enrolled = self.enrolled.get_mut(slot).map(|e| std::mem::replace(e, true));
-        if enrolled == Some(false) {
+        if let Some(enrolled @ 0) = self.enrolled.get_mut(slot) {
+            *enrolled = seq;
             if let Some(first) = self.first.get_mut(slot) {
                 *first = sponsor;
             }
@@ -249,7 +249,7 @@ impl Genealogy {
         }
         self.ids.push(id.clone());
         self.first.push(NOBODY);
-        self.enrolled.push(false);
+        self.enrolled.push(0);
         self.index.insert(id.clone(), number);
         Ok(number)
     }
@@ -271,9 +271,14 @@ impl Genealogy {
 
     /// Finds an enrolled distributor.
     pub fn find(&self, id: &DistributorId) -> Option<Member> {
+        self.find_known(id, u64::MAX)
+    }
+
+    /// Finds a distributor whose enrolment was recorded up to version `seq`.
+    pub fn find_known(&self, id: &DistributorId, seq: u64) -> Option<Member> {
         let number = *self.index.get(id)?;
-        let enrolled = usize::try_from(number).ok().and_then(|n| self.enrolled.get(n));
-        (enrolled == Some(&true)).then_some(Member(number))
+        let enrolled = *self.enrolled.get(usize::try_from(number).ok()?)?;
+        (1..=seq).contains(&enrolled).then_some(Member(number))
     }
 
     /// The id of a distributor.

@@ -82,7 +82,7 @@ pub fn map(
         return Mapping::NoOrderYet;
     };
     let mut waits = BTreeSet::new();
-    let attribution = attribute(snapshot, &company.genealogy, &mut waits);
+    let attribution = attribute(snapshot, &company.genealogy, locks.genealogy.seq, &mut waits);
     let lines = state
         .effective()
         .iter()
@@ -118,9 +118,22 @@ fn current_locks(snapshot: &Snapshot, company: &Company, plan: &str) -> Option<L
 
 /// The first candidate that names an enrolled distributor wins. Candidates without any that is
 /// known park the order; no candidates at all: nobody referred it.
-fn attribute(snapshot: &Snapshot, tree: &Genealogy, waits: &mut BTreeSet<WaitsFor>) -> Attribution {
-    let known = |text: &str| DistributorId::parse(text).ok().filter(|id| tree.find(id).is_some());
-    let buyer = snapshot.member.as_deref().and_then(known);
+///
+/// Enrolled means by version `seq`, which the order is locked to: who enrols later takes nothing
+/// over. Only if that version knows none of the candidates counts what is known now: a referral that
+/// is put right after the lock must earn too.
+fn attribute(
+    snapshot: &Snapshot,
+    tree: &Genealogy,
+    seq: u64,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> Attribution {
+    let known_by = |seq: u64, text: &str| {
+        DistributorId::parse(text).ok().filter(|id| tree.find_known(id, seq).is_some())
+    };
+    let buyer = snapshot.member.as_deref().and_then(|member| known_by(seq, member));
+    let locked = snapshot.referrals.iter().any(|r| known_by(seq, &r.value).is_some());
+    let known = |text: &str| known_by(if locked { seq } else { u64::MAX }, text);
     let candidates: Vec<Candidate> = snapshot
         .referrals
         .iter()

@@ -1,9 +1,8 @@
 //! The log on NATS JetStream.
 //!
 //! The server must run with `sync_interval: always`: its default acknowledges messages that a power
-//! cut loses. A stream has no size limit of its own (the server would set its space aside at once):
-//! when the server's file store is full it refuses new messages (`discard: new`), so what is not
-//! processed yet is never pushed out; the edge then answers 503.
+//! cut loses. A stream that is full refuses new messages (`discard: new`), so what is not processed
+//! yet is never pushed out; the edge then answers 503.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use async_nats::{
         stream::{DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, future::join_all};
 
 use super::{Delivery, Disposition, Inbox, Outgoing, Publish, Receipt, ServiceError};
 use crate::stage::message::Headers;
@@ -53,6 +52,8 @@ pub struct StreamLimits {
     pub keep_raw: Duration,
     /// How long messages between stages are kept; a consumer must not be down for longer.
     pub keep_stages: Duration,
+    /// The most bytes of each stream; the server sets them aside when the stream is made.
+    pub max_bytes: i64,
     /// For how long the log itself remembers message ids. Kept to minutes: each id costs the server
     /// memory, and the keys in Postgres are the guarantee.
     pub dedupe_window: Duration,
@@ -182,6 +183,7 @@ impl JetStream {
                 storage: StorageType::File,
                 discard: DiscardPolicy::New,
                 max_age,
+                max_bytes: limits.max_bytes,
                 num_replicas: limits.replicas,
                 duplicate_window: limits.dedupe_window,
                 allow_direct: true,
@@ -313,19 +315,18 @@ impl Publish for JetStream {
             let subject = self.subject(&message.subject);
             acks.push(self.context.send_publish(subject, publish).await);
         }
-        let mut receipts = Vec::with_capacity(acks.len());
-        for sent in acks {
+        // Together: when a connection breaks, every ack of a batch is lost, and one time-out after the
+        // other would hold up a stage for hours.
+        let receipts = acks.into_iter().map(|sent| async {
             let acked = match sent {
                 Ok(ack) => ack.await,
                 Err(error) => Err(error),
             };
-            receipts.push(
-                acked
-                    .map(|ack| Receipt { sequence: ack.sequence, duplicate: ack.duplicate })
-                    .map_err(classify),
-            );
-        }
-        receipts
+            acked
+                .map(|ack| Receipt { sequence: ack.sequence, duplicate: ack.duplicate })
+                .map_err(classify)
+        });
+        join_all(receipts).await
     }
 }
 

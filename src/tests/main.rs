@@ -7,5 +7,10 @@
     reason = "a test that meets the unexpected has failed"
 )]
 
+mod crash;
+mod faults;
+mod letters;
+mod pipeline;
 mod simulation;
+mod support;
 mod tidy;

@@ -175,6 +175,7 @@ impl Stage {
                 environment.with(name, value)
             }
         };
+        environment = default(environment, "UPLINE_STREAM_MAX_MIB", "1024");
         // Without --keep nobody needs to know the ports.
         if !arguments.keep {
             environment = default(environment, "UPLINE_HTTP_ADDR", "127.0.0.1:0");

@@ -71,19 +71,21 @@ impl CompanyReader {
         plans(&client, &mut company.plans).await
     }
 
-    /// Orders that wait for something that is known now, at most `limit`.
-    pub async fn releasable(&self, limit: i64) -> Result<Vec<OrderKey>, ServiceError> {
+    /// Orders that wait for something that is known now, by their keys from the one after `after`
+    /// on, at most `limit`.
+    pub async fn releasable(&self, after: &str, limit: i64) -> Result<Vec<OrderKey>, ServiceError> {
         let client = self.store.client().await?;
         let rows = client
             .query(
                 "SELECT DISTINCT w.order_key FROM upline.order_wait w
-                 WHERE (w.kind = 'sku' AND EXISTS (
+                 WHERE w.order_key > $1 AND (
+                       (w.kind = 'sku' AND EXISTS (
                            SELECT 1 FROM upline.sku_mapping m WHERE m.platform_sku = w.value
                            AND m.platform IN ('any', split_part(w.order_key, '/', 1))))
                     OR (w.kind = 'distributor' AND EXISTS (
-                           SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
-                 ORDER BY 1 LIMIT $1",
-                &[&limit],
+                           SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value)))
+                 ORDER BY 1 LIMIT $2",
+                &[&after, &limit],
             )
             .await
             .map_err(classify)?;
