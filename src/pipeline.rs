@@ -18,6 +18,7 @@ use crate::{
     config::Environment,
     domain::{
         id::{IdError, Platform, StoreId},
+        money::Currency,
         plan::{Plan, PlanError},
     },
     stage::{
@@ -125,6 +126,8 @@ struct StoreFile {
     attribution: Vec<ReferralRule>,
     #[serde(default)]
     on_unfooted: Option<OnUnfooted>,
+    #[serde(default)]
+    payout_currency: Option<Currency>,
 }
 
 /// The limits of the stages, as a file may set them.
@@ -223,6 +226,8 @@ pub struct Store {
     pub on_unfooted: OnUnfooted,
     /// The id of its plan.
     pub plan: Box<str>,
+    /// The currency that commission on its orders is paid in; without one each order's own.
+    pub payout: Option<Currency>,
 }
 
 /// A plan with the text that it was read from.
@@ -327,6 +332,7 @@ impl Pipelines {
                 policy: StorePolicy { attribution: store.attribution },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
+                payout: store.payout_currency,
             });
         }
         Ok(())

@@ -40,11 +40,12 @@ fn versions(company: &Company) -> Versions {
     Versions {
         genealogy: company.genealogy.version().seq,
         catalog: company.catalog.version(),
+        rates: company.rates.version(),
         plans: u64::try_from(company.plans.iter().count()).unwrap_or(u64::MAX),
     }
 }
 
-/// Watches the books for new distributors, SKU rows and plans.
+/// Watches the books for new distributors, SKU rows, exchange rates and plans.
 pub(super) struct Keeper<P> {
     pub(super) reader: CompanyReader,
     pub(super) cell: CompanyCell,
@@ -94,7 +95,7 @@ impl<P: Publish> Keeper<P> {
             last = key.to_string();
             let mut messages = Vec::with_capacity(orders.len());
             for key in &orders {
-                let reason = format!("{}:{}", loaded.genealogy, loaded.catalog);
+                let reason = format!("{}:{}:{}", loaded.genealogy, loaded.catalog, loaded.rates);
                 messages.push(recheck(key, &reason, &self.clock)?);
             }
             tracing::info!(orders = orders.len(), "orders that waited go on");

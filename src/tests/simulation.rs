@@ -26,11 +26,11 @@ use upline::{
         },
         plan::Plan,
     },
-    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StorePlans},
+    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StoreTerms},
     stage::{
         commission::Commission,
         ledger::{Ledger, Map},
-        map::{Company, Mapping, map},
+        map::{Company, Mapping, Terms, map},
         message::{Headers, Subject, Trace, Validated},
     },
     store::memory::MemoryStore,
@@ -91,6 +91,10 @@ fn company() -> Company {
     }
     company.plans.add(Plan::parse(PLAN).unwrap());
     company
+}
+
+fn terms() -> Terms {
+    Terms::of_plan("plan")
 }
 
 fn append(company: &mut Company, who: &DistributorId, change: Change) {
@@ -278,7 +282,7 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         store: store.clone(),
         log: log.clone(),
         company: cell.clone(),
-        plans: StorePlans { default: "plan".into(), ..StorePlans::default() },
+        terms: StoreTerms { default: terms(), ..StoreTerms::default() },
         clock: clock.clone(),
     };
     let runs = PublishRuns::new(log.clone(), clock.clone());
@@ -312,7 +316,9 @@ fn expected(script: &Script, company: &Company) -> BTreeMap<(OrderKey, Position)
         let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
         let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
         let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
-        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, "plan") else { continue };
+        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, &terms()) else {
+            continue;
+        };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
         for line in run(*mapped, &company.genealogy, plan).unwrap().lines {
             let position = Position {
