@@ -33,6 +33,7 @@ pub(super) fn report(company: &Company) {
         company.genealogy.len(),
         company.genealogy.version().seq,
         company.catalog.version(),
+        company.rates.version(),
     );
 }
 

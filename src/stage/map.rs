@@ -294,3 +294,6 @@ impl LineMapper<'_> {
         of_status.or(of_kind).or(of_amount)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 mod crash;
 mod faults;
 mod letters;
+mod money;
 mod pipeline;
 mod simulation;
 mod support;
