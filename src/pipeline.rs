@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::{
     config::Environment,
     domain::{
+        customer::{AttributionPolicy, Unattributed, UnknownReferrer},
         id::{IdError, Platform, StoreId},
         money::Currency,
         plan::{Plan, PlanError},
@@ -75,6 +76,12 @@ pub enum PipelineError {
     /// A store names no variable for its secret.
     #[error("the {0} store {1} names no variable under `secrets`")]
     NoSecret(Platform, StoreId),
+    /// A store gives unknown codes to a house account that it does not name.
+    #[error(
+        "the {0} store {1} has unknown_referrer = \"house\" and needs \
+         unattributed = {{ house = \"DISTRIBUTOR\" }}"
+    )]
+    NoHouse(Platform, StoreId),
     /// A variable that should hold a secret is not set.
     #[error("the {platform} store {store} needs the secret in {variable}, which is not set")]
     MissingSecret {
@@ -128,6 +135,10 @@ struct StoreFile {
     on_unfooted: Option<OnUnfooted>,
     #[serde(default)]
     payout_currency: Option<Currency>,
+    #[serde(default)]
+    unattributed: Unattributed,
+    #[serde(default)]
+    unknown_referrer: UnknownReferrer,
 }
 
 /// The limits of the stages, as a file may set them.
@@ -228,6 +239,8 @@ pub struct Store {
     pub plan: Box<str>,
     /// The currency that commission on its orders is paid in; without one each order's own.
     pub payout: Option<Currency>,
+    /// What becomes of orders that no known distributor referred.
+    pub attribution: AttributionPolicy,
 }
 
 /// A plan with the text that it was read from.
@@ -311,6 +324,10 @@ impl Pipelines {
             if self.stores.iter().any(|s| s.platform == platform && s.name == name) {
                 return Err(PipelineError::Repeated(platform, name));
             }
+            let house = matches!(store.unattributed, Unattributed::House(_));
+            if store.unknown_referrer == UnknownReferrer::House && !house {
+                return Err(PipelineError::NoHouse(platform, name));
+            }
             if store.secrets.is_empty() {
                 return Err(PipelineError::NoSecret(platform, name));
             }
@@ -333,6 +350,10 @@ impl Pipelines {
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
                 payout: store.payout_currency,
+                attribution: AttributionPolicy {
+                    unattributed: store.unattributed,
+                    unknown_referrer: store.unknown_referrer,
+                },
             });
         }
         Ok(())

@@ -42,6 +42,7 @@ fn versions(company: &Company) -> Versions {
         genealogy: company.genealogy.version().seq,
         catalog: company.catalog.version(),
         rates: company.rates.version(),
+        links: 0,
         plans: u64::try_from(company.plans.iter().count()).unwrap_or(u64::MAX),
     }
 }
@@ -72,13 +73,14 @@ impl<P: Publish> Keeper<P> {
     async fn look(&self, released: &mut Versions) -> Result<(), ServiceError> {
         let stored = self.reader.versions().await?;
         let company = self.cell.current();
-        if versions(&company) != stored {
+        let loaded = |company: &Company| Versions { links: stored.links, ..versions(company) };
+        if loaded(&company) != stored {
             let mut next = (*company).clone();
             self.reader.catch_up(&mut next).await?;
             report(&next);
             self.cell.replace(next);
         }
-        let loaded = versions(&self.cell.current());
+        let loaded = loaded(&self.cell.current());
         if *released != loaded {
             self.release(loaded).await?;
             *released = loaded;
@@ -96,7 +98,10 @@ impl<P: Publish> Keeper<P> {
             last = key.to_string();
             let mut messages = Vec::with_capacity(orders.len());
             for key in &orders {
-                let reason = format!("{}:{}:{}", loaded.genealogy, loaded.catalog, loaded.rates);
+                let reason = format!(
+                    "{}:{}:{}:{}",
+                    loaded.genealogy, loaded.catalog, loaded.rates, loaded.links
+                );
                 messages.push(recheck(key, &reason, &self.clock)?);
             }
             tracing::info!(orders = orders.len(), "orders that waited go on");

@@ -340,8 +340,11 @@ fn stores_of(config: &Config) -> HashMap<(Platform, StoreId), validate::Store> {
 
 fn terms_of(config: &Config) -> StoreTerms {
     let stores = &config.pipelines.stores;
-    let terms =
-        |store: &crate::pipeline::Store| Terms { plan: store.plan.clone(), payout: store.payout };
+    let terms = |store: &crate::pipeline::Store| Terms {
+        plan: store.plan.clone(),
+        payout: store.payout,
+        attribution: store.attribution.clone(),
+    };
     StoreTerms {
         by_store: stores
             .iter()

@@ -46,6 +46,7 @@ pub(super) fn explain(run: &Run) -> String {
     let found = match &people.won_by {
         WonBy::Source(source) => format!("found in {source}"),
         WonBy::OwnPurchase => "a distributor who buys".to_owned(),
+        WonBy::House(policy) => format!("the house account, by {policy}"),
         WonBy::Nobody => "nobody referred it".to_owned(),
     };
     let who = optional(people.referrer.as_ref().or(people.own_purchase.as_ref()));

@@ -1,4 +1,4 @@
-//! `upline import`: distributors, SKU mappings and exchange rates from CSV.
+//! `upline import`: distributors, SKU mappings, exchange rates and customers from CSV.
 //!
 //! The whole file is read and checked before anything is written; every row that cannot be used is
 //! named with its line, its column and the fix, and the others are imported all the same.
@@ -21,13 +21,15 @@ use crate::{
     config::Environment,
     domain::{
         catalog::Scope,
+        customer::{CustomerKey, CustomerLink, LinkKind},
         fx::ExchangeRate,
         genealogy::DistributorStatus,
-        id::{CommissionClass, DistributorId, Sku},
+        id::{CommissionClass, DistributorId, Platform, Sku, StoreId},
         money::Currency,
     },
     store::postgres::{
         Postgres,
+        customers::CustomerRow,
         import::{DistributorRow, ImportRow, Imported, RateRow, Refused, SkuRow, import},
     },
 };
@@ -57,6 +59,13 @@ enum What {
         /// The file, with a header row.
         file: PathBuf,
     },
+    /// Columns: `platform`, `store`, `customer_id` (as the platform has it), `distributor_id`, `kind`
+    /// (lifetime: they referred the customer; own: they are the customer); optional:
+    /// `effective_from`.
+    Customers {
+        /// The file, with a header row.
+        file: PathBuf,
+    },
     /// Columns: `base_currency`, `quote_currency`, `rate` (how many of the quote currency one of the
     /// base currency is), `effective_from`; optional: source.
     Rates {
@@ -77,6 +86,10 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         }
         What::Skus { file } => {
             let (rows, refused) = skus(File::open(file).context(opening(file))?)?;
+            block_on(write(&store, rows, refused))??
+        }
+        What::Customers { file } => {
+            let (rows, refused) = customers(File::open(file).context(opening(file))?)?;
             block_on(write(&store, rows, refused))??
         }
         What::Rates { file } => {
@@ -318,6 +331,40 @@ pub(super) fn skus(source: impl std::io::Read) -> anyhow::Result<(Vec<SkuRow>, V
             effective_from: fields.time("effective_from")?,
             cv: fields.volume("cv_per_unit")?,
             qv: fields.volume("qv_per_unit")?,
+        })
+    })
+}
+
+/// Reads the links of customers.
+pub(super) fn customers(
+    source: impl std::io::Read,
+) -> anyhow::Result<(Vec<CustomerRow>, Vec<Refused>)> {
+    let needed = ["platform", "store", "customer_id", "distributor_id", "kind"];
+    let known = [needed.as_slice(), &["effective_from"]].concat();
+    records(source, &needed, &known, |row, fields| {
+        let platform = Platform::parse(fields.need("platform")?).map_err(|e| e.to_string())?;
+        let store = StoreId::parse(fields.need("store")?).map_err(|e| e.to_string())?;
+        let customer = fields.need("customer_id")?;
+        let fits = customer.len() <= 64 && customer.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fits || customer.contains('@') {
+            return Err("customer_id is not an id: up to 64 letters, digits or signs without \
+                        blanks, never a name or a mail address"
+                .to_owned());
+        }
+        let distributor = DistributorId::parse(fields.need("distributor_id")?);
+        let distributor = distributor.map_err(|error| error.to_string())?;
+        let kind = fields.parse("kind", "lifetime or own", LinkKind::parse)?;
+        Ok(CustomerRow {
+            row,
+            customer: CustomerKey { platform, store, customer: customer.into() },
+            link: CustomerLink {
+                seq: 0,
+                distributor,
+                kind: kind.ok_or("kind is empty")?,
+                source: "import".into(),
+                order: None,
+                effective_from: fields.time("effective_from")?.unwrap_or(Timestamp::UNIX_EPOCH),
+            },
         })
     })
 }

@@ -287,6 +287,7 @@ mod tests {
                 plan: PlanRef { id: "p".into(), version: 1, hash: Digest::ZERO },
                 catalog: 0,
                 rate: None,
+                attribution: None,
             },
             lines: Vec::new(),
         };

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod commission;
+pub mod customer;
 pub mod digest;
 pub mod fx;
 pub mod genealogy;

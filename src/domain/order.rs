@@ -18,6 +18,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    customer::LinkKind,
     digest::Digest,
     id::{LineId, OrderKey, RefundId, Sku},
     money::{Currency, Money},
@@ -211,6 +212,23 @@ pub struct Referral {
     pub source: Box<str>,
     /// What stood there.
     pub value: Box<str>,
+}
+
+impl Referral {
+    /// The source that asks whether the customer is a distributor.
+    pub const CUSTOMER: &'static str = "customer";
+    /// The source that asks who first referred the customer.
+    pub const LIFETIME: &'static str = "lifetime";
+
+    /// Not a code of the order but a question about its customer, at this place of the priority:
+    /// the value is empty, and mapping looks it up.
+    pub fn question(&self) -> Option<LinkKind> {
+        match &*self.source {
+            Self::CUSTOMER if self.value.is_empty() => Some(LinkKind::Own),
+            Self::LIFETIME if self.value.is_empty() => Some(LinkKind::Lifetime),
+            _ => None,
+        }
+    }
 }
 
 /// The sum of the rows against the header, both in the order's currency.

@@ -16,16 +16,17 @@ use crate::{
     clock::Clock,
     domain::{
         commission::MappedOrder,
+        customer::{CustomerKey, CustomerLink},
         id::{OrderKey, Platform, StoreId},
         order::{Fact, OrderState, Status},
     },
     stage::{
         DeferReason, SkipReason,
         commission::CurrentCompany,
-        map::{Company, Mapping, Terms, WaitsFor, map},
+        map::{Company, Mapping, Terms, WaitsFor, asked_customer, asks_lifetime, first_touch, map},
         message::{Mapped, Subject, Trace, Validated},
     },
-    store::{Booked, Change, Store},
+    store::{Booked, Change, Links, Store},
     stream::{Effect, Fate, Publish, ServiceError, Sink},
 };
 
@@ -110,6 +111,7 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
         incoming: &Incoming,
         known: Option<Booked>,
         company: &Company,
+        links: &Links,
     ) -> (Option<Change>, Settled) {
         let was_known = known.is_some();
         let terms = self.terms.of(key);
@@ -128,7 +130,8 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
         let revision = known.revision.saturating_add(u64::from(changed));
         // An order stays with the plan of its store from when it was first seen.
         let terms = Terms { plan: known.plan.clone(), ..terms.clone() };
-        let mapping = map(key, revision, &state, known.locks.as_ref(), company, &terms);
+        let links = links_of(key, &state, links);
+        let mapping = map(key, revision, &state, known.locks.as_ref(), company, &terms, links);
         let (settled, waits, outcome) = match mapping {
             Mapping::Ready(order) => (Settled::Ready(order), BTreeSet::new(), "ready"),
             Mapping::Parked(waits) => (Settled::Parked(reason(&waits)), waits, "parked"),
@@ -142,8 +145,15 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             Settled::Ready(order) if order.status == Status::Paid => Some(order.locks.clone()),
             Settled::Ready(_) | Settled::Parked(_) | Settled::NothingNew => known.locks.clone(),
         };
+        let touch = match (&settled, state.snapshot.as_deref(), &known.locks) {
+            (Settled::Ready(order), Some(snapshot), None) if locks.is_some() => {
+                first_touch(order, snapshot, links)
+            }
+            _ => None,
+        };
         let change = Change {
             key: key.clone(),
+            touch,
             booked: Booked {
                 edition: known.edition.saturating_add(1),
                 revision,
@@ -159,6 +169,24 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
         (write.then_some(change), settled)
     }
 
+    /// The links of the customers that the orders of a batch ask for; no query if none does.
+    async fn links(
+        &self,
+        orders: &BTreeMap<OrderKey, Incoming>,
+        known: &BTreeMap<OrderKey, Booked>,
+    ) -> Result<Links, ServiceError> {
+        let told = orders.iter().map(|(key, incoming)| (key, &incoming.state));
+        let booked = known.iter().map(|(key, booked)| (key, &booked.state));
+        let asked: BTreeSet<CustomerKey> = told
+            .chain(booked)
+            .filter_map(|(key, state)| asked_customer(key, state.snapshot.as_deref()?))
+            .collect();
+        if asked.is_empty() {
+            return Ok(Links::new());
+        }
+        self.store.links(&asked.into_iter().collect::<Vec<_>>()).await
+    }
+
     /// Joins every order of the batch into the book.
     async fn settle(
         &self,
@@ -172,11 +200,13 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             }
             let company = self.company.current();
             let mut known = self.store.load(&open).await?;
+            let links = self.links(orders, &known).await?;
             let mut changes = Vec::new();
             let mut written = BTreeMap::new();
             for key in open.drain(..) {
                 let Some(incoming) = orders.get(&key) else { continue };
-                let (change, outcome) = self.decide(&key, incoming, known.remove(&key), &company);
+                let known = known.remove(&key);
+                let (change, outcome) = self.decide(&key, incoming, known, &company, &links);
                 match change {
                     Some(change) => {
                         changes.push(change);
@@ -186,6 +216,10 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
                         settled.insert(key, outcome);
                     }
                 }
+            }
+            for key in after_their_first_touch(&mut changes) {
+                written.remove(&key);
+                open.push(key);
             }
             let saved = match changes.as_slice() {
                 [] => BTreeSet::new(),
@@ -213,9 +247,35 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
     }
 }
 
+fn links_of<'l>(key: &OrderKey, state: &OrderState, links: &'l Links) -> &'l [CustomerLink] {
+    let customer = state.snapshot.as_deref().and_then(|snapshot| asked_customer(key, snapshot));
+    customer.and_then(|customer| links.get(&customer)).map_or(&[], Vec::as_slice)
+}
+
+/// Takes out the orders whose customer is first touched by another order of the same batch: they
+/// are mapped in the next round, when that touch is written, so that a batch ends as the same
+/// orders would one by one.
+fn after_their_first_touch(changes: &mut Vec<Change>) -> Vec<OrderKey> {
+    let touched: BTreeSet<CustomerKey> =
+        changes.iter().filter_map(|change| Some(change.touch.as_ref()?.0.clone())).collect();
+    let waits = |change: &Change| {
+        let snapshot = change.booked.state.snapshot.as_deref();
+        let asks = snapshot.filter(|snapshot| asks_lifetime(snapshot));
+        let customer = asks.and_then(|snapshot| asked_customer(&change.key, snapshot));
+        change.touch.is_none() && customer.is_some_and(|customer| touched.contains(&customer))
+    };
+    if touched.is_empty() {
+        return Vec::new();
+    }
+    let later = changes.iter().filter(|change| waits(change)).map(|c| c.key.clone()).collect();
+    changes.retain(|change| !waits(change));
+    later
+}
+
 fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {
     match waits.first() {
         Some(WaitsFor::Distributor(_)) => DeferReason::UnknownDistributor,
+        Some(WaitsFor::Referrer) => DeferReason::NoReferrer,
         Some(WaitsFor::Rate(..)) => DeferReason::UnknownRate,
         Some(WaitsFor::Sku(_) | WaitsFor::Unidentified(_)) | None => DeferReason::UnknownSku,
     }

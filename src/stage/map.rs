@@ -3,13 +3,18 @@
 //! SKU or variant id becomes a commission class, a referral code becomes a distributor. What is not
 //! known yet parks the order, whole: nothing earns in part, nothing is lost.
 
+mod attribute;
+
+pub use self::attribute::{asked_customer, asks_lifetime, first_touch};
+
 use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     catalog::Catalog,
-    commission::{Attribution, Candidate, Locks, MappedLine, MappedOrder, WonBy, ZeroReason},
+    commission::{Attribution, Locks, MappedLine, MappedOrder, ZeroReason},
+    customer::{AttributionLock, AttributionPolicy, CustomerLink},
     fx::{LockedRate, RateBook},
     genealogy::Genealogy,
     id::{DistributorId, OrderKey, Sku},
@@ -28,6 +33,8 @@ pub enum WaitsFor {
     Distributor(DistributorId),
     /// An exchange rate from the order's currency to the payout currency, or its opposite.
     Rate(Currency, Currency),
+    /// A distributor to whom it belongs: the customer's link, or a code that the shop adds.
+    Referrer,
     /// A line that has neither SKU nor variant id: only the shop can mend it.
     Unidentified(Box<str>),
 }
@@ -39,6 +46,7 @@ impl WaitsFor {
             Self::Sku(sku) => ("sku", sku.as_str().into()),
             Self::Distributor(id) => ("distributor", id.as_str().into()),
             Self::Rate(from, to) => ("rate", format!("{from}/{to}").into()),
+            Self::Referrer => ("referrer", "".into()),
             Self::Unidentified(line) => ("line", line.as_ref().into()),
         }
     }
@@ -75,6 +83,8 @@ pub struct Terms {
     pub plan: Box<str>,
     /// The currency that commission is paid in; without one each order's own.
     pub payout: Option<Currency>,
+    /// What becomes of orders that no known distributor referred.
+    pub attribution: AttributionPolicy,
 }
 
 impl Terms {
@@ -86,7 +96,7 @@ impl Terms {
 
 /// Maps the state of an order at a revision. `locks` are those of an earlier revision; without them
 /// the first commissionable state takes the versions and the exchange rate loaded now. `terms` are
-/// those of the store.
+/// those of the store, `links` those of the buyer.
 ///
 /// An order that earns nothing (unpaid, cancelled, ..) is never parked: a cancellation must go
 /// through whatever is unknown about the order.
@@ -97,15 +107,16 @@ pub fn map(
     locks: Option<&Locks>,
     company: &Company,
     terms: &Terms,
+    links: &[CustomerLink],
 ) -> Mapping {
     let (Some(snapshot), Some(status)) = (state.snapshot.as_deref(), state.status()) else {
         return Mapping::NoOrderYet;
     };
     let mut waits = BTreeSet::new();
-    let Some(locks) = bind(snapshot, locks, company, terms, &mut waits) else {
+    let Some(locks) = bind(snapshot, locks, company, terms, links, &mut waits) else {
         return Mapping::NoOrderYet;
     };
-    let attribution = attribute(snapshot, &company.genealogy, locks.genealogy.seq, &mut waits);
+    let attribution = attribute::attribute(snapshot, &company.genealogy, &locks, links, &mut waits);
     let lines = state
         .effective()
         .iter()
@@ -137,6 +148,7 @@ fn bind(
     earlier: Option<&Locks>,
     company: &Company,
     terms: &Terms,
+    links: &[CustomerLink],
     waits: &mut BTreeSet<WaitsFor>,
 ) -> Option<Locks> {
     let rate = rate(snapshot, earlier, company, terms, waits);
@@ -149,6 +161,21 @@ fn bind(
         plan: plan.reference.clone(),
         catalog: company.catalog.version(),
         rate,
+        attribution: attribution_lock(snapshot, terms, links),
+    })
+}
+
+/// The customer's links that are known now, and the policy; nothing if the store asks for neither.
+fn attribution_lock(
+    snapshot: &Snapshot,
+    terms: &Terms,
+    links: &[CustomerLink],
+) -> Option<AttributionLock> {
+    let asks = snapshot.referrals.iter().any(|referral| referral.question().is_some());
+    let policy = terms.attribution.clone();
+    (asks || policy != AttributionPolicy::default()).then(|| AttributionLock {
+        links: links.iter().map(|link| link.seq).max().unwrap_or_default(),
+        policy,
     })
 }
 
@@ -174,53 +201,6 @@ fn rate(
         waits.insert(WaitsFor::Rate(snapshot.currency, to));
     }
     found.or(locked)
-}
-
-/// The first candidate that names an enrolled distributor wins. Candidates without any that is
-/// known park the order; no candidates at all: nobody referred it.
-///
-/// Enrolled means by version `seq`, which the order is locked to: who enrols later takes nothing
-/// over. Only if that version knows none of the candidates counts what is known now: a referral that
-/// is put right after the lock must earn too.
-fn attribute(
-    snapshot: &Snapshot,
-    tree: &Genealogy,
-    seq: u64,
-    waits: &mut BTreeSet<WaitsFor>,
-) -> Attribution {
-    let known_by = |seq: u64, text: &str| {
-        DistributorId::parse(text).ok().filter(|id| tree.find_known(id, seq).is_some())
-    };
-    let buyer = snapshot.member.as_deref().and_then(|member| known_by(seq, member));
-    let locked = snapshot.referrals.iter().any(|r| known_by(seq, &r.value).is_some());
-    let known = |text: &str| known_by(if locked { seq } else { u64::MAX }, text);
-    let candidates: Vec<Candidate> = snapshot
-        .referrals
-        .iter()
-        .map(|referral| Candidate {
-            source: referral.source.clone(),
-            value: referral.value.clone(),
-            known: known(&referral.value).is_some(),
-        })
-        .collect();
-    let winner = candidates.iter().find(|candidate| candidate.known);
-    let referrer = winner.and_then(|candidate| known(&candidate.value));
-    let own = buyer.is_some() && (referrer.is_none() || referrer == buyer);
-    if referrer.is_none() && !own {
-        let ids = candidates.iter().filter_map(|c| DistributorId::parse(&c.value).ok());
-        waits.extend(ids.map(WaitsFor::Distributor));
-    }
-    let won_by = match (own, winner) {
-        (true, _) => WonBy::OwnPurchase,
-        (false, Some(winner)) => WonBy::Source(winner.source.clone()),
-        (false, None) => WonBy::Nobody,
-    };
-    Attribution {
-        referrer: if own { None } else { referrer },
-        own_purchase: if own { buyer } else { None },
-        won_by,
-        candidates,
-    }
 }
 
 struct LineMapper<'a> {

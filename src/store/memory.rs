@@ -7,9 +7,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Booked, Change, PostOutcome, Store};
+use super::{Booked, Change, Links, PostOutcome, Store};
 use crate::{
     domain::{
+        customer::{CustomerKey, CustomerLink},
         id::OrderKey,
         ledger::{self, Entry, Kind, Position},
         money::Money,
@@ -28,6 +29,8 @@ pub struct MemoryStore(Mutex<Books>);
 #[derive(Debug, Default)]
 struct Books {
     orders: BTreeMap<OrderKey, Change>,
+    links: Links,
+    last_link: u64,
     runs: BTreeMap<OrderKey, BTreeMap<u64, Posted>>,
     entries: Vec<(OrderKey, Entry)>,
 }
@@ -53,6 +56,11 @@ impl MemoryStore {
         sums
     }
 
+    /// Links a customer to a distributor.
+    pub fn link(&self, customer: CustomerKey, link: CustomerLink) {
+        self.lock().link(customer, link);
+    }
+
     /// What each order waits for.
     pub fn waits(&self) -> BTreeMap<OrderKey, BTreeSet<WaitsFor>> {
         let books = self.lock();
@@ -62,6 +70,17 @@ impl MemoryStore {
 }
 
 impl Books {
+    /// Numbers and keeps a link; one for each customer, kind and order.
+    fn link(&mut self, customer: CustomerKey, link: CustomerLink) {
+        let links = self.links.entry(customer).or_default();
+        let same = |known: &CustomerLink| known.kind == link.kind && known.order == link.order;
+        if link.order.is_some() && links.iter().any(same) {
+            return;
+        }
+        self.last_link = self.last_link.saturating_add(1);
+        links.push(CustomerLink { seq: self.last_link, ..link });
+    }
+
     fn post(&mut self, computed: &Computed, now: Timestamp) -> PostOutcome {
         let order = &computed.run.order;
         let runs = self.runs.entry(order.key.clone()).or_default();
@@ -101,6 +120,12 @@ impl Store for MemoryStore {
         Ok(found.map(|(key, change)| (key.clone(), change.booked.clone())).collect())
     }
 
+    async fn links(&self, customers: &[CustomerKey]) -> Result<Links, ServiceError> {
+        let books = self.lock();
+        let found = customers.iter().filter_map(|customer| books.links.get_key_value(customer));
+        Ok(found.map(|(customer, links)| (customer.clone(), links.clone())).collect())
+    }
+
     async fn save(&self, changes: &[Change]) -> Result<BTreeSet<OrderKey>, ServiceError> {
         let mut books = self.lock();
         let mut saved = BTreeSet::new();
@@ -108,6 +133,9 @@ impl Store for MemoryStore {
             let edition = books.orders.get(&change.key).map_or(0, |known| known.booked.edition);
             if edition.checked_add(1) == Some(change.booked.edition) {
                 books.orders.insert(change.key.clone(), change.clone());
+                if let Some((customer, link)) = change.touch.clone() {
+                    books.link(customer, link);
+                }
                 saved.insert(change.key.clone());
             }
         }

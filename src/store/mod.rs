@@ -16,7 +16,12 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    domain::{commission::Locks, id::OrderKey, order::OrderState},
+    domain::{
+        commission::Locks,
+        customer::{CustomerKey, CustomerLink},
+        id::OrderKey,
+        order::OrderState,
+    },
     stage::{
         map::WaitsFor,
         message::{Computed, Posted},
@@ -48,11 +53,16 @@ pub struct Change {
     pub booked: Booked,
     /// What it waits for; empty if it is ready.
     pub waits: BTreeSet<WaitsFor>,
+    /// The first touch of its customer, to be written with it.
+    pub touch: Option<(CustomerKey, CustomerLink)>,
     /// `ready`, `parked` or `no_order_yet`.
     pub outcome: &'static str,
     /// When the fact that led to this write was received.
     pub received_at: Timestamp,
 }
+
+/// The links of customers.
+pub type Links = BTreeMap<CustomerKey, Vec<CustomerLink>>;
 
 /// What posting made of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +82,12 @@ pub trait Store: Send + Sync + 'static {
         &self,
         keys: &[OrderKey],
     ) -> impl Future<Output = Result<BTreeMap<OrderKey, Booked>, ServiceError>> + Send;
+
+    /// Reads the links of customers; those without any are left out.
+    fn links(
+        &self,
+        customers: &[CustomerKey],
+    ) -> impl Future<Output = Result<Links, ServiceError>> + Send;
 
     /// Writes orders whose stored edition is still the one before. Returns those that were written;
     /// the others have been changed by somebody else and must be read again.

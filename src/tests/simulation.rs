@@ -327,7 +327,8 @@ fn expected(script: &Script, company: &Company) -> BTreeMap<(OrderKey, Position)
         let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
         let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
         let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
-        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, &terms(script)) else {
+        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, &terms(script), &[])
+        else {
             continue;
         };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();

@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    customer::AttributionLock,
     digest::Digest,
     fx::LockedRate,
     genealogy::GenealogyVersion,
@@ -27,6 +28,9 @@ pub struct Locks {
     /// store pays in the currency of each order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<LockedRate>,
+    /// The customer's links and the store's policy; absent if the store asks for neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<AttributionLock>,
 }
 
 /// One revision of an order, ready for commission.
@@ -88,6 +92,9 @@ pub enum WonBy {
     Source(Box<str>),
     /// The buyer is a distributor and nobody else referred the order.
     OwnPurchase,
+    /// No known distributor referred the order, and the store's policy gives it to its house
+    /// account; this is the policy: `unattributed` or `unknown_referrer`.
+    House(Box<str>),
     /// Nobody referred the order: no commission, the company keeps the margin.
     #[default]
     Nobody,

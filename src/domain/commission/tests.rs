@@ -45,6 +45,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
             plan: plan.reference.clone(),
             catalog: 1,
             rate: None,
+            attribution: None,
         },
         lines: lines
             .iter()

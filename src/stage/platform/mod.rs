@@ -33,7 +33,7 @@ use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
-    order::{Fact, OrderEvent, Origin, Snapshot, Status, Version},
+    order::{Fact, OrderEvent, Origin, Referral, Snapshot, Status, Version},
 };
 
 /// A delivery as the edge took it: nothing of the body has been looked at.
@@ -106,6 +106,10 @@ pub enum ReferralPlace {
     OrderMeta,
     /// Line properties (Shopify) or line `meta_data` (WooCommerce).
     LineMeta,
+    /// The customer's link to a distributor account of their own: an own purchase.
+    Customer,
+    /// The customer's first-touch attribution.
+    Lifetime,
     /// `distributor_ref` or `referrer_id` of the API forms.
     Api,
 }
@@ -121,6 +125,8 @@ impl ReferralPlace {
             Self::OrderTag => "order_tag",
             Self::OrderMeta => "order_meta",
             Self::LineMeta => "line_meta",
+            Self::Customer => Referral::CUSTOMER,
+            Self::Lifetime => Referral::LIFETIME,
             Self::Api => "api",
         }
     }

@@ -59,6 +59,14 @@ pub(crate) fn choose(policy: &StorePolicy, found: &[Candidate<'_>]) -> Vec<Refer
 }
 
 fn apply(rule: &ReferralRule, found: &[Candidate<'_>], chosen: &mut Vec<Referral>) {
+    if matches!(rule.from, ReferralPlace::Customer | ReferralPlace::Lifetime) {
+        // A question, which mapping answers: the message does not know the customer's links.
+        let source = rule.from.as_str();
+        if !chosen.iter().any(|known| *known.source == *source) {
+            chosen.push(Referral { source: source.into(), value: Box::default() });
+        }
+        return;
+    }
     for candidate in found.iter().filter(|candidate| candidate.place == rule.from) {
         let named = rule.name.as_deref().map(str::trim);
         if named.is_some_and(|name| !name.eq_ignore_ascii_case(candidate.name.trim())) {

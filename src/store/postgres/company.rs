@@ -28,6 +28,9 @@ pub struct Versions {
     pub catalog: u64,
     /// Sequence number of the last exchange rate.
     pub rates: u64,
+    /// Sequence number of the last link of a customer. Links are read with each order; here they
+    /// only tell that an order may go on.
+    pub links: u64,
     /// How many plan versions there are.
     pub plans: u64,
 }
@@ -55,7 +58,8 @@ impl CompanyReader {
                 "SELECT (SELECT coalesce(max(seq), 0) FROM upline.genealogy_event),
                         (SELECT coalesce(max(seq), 0) FROM upline.sku_mapping),
                         (SELECT count(*) FROM upline.plan_version),
-                        (SELECT coalesce(max(seq), 0) FROM upline.exchange_rate)",
+                        (SELECT coalesce(max(seq), 0) FROM upline.exchange_rate),
+                        (SELECT coalesce(max(seq), 0) FROM upline.customer_attribution)",
                 &[],
             )
             .await
@@ -65,6 +69,7 @@ impl CompanyReader {
             catalog: to_u64(row.get(1)),
             plans: to_u64(row.get(2)),
             rates: to_u64(row.get(3)),
+            links: to_u64(row.get(4)),
         })
     }
 
@@ -90,6 +95,14 @@ impl CompanyReader {
                            AND m.platform IN ('any', split_part(w.order_key, '/', 1))))
                     OR (w.kind = 'distributor' AND EXISTS (
                            SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
+                    OR (w.kind = 'referrer' AND EXISTS (
+                           SELECT 1 FROM upline.customer_attribution c
+                           JOIN upline.order_book b ON b.order_key = w.order_key
+                           WHERE c.platform = split_part(w.order_key, '/', 1)
+                           AND c.store = split_part(w.order_key, '/', 2)
+                           AND c.customer_id = b.state #>> '{snapshot,buyer}'
+                           AND c.effective_from
+                               <= (b.state #>> '{snapshot,placed_at}')::timestamptz))
                     OR (w.kind = 'rate' AND EXISTS (
                            SELECT 1 FROM upline.exchange_rate r
                            JOIN upline.order_book b ON b.order_key = w.order_key

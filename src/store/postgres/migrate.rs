@@ -5,9 +5,10 @@ use tokio_postgres::NoTls;
 use crate::{domain::digest::Digest, stream::ServiceError};
 
 /// Every migration: number, name, text.
-const FILES: [(i32, &str, &str); 2] = [
+const FILES: [(i32, &str, &str); 3] = [
     (1, "upline", include_str!("../../../schemas/postgres/0001_upline.sql")),
     (2, "exchange_rate", include_str!("../../../schemas/postgres/0002_exchange_rate.sql")),
+    (3, "attribution", include_str!("../../../schemas/postgres/0003_attribution.sql")),
 ];
 
 /// Why the schema cannot be brought up to date.

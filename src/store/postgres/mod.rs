@@ -1,6 +1,7 @@
 //! The books in Postgres.
 
 mod company;
+pub mod customers;
 pub mod import;
 mod ledger;
 mod migrate;
@@ -18,8 +19,12 @@ pub use self::{
     migrate::{MigrateError, migrate},
     plans::PlanConflict,
 };
-use super::{Booked, Change, PostOutcome, Store};
-use crate::{domain::id::OrderKey, stage::message::Computed, stream::ServiceError};
+use super::{Booked, Change, Links, PostOutcome, Store};
+use crate::{
+    domain::{customer::CustomerKey, id::OrderKey},
+    stage::message::Computed,
+    stream::ServiceError,
+};
 
 const SERVICE: &str = "postgres";
 
@@ -124,6 +129,10 @@ impl Store for Postgres {
         keys: &[OrderKey],
     ) -> Result<std::collections::BTreeMap<OrderKey, Booked>, ServiceError> {
         orders::load(&*self.client().await?, keys).await
+    }
+
+    async fn links(&self, customers: &[CustomerKey]) -> Result<Links, ServiceError> {
+        customers::links(&*self.client().await?, customers).await
     }
 
     async fn save(

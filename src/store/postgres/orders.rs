@@ -9,7 +9,7 @@ use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{classify, to_i64, to_u64, unreadable};
+use super::{classify, customers, to_i64, to_u64, unreadable};
 use crate::{
     domain::id::OrderKey,
     store::{Booked, Change},
@@ -151,6 +151,15 @@ pub(super) async fn save(
         )
         .await
         .map_err(classify)?;
+    }
+    let touches: Vec<_> = changes
+        .iter()
+        .filter(|change| saved.contains(&change.key))
+        .filter_map(|change| change.touch.as_ref())
+        .collect();
+    if !touches.is_empty() {
+        // Last, because numbering holds a lock until commit.
+        customers::touch(&tx, &touches).await?;
     }
     tx.commit().await.map_err(classify)?;
     Ok(saved)

@@ -308,7 +308,15 @@ fn the_pipeline_and_the_oracle_agree_on(seed: u64) {
 }
 
 fn mapped(key: &str, state: &OrderState, stages: &Stages) -> Mapping {
-    map(&OrderKey::parse(key).unwrap(), 1, state, None, &stages.company, &Terms::of_plan("sample"))
+    map(
+        &OrderKey::parse(key).unwrap(),
+        1,
+        state,
+        None,
+        &stages.company,
+        &Terms::of_plan("sample"),
+        &[],
+    )
 }
 
 fn parked(key: &str, state: &OrderState, stages: &Stages, expected: &ExpectedOrder) {

@@ -1,0 +1,145 @@
+//! Who referred an order: the candidates in the store's priority, then the store's policy.
+
+use std::collections::BTreeSet;
+
+use super::WaitsFor;
+use crate::domain::{
+    commission::{Attribution, Candidate, Locks, MappedOrder, WonBy},
+    customer::{
+        AttributionLock, AttributionPolicy, CustomerKey, CustomerLink, LinkKind, Unattributed,
+        UnknownReferrer, in_force,
+    },
+    genealogy::Genealogy,
+    id::{DistributorId, OrderKey},
+    order::{Referral, Snapshot},
+};
+
+/// The first candidate that names an enrolled distributor wins, whether a code of the order or a
+/// link of its customer. If it names the buyer, who is known by the message or by a link, it is an
+/// own purchase. If there are candidates but none is known, the policy for unknown referrers
+/// decides; if there are none, the one for orders without any.
+///
+/// Enrolled means by the genealogy that the order is locked to: who enrols later takes nothing over.
+/// Only if that version knows none of the candidates counts what is known now: a referral that is
+/// put right after the lock must earn too.
+pub(super) fn attribute(
+    snapshot: &Snapshot,
+    tree: &Genealogy,
+    locks: &Locks,
+    links: &[CustomerLink],
+    waits: &mut BTreeSet<WaitsFor>,
+) -> Attribution {
+    let seq = locks.genealogy.seq;
+    let known_by = |seq: u64, text: &str| {
+        DistributorId::parse(text).ok().filter(|id| tree.find_known(id, seq).is_some())
+    };
+    let said = candidates(snapshot, locks.attribution.as_ref(), links);
+    let locked = said.iter().any(|(_, value)| known_by(seq, value).is_some());
+    let known = |text: &str| known_by(if locked { seq } else { u64::MAX }, text);
+    let candidates: Vec<Candidate> = said
+        .into_iter()
+        .map(|(source, value)| Candidate { known: known(&value).is_some(), source, value })
+        .collect();
+    let linked = candidates.iter().find(|c| *c.source == *Referral::CUSTOMER && c.known);
+    let member = snapshot.member.as_deref().and_then(|member| known_by(seq, member));
+    let buyer = member.or_else(|| linked.and_then(|candidate| known(&candidate.value)));
+    let winner = candidates.iter().find(|candidate| candidate.known);
+    let referrer = winner.and_then(|candidate| known(&candidate.value));
+    let own = buyer.is_some() && (referrer.is_none() || referrer == buyer);
+    let (referrer, won_by) = match (own, referrer, winner) {
+        (true, _, _) => (None, WonBy::OwnPurchase),
+        (false, Some(referrer), Some(winner)) => {
+            (Some(referrer), WonBy::Source(winner.source.clone()))
+        }
+        (false, _, _) => {
+            let policy = locks.attribution.as_ref().map(|lock| lock.policy.clone());
+            fall_back(&policy.unwrap_or_default(), &candidates, tree, waits)
+        }
+    };
+    let own_purchase = if own { buyer } else { None };
+    Attribution { referrer, own_purchase, won_by, candidates }
+}
+
+/// Every code of the order and every link of its customer that a rule asks for, best first: source
+/// and value. An order that was locked before its store asked for links has none.
+fn candidates(
+    snapshot: &Snapshot,
+    lock: Option<&AttributionLock>,
+    links: &[CustomerLink],
+) -> Vec<(Box<str>, Box<str>)> {
+    let seq = lock.map_or(0, |lock| lock.links);
+    let value = |referral: &Referral| -> Option<Box<str>> {
+        let Some(kind) = referral.question() else { return Some(referral.value.clone()) };
+        let link = in_force(links, kind, snapshot.placed_at, seq)?;
+        Some(link.distributor.as_str().into())
+    };
+    snapshot.referrals.iter().filter_map(|r| Some((r.source.clone(), value(r)?))).collect()
+}
+
+/// What the policy makes of an order that no known distributor referred.
+fn fall_back(
+    policy: &AttributionPolicy,
+    candidates: &[Candidate],
+    tree: &Genealogy,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> (Option<DistributorId>, WonBy) {
+    let mut house = |id: &DistributorId, policy: &str| {
+        if tree.find(id).is_none() {
+            waits.insert(WaitsFor::Distributor(id.clone()));
+        }
+        (Some(id.clone()), WonBy::House(policy.into()))
+    };
+    // What cannot be the id of a distributor is no code.
+    let ids: Vec<DistributorId> =
+        candidates.iter().filter_map(|c| DistributorId::parse(&c.value).ok()).collect();
+    match (policy.unknown_referrer, &policy.unattributed) {
+        (UnknownReferrer::House, Unattributed::House(id)) if !ids.is_empty() => {
+            return house(id, "unknown_referrer");
+        }
+        (UnknownReferrer::Park | UnknownReferrer::House, _) if !ids.is_empty() => {
+            waits.extend(ids.into_iter().map(WaitsFor::Distributor));
+            return (None, WonBy::Nobody);
+        }
+        (_, Unattributed::House(id)) => return house(id, "unattributed"),
+        (_, Unattributed::Park) => {
+            waits.insert(WaitsFor::Referrer);
+        }
+        (_, Unattributed::None) => {}
+    }
+    (None, WonBy::Nobody)
+}
+
+/// The first touch of the customer that an order leaves behind when it is first locked: if its store
+/// asks for lifetime attribution, a code of its own won, and no link was in force yet.
+pub fn first_touch(
+    order: &MappedOrder,
+    snapshot: &Snapshot,
+    links: &[CustomerLink],
+) -> Option<(CustomerKey, CustomerLink)> {
+    let WonBy::Source(source) = &order.attribution.won_by else { return None };
+    let known = in_force(links, LinkKind::Lifetime, snapshot.placed_at, u64::MAX).is_some();
+    if known || !asks_lifetime(snapshot) || **source == *Referral::LIFETIME {
+        return None;
+    }
+    let link = CustomerLink {
+        seq: 0,
+        distributor: order.attribution.referrer.clone()?,
+        kind: LinkKind::Lifetime,
+        source: source.clone(),
+        order: Some(order.key.clone()),
+        effective_from: snapshot.placed_at,
+    };
+    Some((CustomerKey::of(&order.key, snapshot.buyer.as_deref()?), link))
+}
+
+/// Whether an order asks who first referred its customer.
+pub fn asks_lifetime(snapshot: &Snapshot) -> bool {
+    snapshot.referrals.iter().any(|r| r.question() == Some(LinkKind::Lifetime))
+}
+
+/// The customer whose links an order needs.
+pub fn asked_customer(key: &OrderKey, snapshot: &Snapshot) -> Option<CustomerKey> {
+    let asks = snapshot.referrals.iter().any(|referral| referral.question().is_some());
+    let buyer = snapshot.buyer.as_deref().filter(|_| asks)?;
+    Some(CustomerKey::of(key, buyer))
+}
