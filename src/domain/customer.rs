@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     digest::Digest,
     id::{DistributorId, OrderKey, Platform, StoreId},
+    order::Origin,
 };
 
 /// A customer of a shop.
@@ -106,6 +107,43 @@ pub fn in_force(
     assigned
         .max_by_key(|link| (link.effective_from, link.seq))
         .or_else(|| touched.min_by_key(|link| (link.effective_from, &link.order)))
+}
+
+/// What one message says about one customer, or about all of a shop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerEvent {
+    /// The customer.
+    pub customer: CustomerKey,
+    /// Where the message came from.
+    pub origin: Origin,
+    /// What it says.
+    pub fact: CustomerFact,
+}
+
+/// One fact about a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", content = "content", rename_all = "snake_case")]
+pub enum CustomerFact {
+    /// A tag or metadata assigns the customer to distributors, at most one of each kind.
+    Links(Vec<CustomerLink>),
+    /// The customer asks what is stored of them.
+    DataRequest,
+    /// The customer is to be erased.
+    Redact,
+    /// Every customer of the shop is to be erased; `customer` names none.
+    ShopRedact,
+}
+
+impl CustomerFact {
+    /// The kind in the table `privacy_request`; `None` for what is no such request.
+    pub fn privacy(&self) -> Option<&'static str> {
+        match self {
+            Self::Links(_) => None,
+            Self::DataRequest => Some("data_request"),
+            Self::Redact => Some("redact"),
+            Self::ShopRedact => Some("shop_redact"),
+        }
+    }
 }
 
 /// What becomes of an order that names no referrer.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | validate | publishes order events |
 //! | map | joins the event into the order book, publishes the revision |
+//! | customers | writes links, does what privacy requests ask |
 //! | commission | publishes the calculation |
 //! | ledger | posts the difference, publishes what was posted |
 //! | warehouse | writes rows |
@@ -12,6 +13,7 @@
 //! marked as redelivered, and the sink publishes what it finds written: the effect is repeated, not
 //! lost, and everything after it is idempotent.
 
+mod customers;
 mod ledger;
 mod order_book;
 mod publish;
@@ -20,6 +22,7 @@ mod warehouse;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::{
+    customers::CustomersSink,
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},

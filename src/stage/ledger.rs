@@ -5,6 +5,7 @@ use super::{
     Message, Stage, Verdict, decode,
     message::{Computed, Posted, Validated},
 };
+use crate::domain::customer::CustomerEvent;
 
 /// Defines a stage whose verdict is its decoded message.
 macro_rules! decoding_stage {
@@ -30,6 +31,10 @@ macro_rules! decoding_stage {
 decoding_stage!(
     /// Joins order events into the order book and maps the state (`stage::map`).
     Map, "map", Validated
+);
+decoding_stage!(
+    /// Keeps what shops say of customers: their links, and what the privacy laws give them.
+    Customers, "customers", CustomerEvent
 );
 decoding_stage!(
     /// Posts the difference between a run and the ledger.

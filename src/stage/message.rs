@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     commission::{MappedOrder, Run},
+    customer::CustomerKey,
     id::{OrderKey, Platform, StoreId},
     ledger::Entry,
 };
@@ -152,6 +153,8 @@ pub enum Subject<'a> {
     Ingest(Platform, &'a StoreId),
     /// Order events.
     Valid(&'a OrderKey),
+    /// What is said of customers.
+    Customer(&'a CustomerKey),
     /// Order revisions.
     Mapped(&'a OrderKey),
     /// Calculations.
@@ -167,6 +170,7 @@ impl std::fmt::Display for Subject<'_> {
         match self {
             Self::Ingest(platform, store) => write!(f, "ingest.{platform}.{store}"),
             Self::Valid(key) => write!(f, "orders.valid.{}", key.partition()),
+            Self::Customer(key) => write!(f, "orders.customers.{}", key.partition()),
             Self::Mapped(key) => write!(f, "orders.mapped.{}", key.partition()),
             Self::Run(key) => write!(f, "commissions.run.{}", key.partition()),
             Self::Posted(key) => write!(f, "commissions.posted.{}", key.partition()),

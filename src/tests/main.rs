@@ -8,6 +8,7 @@
 )]
 
 mod crash;
+mod customers;
 mod faults;
 mod letters;
 mod money;

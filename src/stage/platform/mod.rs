@@ -13,6 +13,7 @@ mod api;
 mod body;
 #[cfg(test)]
 mod corpus_tests;
+mod customer;
 #[cfg(test)]
 mod example_tests;
 mod magento;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::wire::{Path, Raw};
 use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
+    customer::CustomerEvent,
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
     order::{Fact, OrderEvent, Origin, Referral, Snapshot, Status, Version},
@@ -61,6 +63,8 @@ pub struct RawEvent<'a> {
 pub enum Parsed {
     /// Facts about orders; a search result carries several orders.
     Facts(Vec<OrderEvent>),
+    /// A fact about a customer: whom they belong to, or what the privacy laws give them.
+    Customer(Box<CustomerEvent>),
     /// Nothing that concerns commission.
     Skip(SkipReason),
 }
@@ -145,6 +149,9 @@ pub fn parse(event: &RawEvent<'_>, policy: &StorePolicy) -> Result<Parsed, Rejec
              classic topics (orders/create, orders/updated, orders/paid, orders/cancelled, \
              refunds/create)",
         ));
+    }
+    if let Some(about) = customer::Topic::of(event.platform, &topic) {
+        return customer::parse(event, about, policy);
     }
     match (event.platform, topic.as_str()) {
         (_, "short" | "canonical") | (Platform::Api, _) => api::parse(event, &topic, policy),

@@ -9,7 +9,7 @@ use super::{
     ReferralPlace, ReferralRule, StorePolicy,
     wire::{Many, Pairs, Raw},
 };
-use crate::domain::order::Referral;
+use crate::domain::{customer::LinkKind, id::DistributorId, order::Referral};
 
 /// More candidates than this help nobody; the best are first.
 const MAX_CANDIDATES: usize = 16;
@@ -68,11 +68,8 @@ fn apply(rule: &ReferralRule, found: &[Candidate<'_>], chosen: &mut Vec<Referral
         return;
     }
     for candidate in found.iter().filter(|candidate| candidate.place == rule.from) {
+        let Some(value) = matched(rule, candidate) else { continue };
         let named = rule.name.as_deref().map(str::trim);
-        if named.is_some_and(|name| !name.eq_ignore_ascii_case(candidate.name.trim())) {
-            continue;
-        }
-        let Some(value) = cut(&candidate.value, rule.prefix.as_deref()) else { continue };
         if chosen.iter().any(|known| *known.value == *value) {
             continue;
         }
@@ -81,6 +78,41 @@ fn apply(rule: &ReferralRule, found: &[Candidate<'_>], chosen: &mut Vec<Referral
         let source = named.map_or_else(|| place.to_owned(), |name| format!("{place}:{name}"));
         chosen.push(Referral { source: source.into(), value: value.into() });
     }
+}
+
+/// What the rule takes of a candidate, if its name and prefix fit.
+fn matched<'c>(rule: &ReferralRule, candidate: &'c Candidate<'_>) -> Option<&'c str> {
+    let named = rule.name.as_deref().map(str::trim);
+    if named.is_some_and(|name| !name.eq_ignore_ascii_case(candidate.name.trim())) {
+        return None;
+    }
+    cut(&candidate.value, rule.prefix.as_deref())
+}
+
+/// What the tags and metadata of a customer's own record say: whom the rules `customer_tag` make the
+/// first referrer, and which distributor the rules `customer` say that they are. A rule without name
+/// and prefix is passed over: any tag of a customer is no code.
+pub(crate) fn links(
+    policy: &StorePolicy,
+    found: &[Candidate<'_>],
+) -> Vec<(LinkKind, DistributorId)> {
+    let defaults = default_rules();
+    let rules = if policy.attribution.is_empty() { &defaults } else { &policy.attribution };
+    let kinds = [
+        (LinkKind::Lifetime, ReferralPlace::CustomerTag),
+        (LinkKind::Own, ReferralPlace::Customer),
+    ];
+    let first = |place: ReferralPlace| {
+        rules
+            .iter()
+            .filter(|rule| rule.from == place && (rule.name.is_some() || rule.prefix.is_some()))
+            .find_map(|rule| {
+                found
+                    .iter()
+                    .find_map(|candidate| DistributorId::parse(matched(rule, candidate)?).ok())
+            })
+    };
+    kinds.into_iter().filter_map(|(kind, place)| Some((kind, first(place)?))).collect()
 }
 
 /// The value without the prefix, which is compared without case: WooCommerce stores coupon codes in

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Postgres, classify, import::ImportRow, to_u64, unreadable};
 use crate::{
     domain::{
-        customer::{CustomerKey, CustomerLink, LinkKind},
+        customer::{CustomerEvent, CustomerKey, CustomerLink, LinkKind},
         id::{DistributorId, OrderKey, Platform, StoreId},
     },
     store::Links,
@@ -109,6 +109,30 @@ pub(super) async fn touch(
     .await
     .map_err(classify)?;
     Ok(())
+}
+
+impl Postgres {
+    /// Does what a privacy request asks for, once for each delivery.
+    pub async fn privacy(&self, event: &CustomerEvent, kind: &str) -> Result<(), ServiceError> {
+        let CustomerKey { platform, store, customer } = &event.customer;
+        let client = self.client().await?;
+        let key = [&event.origin.delivery, platform.as_str(), store.as_str(), kind].join("|");
+        client
+            .execute(
+                "SELECT upline.privacy($1, $2, $3, $4, $5, $6)",
+                &[
+                    &key,
+                    &kind,
+                    &platform.as_str(),
+                    &store.as_str(),
+                    &customer.as_ref(),
+                    &event.origin.received_at,
+                ],
+            )
+            .await
+            .map_err(classify)?;
+        Ok(())
+    }
 }
 
 /// A link as a CSV file or a customer's message assigns it.
