@@ -116,7 +116,7 @@ pub fn map(
     let Some(locks) = bind(snapshot, locks, company, terms, links, &mut waits) else {
         return Mapping::NoOrderYet;
     };
-    let attribution = attribute::attribute(snapshot, &company.genealogy, &locks, links, &mut waits);
+    let attribution = attribute::decide(snapshot, &company.genealogy, &locks, links, &mut waits);
     let lines = state
         .effective()
         .iter()

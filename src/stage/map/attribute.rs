@@ -22,7 +22,7 @@ use crate::domain::{
 /// Enrolled means by the genealogy that the order is locked to: who enrols later takes nothing over.
 /// Only if that version knows none of the candidates counts what is known now: a referral that is
 /// put right after the lock must earn too.
-pub(super) fn attribute(
+pub(super) fn decide(
     snapshot: &Snapshot,
     tree: &Genealogy,
     locks: &Locks,

@@ -35,8 +35,10 @@ impl Topic {
     pub(super) fn of(platform: Platform, topic: &str) -> Option<Self> {
         match (platform, topic.replace('_', "/").as_str()) {
             (Platform::Shopify, "customers/create" | "customers/update")
-            | (Platform::WooCommerce, "customer.created" | "customer.updated")
-            | (Platform::Magento, "customer.created" | "customer.updated") => Some(Self::Record),
+            | (
+                Platform::WooCommerce | Platform::Magento,
+                "customer.created" | "customer.updated",
+            ) => Some(Self::Record),
             // Adobe: observer.customer_save_after, observer.customer_save_commit_after.
             (Platform::Magento, name)
                 if name.ends_with("customer/save/after")
