@@ -18,6 +18,7 @@ use crate::{
     config::Environment,
     domain::{
         id::{IdError, Platform, StoreId},
+        order::RefundPolicy,
         plan::{Plan, PlanError},
     },
     stage::{
@@ -56,6 +57,14 @@ pub enum PipelineError {
         /// What is wrong and where.
         #[source]
         source: PlanError,
+    },
+    /// The stores' plan is in none of the plan files.
+    #[error("{}: no plan file defines the plan {plan:?}", path.display())]
+    NoPlan {
+        /// The file.
+        path: PathBuf,
+        /// The id in the file.
+        plan: Box<str>,
     },
     /// A store's name or platform is not one.
     #[error("{}: store {name:?}", path.display())]
@@ -123,6 +132,8 @@ struct StoreFile {
     secrets: Vec<String>,
     #[serde(default)]
     attribution: Vec<ReferralRule>,
+    #[serde(default)]
+    refunds: RefundPolicy,
     #[serde(default)]
     on_unfooted: Option<OnUnfooted>,
 }
@@ -295,6 +306,10 @@ impl Pipelines {
                 .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
             self.plans.insert(plan, PlanSource { plan: parsed, text });
         }
+        // Orders of a plan that nobody knows would wait for ever.
+        if !self.plans.values().any(|source| source.plan.reference.id == file.plan) {
+            return Err(PipelineError::NoPlan { path: path.to_owned(), plan: file.plan });
+        }
         for store in file.stores {
             let fail = |source| PipelineError::Store {
                 path: path.to_owned(),
@@ -324,7 +339,7 @@ impl Pipelines {
                 platform,
                 variables: store.secrets,
                 secrets,
-                policy: StorePolicy { attribution: store.attribution },
+                policy: StorePolicy { attribution: store.attribution, refunds: store.refunds },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
             });

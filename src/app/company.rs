@@ -90,11 +90,13 @@ impl<P: Publish> Keeper<P> {
         let mut last = String::new();
         loop {
             let orders = self.reader.releasable(&last, RELEASE).await?;
-            let Some(key) = orders.last() else { return Ok(()) };
+            let Some((key, _)) = orders.last() else { return Ok(()) };
             last = key.to_string();
             let mut messages = Vec::with_capacity(orders.len());
-            for key in &orders {
-                let reason = format!("{}:{}", loaded.genealogy, loaded.catalog);
+            for (key, edition) in &orders {
+                // With the edition: another process that has not heard of the news yet may have
+                // parked the order again, and then it needs another look for the same reason.
+                let reason = format!("{edition}:{}:{}", loaded.genealogy, loaded.catalog);
                 messages.push(recheck(key, &reason, &self.clock)?);
             }
             tracing::info!(orders = orders.len(), "orders that waited go on");
