@@ -18,6 +18,7 @@ use crate::{
     config::Environment,
     domain::{
         id::{IdError, Platform, StoreId},
+        money::Currency,
         order::RefundPolicy,
         plan::{Plan, PlanError},
     },
@@ -136,6 +137,8 @@ struct StoreFile {
     refunds: RefundPolicy,
     #[serde(default)]
     on_unfooted: Option<OnUnfooted>,
+    #[serde(default)]
+    payout_currency: Option<Currency>,
 }
 
 /// The limits of the stages, as a file may set them.
@@ -234,6 +237,8 @@ pub struct Store {
     pub on_unfooted: OnUnfooted,
     /// The id of its plan.
     pub plan: Box<str>,
+    /// The currency that commission on its orders is paid in; without one each order's own.
+    pub payout: Option<Currency>,
 }
 
 /// A plan with the text that it was read from.
@@ -342,6 +347,7 @@ impl Pipelines {
                 policy: StorePolicy { attribution: store.attribution, refunds: store.refunds },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
+                payout: store.payout_currency,
             });
         }
         Ok(())

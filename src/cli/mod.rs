@@ -42,7 +42,7 @@ enum Command {
     Migrate,
     /// Reads the configuration and prints it with secrets masked.
     Check,
-    /// Imports distributors or SKU mappings from a CSV file.
+    /// Imports distributors, SKU mappings or exchange rates from a CSV file.
     Import(import::Arguments),
     /// Lists and replays what could not be processed: dead letters and parked orders.
     Dead(dead::Arguments),

@@ -287,6 +287,7 @@ mod tests {
                 genealogy: GenealogyVersion::EMPTY,
                 plan: PlanRef { id: "p".into(), version: 1, hash: Digest::ZERO },
                 catalog: 0,
+                rate: None,
             },
             lines: Vec::new(),
         };

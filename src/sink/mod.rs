@@ -21,7 +21,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::{
     ledger::LedgerSink,
-    order_book::{OrderBookSink, StorePlans},
+    order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},
     warehouse::WarehouseSink,
 };

@@ -11,6 +11,7 @@ mod books;
 mod crash;
 mod faults;
 mod letters;
+mod money;
 mod pipeline;
 mod simulation;
 mod support;

@@ -16,6 +16,7 @@ use upline::{
         catalog::{Scope, SkuEntry},
         commission::{Account, run},
         digest::Digest,
+        fx::{ExchangeRate, RateEntry},
         genealogy::{Change, DistributorStatus, GenealogyEvent},
         id::{CommissionClass, DistributorId, LineId, OrderKey, RefundId, Sku},
         ledger::Position,
@@ -27,11 +28,11 @@ use upline::{
         },
         plan::Plan,
     },
-    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StorePlans},
+    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StoreTerms},
     stage::{
         commission::Commission,
         ledger::{Ledger, Map},
-        map::{Company, Mapping, map},
+        map::{Company, Mapping, Terms, map},
         message::{Headers, Subject, Trace, Validated},
     },
     store::memory::MemoryStore,
@@ -90,8 +91,18 @@ fn company() -> Company {
         };
         company.catalog.add(Scope::Any, Sku::parse(class).unwrap(), entry);
     }
+    let rate = ExchangeRate::parse("1.084273").unwrap();
+    let entry = RateEntry { seq: 1, rate, effective_from: Timestamp::UNIX_EPOCH };
+    let code = |code: &str| Currency::parse(code).unwrap();
+    company.rates.add(code("EUR"), code("USD"), entry);
     company.plans.add(Plan::parse(PLAN).unwrap());
     company
+}
+
+/// Half of the scripts pay in dollars: a rate that makes every conversion round.
+fn terms(script: &Script) -> Terms {
+    let payout = script.dollars.then(|| Currency::parse("USD").unwrap());
+    Terms { payout, ..Terms::of_plan("plan") }
 }
 
 fn append(company: &mut Company, who: &DistributorId, change: Change) {
@@ -241,6 +252,7 @@ struct Script {
     arrival: Vec<(usize, usize)>,
     faults: Faults,
     batch: usize,
+    dollars: bool,
 }
 
 fn script() -> impl Strategy<Value = Script> {
@@ -264,12 +276,15 @@ fn script() -> impl Strategy<Value = Script> {
             settle_lost: settle.into(),
         },
     );
-    (arrival, faults, 1usize..8).prop_map(|((orders, arrival), faults, batch)| Script {
-        orders,
-        arrival,
-        faults,
-        batch,
-    })
+    (arrival, faults, 1usize..8, any::<bool>()).prop_map(
+        |((orders, arrival), faults, batch, dollars)| Script {
+            orders,
+            arrival,
+            faults,
+            batch,
+            dollars,
+        },
+    )
 }
 
 /// Runs map, commission and ledger until nothing is left to do.
@@ -301,7 +316,7 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         store: store.clone(),
         log: log.clone(),
         company: cell.clone(),
-        plans: StorePlans { default: "plan".into(), ..StorePlans::default() },
+        terms: StoreTerms { default: terms(script), ..StoreTerms::default() },
         clock: clock.clone(),
     };
     let runs = PublishRuns::new(log.clone(), clock.clone());
@@ -335,7 +350,9 @@ fn expected(script: &Script, company: &Company) -> BTreeMap<(OrderKey, Position)
         let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
         let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
         let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
-        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, "plan") else { continue };
+        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, &terms(script)) else {
+            continue;
+        };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
         for line in run(*mapped, &company.genealogy, plan).unwrap().lines {
             let position = Position {

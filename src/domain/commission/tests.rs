@@ -41,7 +41,12 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
         currency: Currency::parse("EUR").unwrap(),
         total: Money::ZERO,
         attribution: Attribution { referrer: Some(id(referrer)), ..Attribution::default() },
-        locks: Locks { genealogy: tree.version(), plan: plan.reference.clone(), catalog: 1 },
+        locks: Locks {
+            genealogy: tree.version(),
+            plan: plan.reference.clone(),
+            catalog: 1,
+            rate: None,
+        },
         lines: lines
             .iter()
             .enumerate()
@@ -53,6 +58,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
                 net: Money::parse(net).unwrap(),
                 refunded: Money::ZERO,
                 base: Money::parse(net).unwrap(),
+                payout_base: None,
                 zero: None,
             })
             .collect(),

@@ -5,8 +5,10 @@ use tokio_postgres::NoTls;
 use crate::{domain::digest::Digest, stream::ServiceError};
 
 /// Every migration: number, name, text.
-const FILES: [(i32, &str, &str); 1] =
-    [(1, "upline", include_str!("../../../schemas/postgres/0001_upline.sql"))];
+const FILES: [(i32, &str, &str); 2] = [
+    (1, "upline", include_str!("../../../schemas/postgres/0001_upline.sql")),
+    (2, "exchange_rate", include_str!("../../../schemas/postgres/0002_exchange_rate.sql")),
+];
 
 /// Why the schema cannot be brought up to date.
 #[derive(Debug, thiserror::Error)]
