@@ -336,6 +336,7 @@ fn every_stage_accounts_for_every_message() {
         let filters = [
             "ingest.>",
             "orders.valid.>",
+            "orders.articles.>",
             "orders.mapped.>",
             "commissions.run.>",
             "commissions.posted.>",

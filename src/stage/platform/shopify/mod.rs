@@ -4,6 +4,7 @@
 //! Money is in the shop's currency: the fields without `_set`, or `_set.shop_money`.
 
 mod order;
+mod product;
 mod refund;
 #[cfg(test)]
 mod tests;
@@ -122,6 +123,9 @@ pub(super) fn parse(
     topic: &str,
     policy: &StorePolicy,
 ) -> Result<Parsed, Rejection> {
+    if let Some(topic) = product::Topic::of(topic) {
+        return product::read(event, topic).map(Parsed::Articles);
+    }
     let topic = match Topic::of(topic) {
         Topic::Skip(reason) => return Ok(Parsed::Skip(reason)),
         topic @ (Topic::Order | Topic::Deletion | Topic::Refund) => topic,
