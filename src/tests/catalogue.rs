@@ -99,7 +99,8 @@ fn every_platform_tells_what_it_sells() {
         for delivery in &deliveries {
             world.client.deliver(app.http, delivery).await;
         }
-        sells(world, &["magento 77 77 SERUM-30 Serum 37", "woocommerce 410 410 SHAKE Shake -"]).await;
+        sells(world, &["magento 77 77 SERUM-30 Serum 37", "woocommerce 410 410 SHAKE Shake -"])
+            .await;
         let list = unmapped(world).await;
         assert_eq!(list.len(), 1, "what only holds variations needs no class: {list:?}");
         assert_eq!(list[0]["sku"], "SERUM-30");

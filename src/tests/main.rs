@@ -7,6 +7,7 @@
     reason = "a test that meets the unexpected has failed"
 )]
 
+mod catalogue;
 mod crash;
 mod faults;
 mod letters;
