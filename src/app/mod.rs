@@ -25,13 +25,13 @@ use crate::{
     ingest::{Drained, Edge, EdgeConfig, EdgeError, StoreEndpoint},
     metric,
     sink::{
-        CompanyCell, LedgerSink, OrderBookSink, PublishEvents, PublishRuns, StoreTerms,
-        WarehouseSink,
+        CatalogueSink, CompanyCell, LedgerSink, OrderBookSink, PublishEvents, PublishRuns,
+        StoreTerms, WarehouseSink,
     },
     stage::{
         Stage,
         commission::Commission,
-        ledger::{Ledger, Map, Warehouse},
+        ledger::{Catalogue, Ledger, Map, Warehouse},
         map::{Company, Terms},
         validate::{self, Validate},
     },
@@ -93,9 +93,10 @@ pub enum Exit {
 }
 
 /// The stages with their streams and filters.
-const CONSUMERS: [(StreamName, &str, &str); 5] = [
+const CONSUMERS: [(StreamName, &str, &str); 6] = [
     (StreamName::Ingest, Validate::NAME, "ingest.>"),
     (StreamName::Orders, Map::NAME, "orders.valid.>"),
+    (StreamName::Orders, Catalogue::NAME, "orders.articles.>"),
     (StreamName::Orders, Commission::<CompanyCell>::NAME, "orders.mapped.>"),
     (StreamName::Commissions, Ledger::NAME, "commissions.run.>"),
     (StreamName::Commissions, Warehouse::NAME, "commissions.posted.>"),
@@ -217,7 +218,7 @@ impl App {
         Ok(exit)
     }
 
-    /// Starts the five stages.
+    /// Starts the stages.
     async fn spawn_stages(&self, stop: &CancellationToken) -> Result<JoinSet<()>, BuildError> {
         let limits = self.config.pipelines.limits;
         let stage = limits.stage();
@@ -232,7 +233,9 @@ impl App {
             inboxes.push(self.log.consumer(stream, name, filter, wait, in_flight).await?);
         }
         let mut work = JoinSet::new();
-        let Ok([raw, valid, mapped, run, posted]) = <[JetStreamInbox; 5]>::try_from(inboxes) else {
+        let Ok([raw, valid, articles, mapped, run, posted]) =
+            <[JetStreamInbox; 6]>::try_from(inboxes)
+        else {
             return Ok(work);
         };
         let clock = || self.clock.clone();
@@ -248,6 +251,8 @@ impl App {
             clock: clock(),
         };
         work.spawn(self.runner(Map, book, valid, stage).run(stop.clone()));
+        let catalogue = CatalogueSink::new(self.store.clone());
+        work.spawn(self.runner(Catalogue, catalogue, articles, stage).run(stop.clone()));
         let runs = PublishRuns::new(log(), clock());
         let commission = Commission::new(self.company.clone());
         work.spawn(self.runner(commission, runs, mapped, stage).run(stop.clone()));

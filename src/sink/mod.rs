@@ -2,8 +2,9 @@
 //!
 //! | stage | sink |
 //! |---|---|
-//! | validate | publishes order events |
+//! | validate | publishes facts about orders and articles |
 //! | map | joins the event into the order book, publishes the revision |
+//! | catalogue | joins what shops say of their articles into the catalogue |
 //! | commission | publishes the calculation |
 //! | ledger | posts the difference, publishes what was posted |
 //! | warehouse | writes rows |
@@ -12,6 +13,7 @@
 //! marked as redelivered, and the sink publishes what it finds written: the effect is repeated, not
 //! lost, and everything after it is idempotent.
 
+mod catalogue;
 mod ledger;
 mod order_book;
 mod publish;
@@ -20,6 +22,7 @@ mod warehouse;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::{
+    catalogue::CatalogueSink,
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     clock::Clock,
-    domain::order::OrderEvent,
-    stage::message::{Computed, Headers, Subject, Trace, Validated},
+    domain::order::{OrderEvent, Origin},
+    stage::{
+        message::{Computed, Headers, Subject, Trace, Validated},
+        validate::Understood,
+    },
     stream::{Effect, Fate, Outgoing, Publish, ServiceError, Sink},
 };
 
@@ -28,7 +32,7 @@ pub(super) fn outgoing<T: Serialize>(
     })
 }
 
-/// After validate: publishes order events.
+/// After validate: publishes the facts about orders and articles.
 #[derive(Debug)]
 pub struct PublishEvents<P> {
     log: Arc<P>,
@@ -42,26 +46,37 @@ impl<P> PublishEvents<P> {
     }
 }
 
-impl<P: Publish> Sink<Vec<OrderEvent>> for PublishEvents<P> {
-    async fn deliver(
-        &self,
-        effects: &[Effect<Vec<OrderEvent>>],
-    ) -> Result<Vec<Fate>, ServiceError> {
+/// The deduplication key of the fact with this number in a delivery. The receipt time tells a replay
+/// of kept bytes from a repeated delivery: a replay has the time at which it was replayed.
+fn id_of(kind: &str, origin: &Origin, number: usize) -> String {
+    format!("{kind}:{}:{number}:{}", origin.delivery, origin.received_at.as_microsecond())
+}
+
+/// An order event on its way to the order book.
+fn valid(event: &OrderEvent, number: usize, now: Timestamp) -> Result<Outgoing, ServiceError> {
+    let mut trace = Trace::start(event.origin.received_at);
+    trace.validated_at = Some(now);
+    let message = Validated { event: event.clone(), trace };
+    outgoing(Subject::Valid(&event.key), id_of("valid", &event.origin, number), &message)
+}
+
+impl<P: Publish> Sink<Understood> for PublishEvents<P> {
+    async fn deliver(&self, effects: &[Effect<Understood>]) -> Result<Vec<Fate>, ServiceError> {
         let now = self.clock.now();
         let mut messages = Vec::with_capacity(effects.len());
-        for events in effects.iter().map(|effect| &effect.value) {
-            for (number, event) in events.iter().enumerate() {
-                let mut trace = Trace::start(event.origin.received_at);
-                trace.validated_at = Some(now);
-                // The receipt time tells a replay of kept bytes from a repeated delivery: a replay
-                // has the time at which it was replayed.
-                let id = format!(
-                    "valid:{}:{number}:{}",
-                    event.origin.delivery,
-                    event.origin.received_at.as_microsecond()
-                );
-                let message = Validated { event: event.clone(), trace };
-                messages.push(outgoing(Subject::Valid(&event.key), id, &message)?);
+        for understood in effects.iter().map(|effect| &effect.value) {
+            match understood {
+                Understood::Orders(events) => {
+                    for (number, event) in events.iter().enumerate() {
+                        messages.push(valid(event, number, now)?);
+                    }
+                }
+                Understood::Articles(events) => {
+                    for (number, event) in events.iter().enumerate() {
+                        let id = id_of("article", &event.origin, number);
+                        messages.push(outgoing(Subject::Article(event), id, event)?);
+                    }
+                }
             }
         }
         self.log.publish_all(messages).await?;

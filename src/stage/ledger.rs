@@ -1,6 +1,8 @@
 //! The last stages decode only: what they write is decided by `domain::ledger` inside the store's
 //! transaction, because it depends on what is posted.
 
+use crate::domain::article::ArticleEvent;
+
 use super::{
     Message, Stage, Verdict, decode,
     message::{Computed, Posted, Validated},
@@ -30,6 +32,10 @@ macro_rules! decoding_stage {
 decoding_stage!(
     /// Joins order events into the order book and maps the state (`stage::map`).
     Map, "map", Validated
+);
+decoding_stage!(
+    /// Keeps the catalogue of what the shops sell.
+    Catalogue, "catalogue", ArticleEvent
 );
 decoding_stage!(
     /// Posts the difference between a run and the ledger.

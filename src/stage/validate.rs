@@ -10,6 +10,7 @@ use super::{
     platform::{Parsed, RawEvent, StorePolicy, parse},
 };
 use crate::domain::{
+    article::ArticleEvent,
     digest::Digest,
     id::{Platform, StoreId},
     order::{Fact, Footing, OrderEvent, Status},
@@ -44,6 +45,15 @@ impl OnUnfooted {
             Platform::WooCommerce | Platform::Magento | Platform::Api => Self::Quarantine,
         }
     }
+}
+
+/// What a delivery is understood to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Understood {
+    /// Facts about orders.
+    Orders(Vec<OrderEvent>),
+    /// Facts about articles.
+    Articles(Vec<ArticleEvent>),
 }
 
 /// The stage.
@@ -123,12 +133,16 @@ fn footing(event: &OrderEvent, policy: OnUnfooted) -> Result<(), Rejection> {
 
 impl Stage for Validate {
     const NAME: &'static str = "validate";
-    type Effect = Vec<OrderEvent>;
+    type Effect = Understood;
 
-    fn apply(&self, message: Message<'_>) -> Verdict<Vec<OrderEvent>> {
+    fn apply(&self, message: Message<'_>) -> Verdict<Understood> {
         match self.judge(message) {
             Ok(Parsed::Facts(events)) if events.is_empty() => Verdict::Skip(SkipReason::NotAnOrder),
-            Ok(Parsed::Facts(events)) => Verdict::Emit(events),
+            Ok(Parsed::Facts(events)) => Verdict::Emit(Understood::Orders(events)),
+            Ok(Parsed::Articles(events)) if events.is_empty() => {
+                Verdict::Skip(SkipReason::NothingNew)
+            }
+            Ok(Parsed::Articles(events)) => Verdict::Emit(Understood::Articles(events)),
             Ok(Parsed::Skip(reason)) => Verdict::Skip(reason),
             Err(rejection) => Verdict::Reject(rejection),
         }

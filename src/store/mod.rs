@@ -16,7 +16,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    domain::{commission::Locks, id::OrderKey, order::OrderState},
+    domain::{article::ArticleEvent, commission::Locks, id::OrderKey, order::OrderState},
     stage::{
         map::WaitsFor,
         message::{Computed, Posted},
@@ -63,6 +63,15 @@ pub enum PostOutcome {
     Already(Box<Posted>),
     /// A newer revision is posted.
     Stale,
+}
+
+/// The catalogue of what the shops sell.
+pub trait Articles: Send + Sync + 'static {
+    /// Joins facts about articles into the catalogue: newest version wins, so it may happen twice.
+    fn record(
+        &self,
+        events: &[&ArticleEvent],
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
 }
 
 /// The books.

@@ -8,6 +8,7 @@
 )]
 
 mod books;
+mod catalogue;
 mod crash;
 mod faults;
 mod letters;

@@ -326,7 +326,7 @@ fn every_stage_accounts_for_every_message() {
         deliveries.push(Delivery::order(20, 1, "UNKNOWN", "10.00", "11043"));
         deliveries.push(Delivery::order(21, 1, "SUPP001", "10.00", "NOBODY"));
         deliveries.push(Delivery::shopify_raw("orders/paid", "bad", "{\"id\": 5, ".to_owned()));
-        deliveries.push(Delivery::shopify("products/update", "product", &Value::from(1)));
+        deliveries.push(Delivery::shopify("collections/update", "other", &Value::from(1)));
         let repeated = shopify_order(2, 1, "paid", "SUPP001", "10.00", "11043");
         deliveries.push(Delivery::shopify("orders/updated", "repeated", &repeated));
         for delivery in &deliveries {
@@ -336,6 +336,7 @@ fn every_stage_accounts_for_every_message() {
         let filters = [
             "ingest.>",
             "orders.valid.>",
+            "orders.articles.>",
             "orders.mapped.>",
             "commissions.run.>",
             "commissions.posted.>",

@@ -57,9 +57,10 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The stages in their order, each with the stream that it reads.
-pub(crate) const STAGES: [(StreamName, &str); 5] = [
+pub(crate) const STAGES: [(StreamName, &str); 6] = [
     (StreamName::Ingest, "validate"),
     (StreamName::Orders, "map"),
+    (StreamName::Orders, "catalogue"),
     (StreamName::Orders, "commission"),
     (StreamName::Commissions, "ledger"),
     (StreamName::Commissions, "warehouse"),

@@ -10,6 +10,7 @@
 //! field for them, so none can be read.
 
 mod api;
+mod article;
 mod body;
 #[cfg(test)]
 mod corpus_tests;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::wire::{Path, Raw};
 use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
+    article::ArticleEvent,
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
     order::{Fact, OrderEvent, Origin, RefundPolicy, Snapshot, Status, Version},
@@ -61,6 +63,8 @@ pub struct RawEvent<'a> {
 pub enum Parsed {
     /// Facts about orders; a search result carries several orders.
     Facts(Vec<OrderEvent>),
+    /// Facts about articles: products, variants, stock.
+    Articles(Vec<ArticleEvent>),
     /// Nothing that concerns commission.
     Skip(SkipReason),
 }

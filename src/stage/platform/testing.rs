@@ -42,6 +42,7 @@ pub(crate) fn facts(outcome: Result<Parsed, Rejection>) -> Vec<(String, Fact)> {
         Parsed::Facts(events) => {
             events.into_iter().map(|e| (e.key.order_id.to_string(), e.fact)).collect()
         }
+        Parsed::Articles(events) => panic!("articles: {events:?}"),
         Parsed::Skip(reason) => panic!("skipped: {reason:?}"),
     }
 }

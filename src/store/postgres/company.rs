@@ -93,6 +93,13 @@ impl CompanyReader {
                        (w.kind = 'sku' AND EXISTS (
                            SELECT 1 FROM upline.sku_mapping m WHERE m.platform_sku = w.value
                            AND m.platform IN ('any', split_part(w.order_key, '/', 1))))
+                    -- The wait names the SKU; the catalogue knows the variant that has it.
+                    OR (w.kind = 'sku' AND EXISTS (
+                           SELECT 1 FROM upline.article_variant v
+                           JOIN upline.sku_mapping m ON m.platform_sku = v.variant_id
+                                AND m.platform IN ('any', v.platform)
+                           WHERE v.sku = w.value AND v.platform = split_part(w.order_key, '/', 1)
+                           AND v.store = split_part(w.order_key, '/', 2)))
                     OR (w.kind = 'distributor' AND EXISTS (
                            SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
                     OR (w.kind = 'rate' AND EXISTS (

@@ -1,11 +1,13 @@
 //! The books in Postgres.
 
+mod articles;
 mod company;
 pub mod import;
 mod ledger;
 mod migrate;
 mod orders;
 mod plans;
+mod skus;
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub use self::{
     company::{CompanyReader, Versions},
     migrate::{MigrateError, migrate},
     plans::PlanConflict,
+    skus::{Unmapped, Waiting},
 };
 use super::{Booked, Change, PostOutcome, Store};
 use crate::{domain::id::OrderKey, stage::message::Computed, stream::ServiceError};

@@ -5,6 +5,7 @@
 
 mod dispute;
 mod order;
+mod product;
 mod refund;
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,9 @@ pub(super) fn parse(
     topic: &str,
     policy: &StorePolicy,
 ) -> Result<Parsed, Rejection> {
+    if let Some(topic) = product::Topic::of(topic) {
+        return product::read(event, topic).map(Parsed::Articles);
+    }
     let topic = match Topic::of(topic) {
         Topic::Skip(reason) => return Ok(Parsed::Skip(reason)),
         topic @ (Topic::Order | Topic::Deletion | Topic::Refund | Topic::Dispute) => topic,
