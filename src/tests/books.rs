@@ -229,6 +229,8 @@ async fn trade(world: &World) {
     }
     let mut refunded = shopify_order(2, 1, "paid", "SUPP001", "10.01", "11043");
     world.client.deliver(app.http, &Delivery::shopify("orders/paid", "p", &refunded)).await;
+    // Together in one batch the two would join to an order that never earned.
+    world.settles().await;
     refunded["updated_at"] = "2026-10-02T11:00:00Z".into();
     refunded["cancelled_at"] = "2026-10-02T11:00:00Z".into();
     world.client.deliver(app.http, &Delivery::shopify("orders/cancelled", "c", &refunded)).await;

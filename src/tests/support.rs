@@ -289,7 +289,15 @@ impl World {
         }
         // Streams and tables that a test never made are not missed.
         self.log.delete_streams().await.ok();
-        let warehouse = self.warehouse.drop_database().await;
+        // A table that a stopped program was just making can be in the way once.
+        let mut warehouse = self.warehouse.drop_database().await;
+        for _ in 0..10 {
+            if warehouse.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            warehouse = self.warehouse.drop_database().await;
+        }
         drop(self.owner);
         let drop_it = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
         statement(&servers.database_url, &drop_it).await;
