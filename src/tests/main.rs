@@ -13,5 +13,6 @@ mod faults;
 mod letters;
 mod pipeline;
 mod simulation;
+mod story;
 mod support;
 mod tidy;
