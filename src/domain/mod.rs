@@ -14,3 +14,4 @@ pub mod ledger;
 pub mod money;
 pub mod order;
 pub mod plan;
+pub mod story;

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use super::{Booked, Change, PostOutcome, Store};
 use crate::{
     domain::{
+        digest::Digest,
         id::OrderKey,
         ledger::{self, Entry, Kind, Position},
         money::Money,
+        story::Chapter,
     },
     stage::{
         map::WaitsFor,
@@ -30,6 +32,7 @@ struct Books {
     orders: BTreeMap<OrderKey, Change>,
     runs: BTreeMap<OrderKey, BTreeMap<u64, Posted>>,
     entries: Vec<(OrderKey, Entry)>,
+    story: Vec<Chapter>,
 }
 
 impl MemoryStore {
@@ -53,6 +56,11 @@ impl MemoryStore {
         sums
     }
 
+    /// Every event of an order and what became of it, in the order of writing.
+    pub fn story(&self, key: &OrderKey) -> Vec<Chapter> {
+        self.lock().story.iter().filter(|chapter| chapter.key == *key).cloned().collect()
+    }
+
     /// What each order waits for.
     pub fn waits(&self) -> BTreeMap<OrderKey, BTreeSet<WaitsFor>> {
         let books = self.lock();
@@ -61,7 +69,19 @@ impl MemoryStore {
     }
 }
 
+/// What tells one event from another.
+fn identity(chapter: &Chapter) -> (&OrderKey, &str, Timestamp, &str, &Digest) {
+    let Chapter { key, delivery, received_at, fact, digest, .. } = chapter;
+    (key, delivery, *received_at, fact, digest)
+}
+
 impl Books {
+    fn write_down(&mut self, chapter: &Chapter) {
+        if !self.story.iter().any(|known| identity(known) == identity(chapter)) {
+            self.story.push(chapter.clone());
+        }
+    }
+
     fn post(&mut self, computed: &Computed, now: Timestamp) -> PostOutcome {
         let order = &computed.run.order;
         let runs = self.runs.entry(order.key.clone()).or_default();
@@ -101,7 +121,11 @@ impl Store for MemoryStore {
         Ok(found.map(|(key, change)| (key.clone(), change.booked.clone())).collect())
     }
 
-    async fn save(&self, changes: &[Change]) -> Result<BTreeSet<OrderKey>, ServiceError> {
+    async fn save(
+        &self,
+        changes: &[Change],
+        idle: &[Chapter],
+    ) -> Result<BTreeSet<OrderKey>, ServiceError> {
         let mut books = self.lock();
         let mut saved = BTreeSet::new();
         for change in changes {
@@ -109,7 +133,11 @@ impl Store for MemoryStore {
             if edition.checked_add(1) == Some(change.booked.edition) {
                 books.orders.insert(change.key.clone(), change.clone());
                 saved.insert(change.key.clone());
+                change.events.iter().for_each(|chapter| books.write_down(chapter));
             }
+        }
+        for chapter in idle {
+            books.write_down(chapter);
         }
         Ok(saved)
     }

@@ -16,7 +16,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    domain::{article::ArticleEvent, commission::Locks, id::OrderKey, order::OrderState},
+    domain::{
+        article::ArticleEvent, commission::Locks, id::OrderKey, order::OrderState, story::Chapter,
+    },
     stage::{
         map::WaitsFor,
         message::{Computed, Posted},
@@ -52,6 +54,8 @@ pub struct Change {
     pub outcome: &'static str,
     /// When the fact that led to this write was received.
     pub received_at: Timestamp,
+    /// The events that led to it.
+    pub events: Vec<Chapter>,
 }
 
 /// What posting made of one run.
@@ -82,11 +86,14 @@ pub trait Store: Send + Sync + 'static {
         keys: &[OrderKey],
     ) -> impl Future<Output = Result<BTreeMap<OrderKey, Booked>, ServiceError>> + Send;
 
-    /// Writes orders whose stored edition is still the one before. Returns those that were written;
-    /// the others have been changed by somebody else and must be read again.
+    /// Writes orders whose stored edition is still the one before, with the events that led to it.
+    /// Returns those that were written; the others have been changed by somebody else and must be
+    /// read again. `idle` are events that changed nothing: they are written down all the same. An
+    /// event that is written down already stays as it is.
     fn save(
         &self,
         changes: &[Change],
+        idle: &[Chapter],
     ) -> impl Future<Output = Result<BTreeSet<OrderKey>, ServiceError>> + Send;
 
     /// Posts, for each run that is newer than what is posted of its order, the difference, as one

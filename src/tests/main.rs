@@ -15,5 +15,6 @@ mod letters;
 mod money;
 mod pipeline;
 mod simulation;
+mod story;
 mod support;
 mod tidy;

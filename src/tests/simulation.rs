@@ -4,7 +4,11 @@
 //! publishes that fail, acks that are lost, batches that are rotated, settles that are lost. The
 //! books must end where the join of the facts says, computed here without the chain.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -385,6 +389,18 @@ proptest! {
         for ((_, position), sum) in store.balances() {
             prop_assert!(sum.is_positive(), "{position:?} is below zero");
             prop_assert!(position.account != Account::Breakage || position.level > 0);
+        }
+        for (order, facts) in script.orders.iter().enumerate() {
+            let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
+            let came = |n: &usize| script.arrival.contains(&(order, *n));
+            let told: BTreeSet<_> = (0..facts.len())
+                .filter(came)
+                .map(|n| event(order, n, &facts[n]).origin.delivery)
+                .collect();
+            let story = store.story(&key);
+            let written: BTreeSet<_> = story.iter().map(|c| c.delivery.clone()).collect();
+            prop_assert_eq!(&written, &told, "every event is written down");
+            prop_assert_eq!(story.len(), told.len(), "and once");
         }
     }
 

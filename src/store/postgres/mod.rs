@@ -8,6 +8,7 @@ mod migrate;
 mod orders;
 mod plans;
 mod skus;
+mod story;
 
 use std::time::Duration;
 
@@ -20,9 +21,14 @@ pub use self::{
     migrate::{MigrateError, migrate},
     plans::PlanConflict,
     skus::{Unmapped, Waiting},
+    story::{PostedEntry, PostedRun, Story, Told, Wait},
 };
 use super::{Booked, Change, PostOutcome, Store};
-use crate::{domain::id::OrderKey, stage::message::Computed, stream::ServiceError};
+use crate::{
+    domain::{id::OrderKey, story::Chapter},
+    stage::message::Computed,
+    stream::ServiceError,
+};
 
 const SERVICE: &str = "postgres";
 
@@ -140,8 +146,9 @@ impl Store for Postgres {
     async fn save(
         &self,
         changes: &[Change],
+        idle: &[Chapter],
     ) -> Result<std::collections::BTreeSet<OrderKey>, ServiceError> {
-        orders::save(&mut *self.client().await?, changes).await
+        orders::save(&mut *self.client().await?, changes, idle).await
     }
 
     async fn post(
