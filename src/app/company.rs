@@ -94,12 +94,14 @@ impl<P: Publish> Keeper<P> {
         let mut last = String::new();
         loop {
             let orders = self.reader.releasable(&last, RELEASE).await?;
-            let Some(key) = orders.last() else { return Ok(()) };
+            let Some((key, _)) = orders.last() else { return Ok(()) };
             last = key.to_string();
             let mut messages = Vec::with_capacity(orders.len());
-            for key in &orders {
+            for (key, edition) in &orders {
+                // With the edition: another process that has not heard of the news yet may have
+                // parked the order again, and then it needs another look for the same reason.
                 let reason = format!(
-                    "{}:{}:{}:{}",
+                    "{edition}:{}:{}:{}:{}",
                     loaded.genealogy, loaded.catalog, loaded.rates, loaded.links
                 );
                 messages.push(recheck(key, &reason, &self.clock)?);

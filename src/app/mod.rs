@@ -25,13 +25,13 @@ use crate::{
     ingest::{Drained, Edge, EdgeConfig, EdgeError, StoreEndpoint},
     metric,
     sink::{
-        CompanyCell, CustomersSink, LedgerSink, OrderBookSink, PublishEvents, PublishRuns,
-        StoreTerms, WarehouseSink,
+        CatalogueSink, CompanyCell, CustomersSink, LedgerSink, OrderBookSink, PublishEvents,
+        PublishRuns, StoreTerms, WarehouseSink,
     },
     stage::{
         Stage,
         commission::Commission,
-        ledger::{Customers, Ledger, Map, Warehouse},
+        ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
         map::{Company, Terms},
         validate::{self, Validate},
     },
@@ -93,9 +93,10 @@ pub enum Exit {
 }
 
 /// The stages with their streams and filters.
-const CONSUMERS: [(StreamName, &str, &str); 6] = [
+const CONSUMERS: [(StreamName, &str, &str); 7] = [
     (StreamName::Ingest, Validate::NAME, "ingest.>"),
     (StreamName::Orders, Map::NAME, "orders.valid.>"),
+    (StreamName::Orders, Catalogue::NAME, "orders.articles.>"),
     (StreamName::Orders, Customers::NAME, "orders.customers.>"),
     (StreamName::Orders, Commission::<CompanyCell>::NAME, "orders.mapped.>"),
     (StreamName::Commissions, Ledger::NAME, "commissions.run.>"),
@@ -233,8 +234,8 @@ impl App {
             inboxes.push(self.log.consumer(stream, name, filter, wait, in_flight).await?);
         }
         let mut work = JoinSet::new();
-        let Ok([raw, valid, customers, mapped, run, posted]) =
-            <[JetStreamInbox; 6]>::try_from(inboxes)
+        let Ok([raw, valid, articles, customers, mapped, run, posted]) =
+            <[JetStreamInbox; 7]>::try_from(inboxes)
         else {
             return Ok(work);
         };
@@ -251,6 +252,8 @@ impl App {
             clock: clock(),
         };
         work.spawn(self.runner(Map, book, valid, stage).run(stop.clone()));
+        let catalogue = CatalogueSink::new(self.store.clone());
+        work.spawn(self.runner(Catalogue, catalogue, articles, stage).run(stop.clone()));
         let links = CustomersSink::new(self.store.clone());
         work.spawn(self.runner(Customers, links, customers, stage).run(stop.clone()));
         let runs = PublishRuns::new(log(), clock());

@@ -1,4 +1,8 @@
-//! `upline explain`: the commission of an order, line by line and level by level.
+//! `upline explain`: the whole story of an order: each event received and what became of it, each
+//! revision and why it differs from the one before, each entry posted; then the commission as it
+//! stands, line by line and level by level.
+
+mod story;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -20,16 +24,26 @@ use crate::{
 pub(super) struct Arguments {
     /// The order: `platform/store/id`, or just the platform's id.
     order: String,
+    /// As one JSON object per order.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
     let connected = services::connect(environment, "upline")?;
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let runs = store.latest_runs(&arguments.order).await?;
-        anyhow::ensure!(!runs.is_empty(), "no order {} is posted", arguments.order);
-        for run in &runs {
-            output::line(&explain(run));
+        let stories = store.stories(&arguments.order).await?;
+        anyhow::ensure!(!stories.is_empty(), "no order {} is known", arguments.order);
+        for story in &stories {
+            if arguments.json {
+                output::line(&serde_json::to_string(story)?);
+                continue;
+            }
+            output::line(&story::tell(story));
+            if let Some(last) = story.runs.last() {
+                output::line(&explain(&last.run));
+            }
         }
         Ok(ExitCode::SUCCESS)
     })?

@@ -12,6 +12,7 @@ mod migrate;
 mod output;
 mod serve;
 mod services;
+mod skus;
 mod stack;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -44,6 +45,8 @@ enum Command {
     Check,
     /// Imports distributors, SKU mappings, exchange rates or customers from a CSV file.
     Import(import::Arguments),
+    /// Lists what the shops sell and nobody has mapped to a commission class.
+    Skus(skus::Arguments),
     /// Lists and replays what could not be processed: dead letters and parked orders.
     Dead(dead::Arguments),
     /// Explains the commission of an order line by line.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Migrate => migrate::run(&environment),
         Command::Check => check::run(&environment),
         Command::Import(arguments) => import::run(&arguments, &environment),
+        Command::Skus(arguments) => skus::run(&arguments, &environment),
         Command::Dead(arguments) => dead::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
     };

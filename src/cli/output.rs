@@ -47,6 +47,15 @@ impl Progress {
     }
 }
 
+/// An amount with at least two places.
+pub(super) fn amount(value: rust_decimal::Decimal) -> String {
+    let mut value = value.normalize();
+    if value.scale() < 2 {
+        value.rescale(2);
+    }
+    value.to_string()
+}
+
 /// A table with columns as wide as their widest cell; numbers are aligned by the caller.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();

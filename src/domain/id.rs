@@ -129,6 +129,10 @@ id!(
     RefundId, "refund id", max 64, token
 );
 id!(
+    /// The platform's own key of a product, a variant, an inventory item or a stock location.
+    ArticleId, "article id", max 64, token
+);
+id!(
     /// A distributor, as the company numbers them.
     DistributorId, "distributor id", max 64, token
 );
@@ -208,13 +212,7 @@ pub struct OrderKey {
 impl OrderKey {
     /// The partition of the order: `hash % 64`, the same on every machine and in every release.
     pub fn partition(&self) -> u64 {
-        let mut hash = Fnv::new();
-        hash.write(self.platform.as_str());
-        hash.write("/");
-        hash.write(self.store.as_str());
-        hash.write("/");
-        hash.write(self.order_id.as_str());
-        hash.0 % PARTITIONS
+        partition(self.platform, &self.store, self.order_id.as_str())
     }
 
     /// Parses the form that [`fmt::Display`] writes: `platform/store/order`.
@@ -231,6 +229,15 @@ impl fmt::Display for OrderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.platform, self.store, self.order_id)
     }
+}
+
+/// The partition of what a store calls by this id.
+pub(super) fn partition(platform: Platform, store: &StoreId, id: &str) -> u64 {
+    let mut hash = Fnv::new();
+    for text in [platform.as_str(), "/", store.as_str(), "/", id] {
+        hash.write(text);
+    }
+    hash.0 % PARTITIONS
 }
 
 /// FNV-1a of 64 bits: stable by its definition, unlike the standard library's hasher.

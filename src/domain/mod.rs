@@ -3,6 +3,7 @@
 //! Invariant: no async, no clock, no I/O, no randomness. The same inputs give the same result, to
 //! the byte, on every machine.
 
+pub mod article;
 pub mod catalog;
 pub mod commission;
 pub mod customer;
@@ -14,3 +15,4 @@ pub mod ledger;
 pub mod money;
 pub mod order;
 pub mod plan;
+pub mod story;

@@ -2,8 +2,9 @@
 //!
 //! | stage | sink |
 //! |---|---|
-//! | validate | publishes order events |
+//! | validate | publishes facts about orders and articles |
 //! | map | joins the event into the order book, publishes the revision |
+//! | catalogue | joins what shops say of their articles into the catalogue |
 //! | customers | writes links, does what privacy requests ask |
 //! | commission | publishes the calculation |
 //! | ledger | posts the difference, publishes what was posted |
@@ -13,6 +14,7 @@
 //! marked as redelivered, and the sink publishes what it finds written: the effect is repeated, not
 //! lost, and everything after it is idempotent.
 
+mod catalogue;
 mod customers;
 mod ledger;
 mod order_book;
@@ -22,6 +24,7 @@ mod warehouse;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::{
+    catalogue::CatalogueSink,
     customers::CustomersSink,
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},

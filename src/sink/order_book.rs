@@ -18,7 +18,8 @@ use crate::{
         commission::MappedOrder,
         customer::{CustomerKey, CustomerLink},
         id::{OrderKey, Platform, StoreId},
-        order::{Fact, OrderState, Status},
+        order::{Fact, OrderEvent, OrderState, Status},
+        story::{self, Chapter, Outcome, tell},
     },
     stage::{
         DeferReason, SkipReason,
@@ -62,7 +63,8 @@ pub struct OrderBookSink<S, P> {
 }
 
 /// The events of one order in a batch, joined.
-struct Incoming {
+struct Incoming<'a> {
+    events: Vec<&'a OrderEvent>,
     state: OrderState,
     trace: Trace,
     /// An event may have had its effect before: what is found written is published again.
@@ -82,19 +84,21 @@ enum Settled {
 const ROUNDS: u32 = 8;
 
 impl<S: Store, P: Publish> OrderBookSink<S, P> {
-    fn join(effects: &[Effect<Validated>]) -> BTreeMap<OrderKey, Incoming> {
-        let mut orders: BTreeMap<OrderKey, Incoming> = BTreeMap::new();
+    fn join(effects: &[Effect<Validated>]) -> BTreeMap<OrderKey, Incoming<'_>> {
+        let mut orders: BTreeMap<OrderKey, Incoming<'_>> = BTreeMap::new();
         for effect in effects {
             let Validated { event, trace } = &effect.value;
             let recheck = event.fact == Fact::Recheck;
             let state = OrderState::of(event.clone());
             let known = orders.entry(event.key.clone()).or_insert_with(|| Incoming {
+                events: Vec::new(),
                 state: OrderState::default(),
                 trace: trace.clone(),
                 again: false,
                 recheck: false,
             });
             known.state = std::mem::take(&mut known.state).join(state);
+            known.events.push(event);
             known.again |= effect.redelivered;
             known.recheck |= recheck;
             if trace.received_at > known.trace.received_at {
@@ -108,11 +112,13 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
     fn decide(
         &self,
         key: &OrderKey,
-        incoming: &Incoming,
+        incoming: &Incoming<'_>,
         known: Option<Booked>,
         company: &Company,
         links: &Links,
+        again: bool,
     ) -> (Option<Change>, Settled) {
+        let recheck = incoming.recheck || again;
         let was_known = known.is_some();
         let terms = self.terms.of(key);
         let known = known.unwrap_or_else(|| Booked {
@@ -124,7 +130,7 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
         });
         let state = known.state.clone().join(incoming.state.clone());
         let changed = state != known.state || !was_known;
-        if !changed && !incoming.again && !incoming.recheck {
+        if !changed && !incoming.again && !recheck {
             return (None, Settled::NothingNew);
         }
         let revision = known.revision.saturating_add(u64::from(changed));
@@ -164,15 +170,16 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             waits,
             outcome,
             received_at: incoming.trace.received_at,
+            events: Vec::new(),
         };
-        let write = changed || incoming.recheck || change.booked.locks != known.locks;
+        let write = changed || recheck || change.booked.locks != known.locks;
         (write.then_some(change), settled)
     }
 
     /// The links of the customers that the orders of a batch ask for; no query if none does.
     async fn links(
         &self,
-        orders: &BTreeMap<OrderKey, Incoming>,
+        orders: &BTreeMap<OrderKey, Incoming<'_>>,
         known: &BTreeMap<OrderKey, Booked>,
     ) -> Result<Links, ServiceError> {
         let told = orders.iter().map(|(key, incoming)| (key, &incoming.state));
@@ -190,9 +197,11 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
     /// Joins every order of the batch into the book.
     async fn settle(
         &self,
-        orders: &BTreeMap<OrderKey, Incoming>,
+        orders: &BTreeMap<OrderKey, Incoming<'_>>,
     ) -> Result<BTreeMap<OrderKey, Settled>, ServiceError> {
         let mut settled = BTreeMap::new();
+        // Parked with a company that is no longer the current one: to be mapped once more.
+        let mut again: BTreeSet<OrderKey> = BTreeSet::new();
         let mut open: Vec<OrderKey> = orders.keys().cloned().collect();
         for _ in 0..ROUNDS {
             if open.is_empty() {
@@ -202,29 +211,30 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             let mut known = self.store.load(&open).await?;
             let links = self.links(orders, &known).await?;
             let mut changes = Vec::new();
+            let mut idle = Vec::new();
             let mut written = BTreeMap::new();
             for key in open.drain(..) {
                 let Some(incoming) = orders.get(&key) else { continue };
                 let known = known.remove(&key);
-                let (change, outcome) = self.decide(&key, incoming, known, &company, &links);
-                match change {
-                    Some(change) => {
-                        changes.push(change);
-                        written.insert(key, outcome);
-                    }
-                    None => {
-                        settled.insert(key, outcome);
-                    }
+                let before = known.as_ref().map(|known| (known.state.clone(), known.revision));
+                let written_before = again.contains(&key);
+                let (change, outcome) =
+                    self.decide(&key, incoming, known, &company, &links, written_before);
+                let told = chapters(incoming, before.as_ref(), change.as_ref(), &outcome);
+                if let Some(mut change) = change {
+                    change.events = told;
+                    changes.push(change);
+                    written.insert(key, outcome);
+                } else {
+                    idle.extend(told);
+                    settled.insert(key, outcome);
                 }
             }
             for key in after_their_first_touch(&mut changes) {
                 written.remove(&key);
                 open.push(key);
             }
-            let saved = match changes.as_slice() {
-                [] => BTreeSet::new(),
-                changes => self.store.save(changes).await?,
-            };
+            let saved = self.store.save(&changes, &idle).await?;
             // What an order waits for may have become known while it was being parked; whoever
             // releases orders looked before the wait was written.
             let outdated = !Arc::ptr_eq(&company, &self.company.current());
@@ -233,6 +243,9 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
                 if saved.contains(&key) && !(parked && outdated) {
                     settled.insert(key, outcome);
                 } else {
+                    if parked {
+                        again.insert(key.clone());
+                    }
                     open.push(key);
                 }
             }
@@ -270,6 +283,32 @@ fn after_their_first_touch(changes: &mut Vec<Change>) -> Vec<OrderKey> {
     let later = changes.iter().filter(|change| waits(change)).map(|c| c.key.clone()).collect();
     changes.retain(|change| !waits(change));
     later
+}
+
+/// The story of the events of one order.
+fn chapters(
+    incoming: &Incoming<'_>,
+    before: Option<&(OrderState, u64)>,
+    change: Option<&Change>,
+    settled: &Settled,
+) -> Vec<Chapter> {
+    let known = before.map(|(state, revision)| (state, *revision));
+    let waits: Vec<String> = change
+        .iter()
+        .flat_map(|change| &change.waits)
+        .map(|wait| format!("{} {}", wait.parts().0, wait.parts().1))
+        .collect();
+    let effect = match settled {
+        Settled::Ready(_) => story::Effect::Revision,
+        Settled::Parked(DeferReason::NoOrderYet) => story::Effect::NoOrderYet,
+        Settled::Parked(_) => story::Effect::Parked,
+        Settled::NothingNew => story::Effect::NothingNew,
+    };
+    let revision =
+        change.map(|change| change.booked.revision).or_else(|| known.map(|known| known.1));
+    let waits = waits.join(", ");
+    let outcome = Outcome { effect, waits: &waits, revision: revision.unwrap_or(0) };
+    tell(&incoming.events, known, outcome)
 }
 
 fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {

@@ -32,7 +32,7 @@ pub(super) fn outgoing<T: Serialize>(
     })
 }
 
-/// After validate: publishes the facts about orders and customers.
+/// After validate: publishes the facts about orders, articles and customers.
 #[derive(Debug)]
 pub struct PublishEvents<P> {
     log: Arc<P>,
@@ -74,6 +74,12 @@ impl<P: Publish> Sink<Understood> for PublishEvents<P> {
                 Understood::Customer(event) => {
                     let id = id_of("customer", &event.origin, 0);
                     messages.push(outgoing(Subject::Customer(&event.customer), id, event)?);
+                }
+                Understood::Articles(events) => {
+                    for (number, event) in events.iter().enumerate() {
+                        let id = id_of("article", &event.origin, number);
+                        messages.push(outgoing(Subject::Article(event), id, event)?);
+                    }
                 }
             }
         }

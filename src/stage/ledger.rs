@@ -1,6 +1,8 @@
 //! The last stages decode only: what they write is decided by `domain::ledger` inside the store's
 //! transaction, because it depends on what is posted.
 
+use crate::domain::article::ArticleEvent;
+
 use super::{
     Message, Stage, Verdict, decode,
     message::{Computed, Posted, Validated},
@@ -35,6 +37,10 @@ decoding_stage!(
 decoding_stage!(
     /// Keeps what shops say of customers: their links, and what the privacy laws give them.
     Customers, "customers", CustomerEvent
+);
+decoding_stage!(
+    /// Keeps the catalogue of what the shops sell.
+    Catalogue, "catalogue", ArticleEvent
 );
 decoding_stage!(
     /// Posts the difference between a run and the ledger.

@@ -35,7 +35,8 @@ pub enum WaitsFor {
     Rate(Currency, Currency),
     /// A distributor to whom it belongs: the customer's link, or a code that the shop adds.
     Referrer,
-    /// A line that has neither SKU nor variant id: only the shop can mend it.
+    /// A line that has neither SKU nor variant id, or a chargeback in another currency: only a
+    /// person can mend it.
     Unidentified(Box<str>),
 }
 
@@ -125,6 +126,10 @@ pub fn map(
             mapper.map(line, &attribution, &mut waits)
         })
         .collect();
+    waits.extend(state.foreign_chargebacks().map(|chargeback| {
+        let text = format!("chargeback {} in {}", chargeback.id, chargeback.currency);
+        WaitsFor::Unidentified(text.into())
+    }));
     if status == Status::Paid && !waits.is_empty() {
         return Mapping::Parked(waits);
     }
@@ -132,6 +137,7 @@ pub fn map(
         key: key.clone(),
         revision,
         status,
+        refund_policy: snapshot.refund_policy.clone(),
         placed_at: snapshot.placed_at,
         currency: snapshot.currency,
         total: snapshot.total,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    article::ArticleEvent,
     commission::{MappedOrder, Run},
     customer::CustomerKey,
     id::{OrderKey, Platform, StoreId},
@@ -153,6 +154,8 @@ pub enum Subject<'a> {
     Ingest(Platform, &'a StoreId),
     /// Order events.
     Valid(&'a OrderKey),
+    /// What shops say of their articles.
+    Article(&'a ArticleEvent),
     /// What is said of customers.
     Customer(&'a CustomerKey),
     /// Order revisions.
@@ -170,6 +173,7 @@ impl std::fmt::Display for Subject<'_> {
         match self {
             Self::Ingest(platform, store) => write!(f, "ingest.{platform}.{store}"),
             Self::Valid(key) => write!(f, "orders.valid.{}", key.partition()),
+            Self::Article(event) => write!(f, "orders.articles.{}", event.partition()),
             Self::Customer(key) => write!(f, "orders.customers.{}", key.partition()),
             Self::Mapped(key) => write!(f, "orders.mapped.{}", key.partition()),
             Self::Run(key) => write!(f, "commissions.run.{}", key.partition()),

@@ -10,6 +10,7 @@ use super::{
     platform::{Parsed, RawEvent, StorePolicy, parse},
 };
 use crate::domain::{
+    article::ArticleEvent,
     customer::CustomerEvent,
     digest::Digest,
     id::{Platform, StoreId},
@@ -52,6 +53,8 @@ impl OnUnfooted {
 pub enum Understood {
     /// Facts about orders.
     Orders(Vec<OrderEvent>),
+    /// Facts about articles.
+    Articles(Vec<ArticleEvent>),
     /// A fact about a customer.
     Customer(Box<CustomerEvent>),
 }
@@ -139,6 +142,10 @@ impl Stage for Validate {
         match self.judge(message) {
             Ok(Parsed::Facts(events)) if events.is_empty() => Verdict::Skip(SkipReason::NotAnOrder),
             Ok(Parsed::Facts(events)) => Verdict::Emit(Understood::Orders(events)),
+            Ok(Parsed::Articles(events)) if events.is_empty() => {
+                Verdict::Skip(SkipReason::NothingNew)
+            }
+            Ok(Parsed::Articles(events)) => Verdict::Emit(Understood::Articles(events)),
             Ok(Parsed::Customer(event)) => Verdict::Emit(Understood::Customer(event)),
             Ok(Parsed::Skip(reason)) => Verdict::Skip(reason),
             Err(rejection) => Verdict::Reject(rejection),

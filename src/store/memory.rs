@@ -11,9 +11,11 @@ use super::{Booked, Change, Links, PostOutcome, Store};
 use crate::{
     domain::{
         customer::{CustomerKey, CustomerLink},
+        digest::Digest,
         id::OrderKey,
         ledger::{self, Entry, Kind, Position},
         money::Money,
+        story::Chapter,
     },
     stage::{
         map::WaitsFor,
@@ -33,6 +35,7 @@ struct Books {
     last_link: u64,
     runs: BTreeMap<OrderKey, BTreeMap<u64, Posted>>,
     entries: Vec<(OrderKey, Entry)>,
+    story: Vec<Chapter>,
 }
 
 impl MemoryStore {
@@ -61,12 +64,23 @@ impl MemoryStore {
         self.lock().link(customer, link);
     }
 
+    /// Every event of an order and what became of it, in the order of writing.
+    pub fn story(&self, key: &OrderKey) -> Vec<Chapter> {
+        self.lock().story.iter().filter(|chapter| chapter.key == *key).cloned().collect()
+    }
+
     /// What each order waits for.
     pub fn waits(&self) -> BTreeMap<OrderKey, BTreeSet<WaitsFor>> {
         let books = self.lock();
         let waiting = books.orders.iter().filter(|(_, change)| !change.waits.is_empty());
         waiting.map(|(key, change)| (key.clone(), change.waits.clone())).collect()
     }
+}
+
+/// What tells one event from another.
+fn identity(chapter: &Chapter) -> (&OrderKey, &str, Timestamp, &str, &Digest) {
+    let Chapter { key, delivery, received_at, fact, digest, .. } = chapter;
+    (key, delivery, *received_at, fact, digest)
 }
 
 impl Books {
@@ -79,6 +93,12 @@ impl Books {
         }
         self.last_link = self.last_link.saturating_add(1);
         links.push(CustomerLink { seq: self.last_link, ..link });
+    }
+
+    fn write_down(&mut self, chapter: &Chapter) {
+        if !self.story.iter().any(|known| identity(known) == identity(chapter)) {
+            self.story.push(chapter.clone());
+        }
     }
 
     fn post(&mut self, computed: &Computed, now: Timestamp) -> PostOutcome {
@@ -126,7 +146,11 @@ impl Store for MemoryStore {
         Ok(found.map(|(customer, links)| (customer.clone(), links.clone())).collect())
     }
 
-    async fn save(&self, changes: &[Change]) -> Result<BTreeSet<OrderKey>, ServiceError> {
+    async fn save(
+        &self,
+        changes: &[Change],
+        idle: &[Chapter],
+    ) -> Result<BTreeSet<OrderKey>, ServiceError> {
         let mut books = self.lock();
         let mut saved = BTreeSet::new();
         for change in changes {
@@ -137,7 +161,11 @@ impl Store for MemoryStore {
                     books.link(customer, link);
                 }
                 saved.insert(change.key.clone());
+                change.events.iter().for_each(|chapter| books.write_down(chapter));
             }
+        }
+        for chapter in idle {
+            books.write_down(chapter);
         }
         Ok(saved)
     }

@@ -17,10 +17,12 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{
+        article::ArticleEvent,
         commission::Locks,
         customer::{CustomerKey, CustomerLink},
         id::OrderKey,
         order::OrderState,
+        story::Chapter,
     },
     stage::{
         map::WaitsFor,
@@ -59,6 +61,8 @@ pub struct Change {
     pub outcome: &'static str,
     /// When the fact that led to this write was received.
     pub received_at: Timestamp,
+    /// The events that led to it.
+    pub events: Vec<Chapter>,
 }
 
 /// The links of customers.
@@ -75,6 +79,15 @@ pub enum PostOutcome {
     Stale,
 }
 
+/// The catalogue of what the shops sell.
+pub trait Articles: Send + Sync + 'static {
+    /// Joins facts about articles into the catalogue: newest version wins, so it may happen twice.
+    fn record(
+        &self,
+        events: &[&ArticleEvent],
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+}
+
 /// The books.
 pub trait Store: Send + Sync + 'static {
     /// Reads orders; those that are not there are left out.
@@ -89,11 +102,14 @@ pub trait Store: Send + Sync + 'static {
         customers: &[CustomerKey],
     ) -> impl Future<Output = Result<Links, ServiceError>> + Send;
 
-    /// Writes orders whose stored edition is still the one before. Returns those that were written;
-    /// the others have been changed by somebody else and must be read again.
+    /// Writes orders whose stored edition is still the one before, with the events that led to it.
+    /// Returns those that were written; the others have been changed by somebody else and must be
+    /// read again. `idle` are events that changed nothing: they are written down all the same. An
+    /// event that is written down already stays as it is.
     fn save(
         &self,
         changes: &[Change],
+        idle: &[Chapter],
     ) -> impl Future<Output = Result<BTreeSet<OrderKey>, ServiceError>> + Send;
 
     /// Posts, for each run that is newer than what is posted of its order, the difference, as one

@@ -7,6 +7,8 @@
     reason = "a test that meets the unexpected has failed"
 )]
 
+mod books;
+mod catalogue;
 mod crash;
 mod customers;
 mod faults;
@@ -14,5 +16,6 @@ mod letters;
 mod money;
 mod pipeline;
 mod simulation;
+mod story;
 mod support;
 mod tidy;

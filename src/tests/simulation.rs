@@ -4,7 +4,11 @@
 //! publishes that fail, acks that are lost, batches that are rotated, settles that are lost. The
 //! books must end where the join of the facts says, computed here without the chain.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -22,8 +26,9 @@ use upline::{
         ledger::Position,
         money::{Currency, Money},
         order::{
-            Detail, Fact, Footing, Line, LineKind, LooseMoney, OrderEvent, OrderState, Origin,
-            Referral, Refund, RefundLine, Snapshot, Status, Version,
+            Chargeback, ChargebackPolicy, ChargebackStage, Detail, Fact, Footing, Line, LineKind,
+            LooseMoney, OrderEvent, OrderState, Origin, Referral, Refund, RefundLine, RefundPolicy,
+            Snapshot, Status, Version,
         },
         plan::Plan,
     },
@@ -127,6 +132,8 @@ enum Told {
     Refund(u8, i64, u8, i64, i64),
     /// Receipt time.
     Deleted(i64),
+    /// Number, stage, cents.
+    Chargeback(u8, ChargebackStage, i64),
 }
 
 fn refund(number: u8, second: i64, line: u8, cents: i64, loose: i64) -> Refund {
@@ -176,6 +183,10 @@ fn snapshot(
         footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
         buyer: None,
         member: None,
+        refund_policy: RefundPolicy {
+            chargebacks: ChargebackPolicy::WhenOpened,
+            ..RefundPolicy::default()
+        },
         referrals: vec![Referral { source: "test".into(), value: format!("d{referrer}").into() }],
         refunds: listed.map(|numbers| {
             let listed = numbers.iter().map(|n| refund(*n, i64::from(*n), 0, 100, 0));
@@ -195,6 +206,15 @@ fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
             (1_000, Fact::Refund(refund(*number, *second, *line, *cents, *loose)))
         }
         Told::Deleted(second) => (*second, Fact::Deleted),
+        Told::Chargeback(number, stage, cents) => {
+            let chargeback = Chargeback {
+                stage: *stage,
+                id: RefundId::parse(&number.to_string()).unwrap(),
+                amount: money(*cents),
+                currency: Currency::parse("EUR").unwrap(),
+            };
+            (1_000, Fact::Chargeback(chargeback))
+        }
     };
     let origin = Origin {
         delivery: format!("{order}:{number}").into(),
@@ -211,6 +231,12 @@ fn told() -> impl Strategy<Value = Told> {
         1 => Just(Status::Unpaid),
         1 => Just(Status::Cancelled),
     ];
+    let stage = prop_oneof![
+        Just(ChargebackStage::Inquiry),
+        Just(ChargebackStage::Open),
+        Just(ChargebackStage::Won),
+        Just(ChargebackStage::Lost),
+    ];
     let listed = prop::option::of(prop::collection::vec(0u8..3, 0..3));
     prop_oneof![
         5 => (0i64..8, status, prop::collection::vec(1i64..20_000, 1..4), 0u8..5, listed)
@@ -218,6 +244,7 @@ fn told() -> impl Strategy<Value = Told> {
         3 => (0u8..3, 0i64..8, 0u8..3, 0i64..9_000, 0i64..3_000)
             .prop_map(|(n, t, l, c, m)| Told::Refund(n, t, l, c, m)),
         1 => (0i64..8).prop_map(Told::Deleted),
+        1 => (0u8..2, stage, 1i64..9_000).prop_map(|(n, s, c)| Told::Chargeback(n, s, c)),
     ]
 }
 
@@ -363,6 +390,18 @@ proptest! {
         for ((_, position), sum) in store.balances() {
             prop_assert!(sum.is_positive(), "{position:?} is below zero");
             prop_assert!(position.account != Account::Breakage || position.level > 0);
+        }
+        for (order, facts) in script.orders.iter().enumerate() {
+            let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
+            let came = |n: &usize| script.arrival.contains(&(order, *n));
+            let told: BTreeSet<_> = (0..facts.len())
+                .filter(came)
+                .map(|n| event(order, n, &facts[n]).origin.delivery)
+                .collect();
+            let story = store.story(&key);
+            let written: BTreeSet<_> = story.iter().map(|c| c.delivery.clone()).collect();
+            prop_assert_eq!(&written, &told, "every event is written down");
+            prop_assert_eq!(story.len(), told.len(), "and once");
         }
     }
 

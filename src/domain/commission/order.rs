@@ -11,7 +11,7 @@ use crate::domain::{
     genealogy::GenealogyVersion,
     id::{CommissionClass, DistributorId, LineId, OrderKey, Sku},
     money::{Currency, Money},
-    order::Status,
+    order::{RefundPolicy, Status},
     plan::PlanRef,
 };
 
@@ -42,6 +42,9 @@ pub struct MappedOrder {
     pub revision: u64,
     /// Whether it earns.
     pub status: Status,
+    /// What the store makes of refunds and chargebacks where the platform leaves it open.
+    #[serde(default)]
+    pub refund_policy: RefundPolicy,
     /// When it was placed.
     pub placed_at: Timestamp,
     /// The currency of the order: of `total` and of `net`, `refunded` and `base` of each line.

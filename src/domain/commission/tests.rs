@@ -9,7 +9,7 @@ use crate::domain::{
     },
     id::{CommissionClass, OrderKey},
     money::Currency,
-    order::Status,
+    order::{RefundPolicy, Status},
 };
 
 const PLAN: &str = r#"
@@ -36,6 +36,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
         key: OrderKey::parse("shopify/acme/1").unwrap(),
         revision: 1,
         status: Status::Paid,
+        refund_policy: RefundPolicy::default(),
         placed_at: at(1000),
         currency: Currency::parse("EUR").unwrap(),
         total: Money::ZERO,

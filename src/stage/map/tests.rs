@@ -66,6 +66,7 @@ fn snapshot(net: &str) -> Snapshot {
         footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
         buyer: Some("c1".into()),
         member: None,
+        refund_policy: crate::domain::order::RefundPolicy::default(),
         referrals: vec![Referral { source: "note_attribute:ref".into(), value: "d2".into() }],
         refunds: None,
     }

@@ -159,7 +159,7 @@ mod tests {
         match testing::json(platform, topic, body).unwrap() {
             Parsed::Customer(event) => Some((event.customer.customer.to_string(), event.fact)),
             Parsed::Skip(_) => None,
-            Parsed::Facts(events) => panic!("{events:?}"),
+            other @ (Parsed::Facts(_) | Parsed::Articles(_)) => panic!("{other:?}"),
         }
     }
 
@@ -214,6 +214,7 @@ mod tests {
                 rule(ReferralPlace::Customer, Some("member:")),
                 rule(ReferralPlace::CustomerTag, None),
             ],
+            ..StorePolicy::default()
         };
         let store = crate::domain::id::StoreId::parse("acme").unwrap();
         let event = RawEvent {

@@ -55,6 +55,14 @@ fn outcome(parsed: &Result<Parsed, Rejection>) -> Value {
             json!({ "facts": facts.collect::<Vec<_>>() })
         }
         Ok(Parsed::Customer(event)) => json!({ "customer": event.fact }),
+        Ok(Parsed::Articles(events)) => {
+            let facts = events.iter().map(|event| {
+                let mut fact = serde_json::to_value(&event.fact).unwrap();
+                fact["at"] = json!(event.at);
+                fact
+            });
+            json!({ "articles": facts.collect::<Vec<_>>() })
+        }
         Ok(Parsed::Skip(reason)) => json!({ "skip": reason }),
         Err(rejection) => json!({ "rejection": rejection }),
     }
@@ -63,7 +71,7 @@ fn outcome(parsed: &Result<Parsed, Rejection>) -> Value {
 fn effective(parsed: &[Result<Parsed, Rejection>]) -> Value {
     let facts = parsed.iter().filter_map(|parsed| match parsed {
         Ok(Parsed::Facts(events)) => Some(events.clone()),
-        Ok(Parsed::Customer(_) | Parsed::Skip(_)) | Err(_) => None,
+        Ok(Parsed::Articles(_) | Parsed::Customer(_) | Parsed::Skip(_)) | Err(_) => None,
     });
     let state = facts.flatten().map(OrderState::of).fold(OrderState::default(), OrderState::join);
     let lines = state.effective();

@@ -10,6 +10,7 @@
 //! field for them, so none can be read.
 
 mod api;
+mod article;
 mod body;
 #[cfg(test)]
 mod corpus_tests;
@@ -32,10 +33,11 @@ use serde::{Deserialize, Serialize};
 use self::wire::{Path, Raw};
 use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
+    article::ArticleEvent,
     customer::CustomerEvent,
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
-    order::{Fact, OrderEvent, Origin, Referral, Snapshot, Status, Version},
+    order::{Fact, OrderEvent, Origin, Referral, RefundPolicy, Snapshot, Status, Version},
 };
 
 /// A delivery as the edge took it: nothing of the body has been looked at.
@@ -63,6 +65,8 @@ pub struct RawEvent<'a> {
 pub enum Parsed {
     /// Facts about orders; a search result carries several orders.
     Facts(Vec<OrderEvent>),
+    /// Facts about articles: products, variants, stock.
+    Articles(Vec<ArticleEvent>),
     /// A fact about a customer: whom they belong to, or what the privacy laws give them.
     Customer(Box<CustomerEvent>),
     /// Nothing that concerns commission.
@@ -75,6 +79,8 @@ pub enum Parsed {
 pub struct StorePolicy {
     /// Where referral codes are found, in order of priority.
     pub attribution: Vec<ReferralRule>,
+    /// What refunds and chargebacks take, where the platform leaves it open.
+    pub refunds: RefundPolicy,
 }
 
 /// One place where a shop keeps referral codes.
@@ -153,12 +159,20 @@ pub fn parse(event: &RawEvent<'_>, policy: &StorePolicy) -> Result<Parsed, Rejec
     if let Some(about) = customer::Topic::of(event.platform, &topic) {
         return customer::parse(event, about, policy);
     }
-    match (event.platform, topic.as_str()) {
+    let mut parsed = match (event.platform, topic.as_str()) {
         (_, "short" | "canonical") | (Platform::Api, _) => api::parse(event, &topic, policy),
         (Platform::Shopify, _) => shopify::parse(event, &topic, policy),
         (Platform::WooCommerce, _) => woocommerce::parse(event, &topic, policy),
         (Platform::Magento, _) => magento::parse(event, &topic, policy),
+    }?;
+    if let Parsed::Facts(events) = &mut parsed {
+        for event in events {
+            if let Fact::Snapshot(snapshot) = &mut event.fact {
+                snapshot.refund_policy = policy.refunds.clone();
+            }
+        }
     }
+    Ok(parsed)
 }
 
 /// What an adapter finds out about one order, before it is an event.

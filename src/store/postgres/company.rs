@@ -83,16 +83,28 @@ impl CompanyReader {
     }
 
     /// Orders that wait for something that is known now, by their keys from the one after `after`
-    /// on, at most `limit`.
-    pub async fn releasable(&self, after: &str, limit: i64) -> Result<Vec<OrderKey>, ServiceError> {
+    /// on, at most `limit`; each with its edition.
+    pub async fn releasable(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<(OrderKey, u64)>, ServiceError> {
         let client = self.store.client().await?;
         let rows = client
             .query(
-                "SELECT DISTINCT w.order_key FROM upline.order_wait w
+                "SELECT DISTINCT w.order_key, b.edition
+                 FROM upline.order_wait w JOIN upline.order_book b USING (order_key)
                  WHERE w.order_key > $1 AND (
                        (w.kind = 'sku' AND EXISTS (
                            SELECT 1 FROM upline.sku_mapping m WHERE m.platform_sku = w.value
                            AND m.platform IN ('any', split_part(w.order_key, '/', 1))))
+                    -- The wait names the SKU; the catalogue knows the variant that has it.
+                    OR (w.kind = 'sku' AND EXISTS (
+                           SELECT 1 FROM upline.article_variant v
+                           JOIN upline.sku_mapping m ON m.platform_sku = v.variant_id
+                                AND m.platform IN ('any', v.platform)
+                           WHERE v.sku = w.value AND v.platform = split_part(w.order_key, '/', 1)
+                           AND v.store = split_part(w.order_key, '/', 2)))
                     OR (w.kind = 'distributor' AND EXISTS (
                            SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
                     OR (w.kind = 'referrer' AND EXISTS (
@@ -115,7 +127,12 @@ impl CompanyReader {
             )
             .await
             .map_err(classify)?;
-        rows.iter().map(|row| OrderKey::parse(row.get(0)).map_err(unreadable)).collect()
+        rows.iter()
+            .map(|row| {
+                let key = OrderKey::parse(row.get(0)).map_err(unreadable)?;
+                Ok((key, to_u64(row.get(1))))
+            })
+            .collect()
     }
 
     /// How many orders wait for something.

@@ -5,10 +5,12 @@ use tokio_postgres::NoTls;
 use crate::{domain::digest::Digest, stream::ServiceError};
 
 /// Every migration: number, name, text.
-const FILES: [(i32, &str, &str); 3] = [
+const FILES: &[(i32, &str, &str)] = &[
     (1, "upline", include_str!("../../../schemas/postgres/0001_upline.sql")),
     (2, "exchange_rate", include_str!("../../../schemas/postgres/0002_exchange_rate.sql")),
     (3, "attribution", include_str!("../../../schemas/postgres/0003_attribution.sql")),
+    (4, "articles", include_str!("../../../schemas/postgres/0004_articles.sql")),
+    (5, "order_events", include_str!("../../../schemas/postgres/0005_order_events.sql")),
 ];
 
 /// Why the schema cannot be brought up to date.
@@ -77,7 +79,7 @@ pub async fn migrate(url: &str) -> Result<Vec<i32>, MigrateError> {
         if let Some((found, _)) = done.last().filter(|(found, _)| *found > known) {
             return Err(MigrateError::Newer { found: *found, known });
         }
-        for (number, name, text) in FILES {
+        for (number, name, text) in FILES.iter().copied() {
             let hash = Digest::of(text.as_bytes());
             match done.iter().find(|(known, _)| *known == number) {
                 Some((_, known)) if known != hash.as_bytes() => {

@@ -9,9 +9,9 @@ use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{classify, customers, to_i64, to_u64, unreadable};
+use super::{classify, customers, story, to_i64, to_u64, unreadable};
 use crate::{
-    domain::id::OrderKey,
+    domain::{id::OrderKey, story::Chapter},
     store::{Booked, Change},
     stream::ServiceError,
 };
@@ -103,6 +103,7 @@ const UPSERT: &str = "
 pub(super) async fn save(
     client: &mut ClientWrapper,
     changes: &[Change],
+    idle: &[Chapter],
 ) -> Result<BTreeSet<OrderKey>, ServiceError> {
     let columns = Columns::of(changes)?;
     let upsert = client.prepare_cached(UPSERT).await.map_err(classify)?;
@@ -152,6 +153,9 @@ pub(super) async fn save(
         .await
         .map_err(classify)?;
     }
+    let told = changes.iter().filter(|change| saved.contains(&change.key));
+    let chapters: Vec<&Chapter> = told.flat_map(|change| &change.events).chain(idle).collect();
+    story::write(&tx, &chapters).await?;
     let touches: Vec<_> = changes
         .iter()
         .filter(|change| saved.contains(&change.key))

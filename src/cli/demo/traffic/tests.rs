@@ -225,7 +225,7 @@ impl Stages {
         };
         match parse(&event, &self.policies[&store]).unwrap() {
             Parsed::Facts(events) => events,
-            Parsed::Customer(_) | Parsed::Skip(_) => Vec::new(),
+            Parsed::Articles(_) | Parsed::Customer(_) | Parsed::Skip(_) => Vec::new(),
         }
     }
 }

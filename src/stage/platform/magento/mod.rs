@@ -6,6 +6,7 @@
 mod items;
 mod memo;
 mod order;
+mod product;
 #[cfg(test)]
 mod tests;
 
@@ -150,6 +151,9 @@ pub(super) fn parse(
     topic: &str,
     policy: &StorePolicy,
 ) -> Result<Parsed, Rejection> {
+    if let Some(topic) = product::Topic::of(topic) {
+        return product::read(event, topic).map(Parsed::Articles);
+    }
     if let Some(reason) = ignored(topic) {
         return Ok(Parsed::Skip(reason));
     }

@@ -100,7 +100,7 @@ fn a_broken_order_in_a_search_result_names_its_place() {
 fn what_is_no_order_is_skipped() {
     let skip = |topic, body| read(topic, &body).unwrap();
     let product = json!({"event": {"data": {"value": {"entity_id": "3", "type_id": "simple"}}}});
-    for topic in ["observer.catalog_product_save_after", "catalog.product.updated"] {
+    for topic in ["observer.catalog_category_save_after", "catalog.category.updated"] {
         assert_eq!(skip(topic, product.clone()), Parsed::Skip(SkipReason::IrrelevantTopic));
     }
     assert_eq!(skip("", product), Parsed::Skip(SkipReason::IrrelevantTopic));

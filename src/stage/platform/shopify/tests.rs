@@ -64,7 +64,7 @@ fn topics_are_told_apart_without_the_body() {
         assert_eq!(skip(topic), Parsed::Skip(SkipReason::Notice), "{topic}");
     }
     for topic in
-        ["products/update", "customers/delete", "fulfillments/create", "", "app/uninstalled"]
+        ["collections/update", "customers/delete", "fulfillments/create", "", "app/uninstalled"]
     {
         assert_eq!(skip(topic), Parsed::Skip(SkipReason::IrrelevantTopic), "{topic}");
     }

@@ -4,6 +4,7 @@
 //! are in resources of their own, which whoever fetches them delivers under the topic `refund`.
 
 mod order;
+mod product;
 mod refund;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub(super) fn parse(
     let (resource, name) = topic.split_once('.').unwrap_or((topic, ""));
     match resource {
         "order" | "refund" | "order_refund" | "" => {}
+        "product" => return product::read(event, name).map(Parsed::Articles),
         // {action, arg}: a hook ran, and order.updated says what it changed.
         "action" => return Ok(Parsed::Skip(SkipReason::Notice)),
         "subscription" => return Ok(Parsed::Skip(SkipReason::NotAnOrder)),
