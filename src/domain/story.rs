@@ -54,7 +54,7 @@ pub struct Chapter {
     pub received_at: Timestamp,
     /// SHA-256 of the body.
     pub digest: Digest,
-    /// `snapshot`, `refund:ID`, `deleted` or `recheck`.
+    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted` or `recheck`.
     pub fact: String,
     /// What it said, for people.
     pub said: String,
@@ -84,6 +84,11 @@ impl Chapter {
                 let loose: Money = refund.loose.iter().map(|loose| loose.gross).sum();
                 let said = format!("{net} of the lines, {loose} besides");
                 (format!("refund:{}", refund.id), said, refund.at)
+            }
+            Fact::Chargeback(chargeback) => {
+                let stage = chargeback.stage.as_str();
+                let said = format!("{stage}, {} {}", chargeback.amount, chargeback.currency);
+                (format!("chargeback:{}", chargeback.id), said, None)
             }
             Fact::Deleted => ("deleted".to_owned(), "deleted".to_owned(), None),
             Fact::Recheck => ("recheck".to_owned(), "look again".to_owned(), None),
@@ -166,6 +171,9 @@ fn why_nothing(fact: &Fact, state: &OrderState, revision: u64) -> String {
         ),
         (Fact::Refund(_), _) => {
             format!("duplicate: revision {revision} knows the refund in this or more detail")
+        }
+        (Fact::Chargeback(_), _) => {
+            format!("duplicate: revision {revision} knows the chargeback in this or a later stage")
         }
         (Fact::Snapshot(_) | Fact::Deleted | Fact::Recheck, _) => {
             format!("duplicate: revision {revision} knows it")

@@ -90,6 +90,19 @@ pub enum ChargebackStage {
     Lost,
 }
 
+impl ChargebackStage {
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inquiry => "inquiry",
+            Self::Open => "open",
+            Self::Won => "won",
+            Self::Refunded => "refunded",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// What a store makes of refunds and chargebacks where the platform leaves it open.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
