@@ -153,7 +153,7 @@ fn measure(case: &Case, rounds: usize) {
         let event = events[0].clone();
         let key = event.key.clone();
         let joined = OrderState::default().join(OrderState::of(event));
-        black_box(map(&key, 1, &joined, None, &company, &terms));
+        black_box(map(&key, 1, &joined, None, &company, &terms, &[]));
     });
     let micros = |time: Duration| time.as_nanos() as f64 / 1_000.0;
     println!(
