@@ -41,6 +41,7 @@ const WAREHOUSE_LAG: &str = "upline_warehouse_lag_seconds";
 const DISTRIBUTORS: &str = "upline_distributors";
 const GENEALOGY: &str = "upline_genealogy_version";
 const CATALOG: &str = "upline_catalog_version";
+const RATES: &str = "upline_rates_version";
 const PARKED: &str = "upline_orders_parked";
 
 /// Latency buckets in seconds; the limits of the SLAs (0.12, 0.3, 0.5, 2) are among them.
@@ -111,6 +112,7 @@ fn describe() {
         (DISTRIBUTORS, "Distributors in memory."),
         (GENEALOGY, "Sequence number of the last genealogy event in memory."),
         (CATALOG, "Sequence number of the last SKU mapping in memory."),
+        (RATES, "Sequence number of the last exchange rate loaded."),
         (PARKED, "Orders that wait for a SKU or a distributor."),
     ] {
         describe_gauge!(name, Unit::Count, help);
@@ -252,11 +254,12 @@ pub fn warehoused(posted_at: Timestamp, now: Timestamp) {
 }
 
 /// What is loaded of the company.
-pub fn company(distributors: usize, genealogy: u64, catalog: u64) {
+pub fn company(distributors: usize, genealogy: u64, catalog: u64, rates: u64) {
     let count = |n: u64| gauge_value(usize::try_from(n).unwrap_or(usize::MAX));
     gauge!(DISTRIBUTORS).set(gauge_value(distributors));
     gauge!(GENEALOGY).set(count(genealogy));
     gauge!(CATALOG).set(count(catalog));
+    gauge!(RATES).set(count(rates));
 }
 
 /// Orders that wait.

@@ -18,6 +18,8 @@ use crate::{
     config::Environment,
     domain::{
         id::{IdError, Platform, StoreId},
+        money::Currency,
+        order::RefundPolicy,
         plan::{Plan, PlanError},
     },
     stage::{
@@ -56,6 +58,14 @@ pub enum PipelineError {
         /// What is wrong and where.
         #[source]
         source: PlanError,
+    },
+    /// The stores' plan is in none of the plan files.
+    #[error("{}: no plan file defines the plan {plan:?}", path.display())]
+    NoPlan {
+        /// The file.
+        path: PathBuf,
+        /// The id in the file.
+        plan: Box<str>,
     },
     /// A store's name or platform is not one.
     #[error("{}: store {name:?}", path.display())]
@@ -124,7 +134,11 @@ struct StoreFile {
     #[serde(default)]
     attribution: Vec<ReferralRule>,
     #[serde(default)]
+    refunds: RefundPolicy,
+    #[serde(default)]
     on_unfooted: Option<OnUnfooted>,
+    #[serde(default)]
+    payout_currency: Option<Currency>,
 }
 
 /// The limits of the stages, as a file may set them.
@@ -223,6 +237,8 @@ pub struct Store {
     pub on_unfooted: OnUnfooted,
     /// The id of its plan.
     pub plan: Box<str>,
+    /// The currency that commission on its orders is paid in; without one each order's own.
+    pub payout: Option<Currency>,
 }
 
 /// A plan with the text that it was read from.
@@ -295,6 +311,10 @@ impl Pipelines {
                 .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
             self.plans.insert(plan, PlanSource { plan: parsed, text });
         }
+        // Orders of a plan that nobody knows would wait for ever.
+        if !self.plans.values().any(|source| source.plan.reference.id == file.plan) {
+            return Err(PipelineError::NoPlan { path: path.to_owned(), plan: file.plan });
+        }
         for store in file.stores {
             let fail = |source| PipelineError::Store {
                 path: path.to_owned(),
@@ -324,9 +344,10 @@ impl Pipelines {
                 platform,
                 variables: store.secrets,
                 secrets,
-                policy: StorePolicy { attribution: store.attribution },
+                policy: StorePolicy { attribution: store.attribution, refunds: store.refunds },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
+                payout: store.payout_currency,
             });
         }
         Ok(())

@@ -33,6 +33,7 @@ pub(super) fn report(company: &Company) {
         company.genealogy.len(),
         company.genealogy.version().seq,
         company.catalog.version(),
+        company.rates.version(),
     );
 }
 
@@ -40,11 +41,12 @@ fn versions(company: &Company) -> Versions {
     Versions {
         genealogy: company.genealogy.version().seq,
         catalog: company.catalog.version(),
+        rates: company.rates.version(),
         plans: u64::try_from(company.plans.iter().count()).unwrap_or(u64::MAX),
     }
 }
 
-/// Watches the books for new distributors, SKU rows and plans.
+/// Watches the books for new distributors, SKU rows, exchange rates and plans.
 pub(super) struct Keeper<P> {
     pub(super) reader: CompanyReader,
     pub(super) cell: CompanyCell,
@@ -90,11 +92,14 @@ impl<P: Publish> Keeper<P> {
         let mut last = String::new();
         loop {
             let orders = self.reader.releasable(&last, RELEASE).await?;
-            let Some(key) = orders.last() else { return Ok(()) };
+            let Some((key, _)) = orders.last() else { return Ok(()) };
             last = key.to_string();
             let mut messages = Vec::with_capacity(orders.len());
-            for key in &orders {
-                let reason = format!("{}:{}", loaded.genealogy, loaded.catalog);
+            for (key, edition) in &orders {
+                // With the edition: another process that has not heard of the news yet may have
+                // parked the order again, and then it needs another look for the same reason.
+                let reason =
+                    format!("{edition}:{}:{}:{}", loaded.genealogy, loaded.catalog, loaded.rates);
                 messages.push(recheck(key, &reason, &self.clock)?);
             }
             tracing::info!(orders = orders.len(), "orders that waited go on");

@@ -26,13 +26,13 @@ use crate::{
     metric,
     sink::{
         CatalogueSink, CompanyCell, LedgerSink, OrderBookSink, PublishEvents, PublishRuns,
-        StorePlans, WarehouseSink,
+        StoreTerms, WarehouseSink,
     },
     stage::{
         Stage,
         commission::Commission,
         ledger::{Catalogue, Ledger, Map, Warehouse},
-        map::Company,
+        map::{Company, Terms},
         validate::{self, Validate},
     },
     store::postgres::{CompanyReader, Postgres, UrlError},
@@ -247,7 +247,7 @@ impl App {
             store: self.store.clone(),
             log: log(),
             company: self.company.clone(),
-            plans: plans_of(&self.config),
+            terms: terms_of(&self.config),
             clock: clock(),
         };
         work.spawn(self.runner(Map, book, valid, stage).run(stop.clone()));
@@ -348,13 +348,15 @@ fn stores_of(config: &Config) -> HashMap<(Platform, StoreId), validate::Store> {
         .collect()
 }
 
-fn plans_of(config: &Config) -> StorePlans {
+fn terms_of(config: &Config) -> StoreTerms {
     let stores = &config.pipelines.stores;
-    StorePlans {
+    let terms =
+        |store: &crate::pipeline::Store| Terms { plan: store.plan.clone(), payout: store.payout };
+    StoreTerms {
         by_store: stores
             .iter()
-            .map(|store| ((store.platform, store.name.clone()), store.plan.clone()))
+            .map(|store| ((store.platform, store.name.clone()), terms(store)))
             .collect(),
-        default: stores.first().map(|store| store.plan.clone()).unwrap_or_default(),
+        default: stores.first().map(terms).unwrap_or_default(),
     }
 }

@@ -43,11 +43,12 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
                 store.platform.to_string(),
                 store.name.to_string(),
                 store.plan.to_string(),
+                store.payout.map_or_else(|| "the order's".to_owned(), |code| code.to_string()),
                 secrets.collect::<Vec<_>>().join(" "),
             ]
         })
         .collect();
-    output::line(&output::table(&["platform", "store", "plan", "secrets"], &rows));
+    output::line(&output::table(&["platform", "store", "plan", "pays in", "secrets"], &rows));
     let rows: Vec<Vec<String>> = config
         .pipelines
         .plans

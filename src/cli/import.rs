@@ -1,4 +1,4 @@
-//! `upline import`: distributors and SKU mappings from CSV.
+//! `upline import`: distributors, SKU mappings and exchange rates from CSV.
 //!
 //! The whole file is read and checked before anything is written; every row that cannot be used is
 //! named with its line, its column and the fix, and the others are imported all the same.
@@ -21,12 +21,14 @@ use crate::{
     config::Environment,
     domain::{
         catalog::Scope,
+        fx::ExchangeRate,
         genealogy::DistributorStatus,
         id::{CommissionClass, DistributorId, Sku},
+        money::Currency,
     },
     store::postgres::{
         Postgres,
-        import::{DistributorRow, ImportRow, Imported, Refused, SkuRow, import},
+        import::{DistributorRow, ImportRow, Imported, RateRow, Refused, SkuRow, import},
     },
 };
 
@@ -55,6 +57,12 @@ enum What {
         /// The file, with a header row.
         file: PathBuf,
     },
+    /// Columns: `base_currency`, `quote_currency`, `rate` (how many of the quote currency one of the
+    /// base currency is), `effective_from`; optional: source.
+    Rates {
+        /// The file, with a header row.
+        file: PathBuf,
+    },
 }
 
 const BATCH: usize = 1_000;
@@ -69,6 +77,10 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         }
         What::Skus { file } => {
             let (rows, refused) = skus(File::open(file).context(opening(file))?)?;
+            block_on(write(&store, rows, refused))??
+        }
+        What::Rates { file } => {
+            let (rows, refused) = rates(File::open(file).context(opening(file))?)?;
             block_on(write(&store, rows, refused))??
         }
     };
@@ -310,6 +322,27 @@ pub(super) fn skus(source: impl std::io::Read) -> anyhow::Result<(Vec<SkuRow>, V
     })
 }
 
+/// Reads exchange rates.
+pub(super) fn rates(source: impl std::io::Read) -> anyhow::Result<(Vec<RateRow>, Vec<Refused>)> {
+    let needed = ["base_currency", "quote_currency", "rate", "effective_from"];
+    let known = [needed.as_slice(), &["source"]].concat();
+    records(source, &needed, &known, |row, fields| {
+        let currency = |column: &str| {
+            let code = Currency::parse(fields.need(column)?);
+            code.map_err(|error| format!("{column}: {error}")).map(|code| code.to_string())
+        };
+        let (base, quote) = (currency("base_currency")?, currency("quote_currency")?);
+        if base == quote {
+            return Err(format!("{base} into itself needs no rate"));
+        }
+        let rate = ExchangeRate::parse(fields.need("rate")?).map_err(|error| error.to_string())?;
+        fields.need("effective_from")?;
+        let effective_from = fields.time("effective_from")?.unwrap_or_default();
+        let source = fields.get("source").map(str::to_owned);
+        Ok(RateRow { row, base, quote, rate: rate.as_decimal(), effective_from, source })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +368,20 @@ mod tests {
         assert!(error.contains("platform_sku"), "{error}");
         let error = distributors("distributor_id,sponsor_id,rank\n".as_bytes()).unwrap_err();
         assert!(error.to_string().contains("rank"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_row_is_read_and_a_bad_one_named() {
+        let file = "base_currency,quote_currency,rate,effective_from,source\n\
+                    eur,USD,1.0842,2026-01-31,ECB\n\
+                    EUR,EUR,1,2026-01-31,\nEUR,USD,0,2026-01-31,\nEUR,USD,1.1,,\n\
+                    EURO,USD,1.1,2026-01-31,\n";
+        let (rows, refused) = rates(file.as_bytes()).unwrap();
+        assert_eq!((rows[0].base.as_str(), rows[0].rate), ("EUR", Decimal::new(10_842, 4)));
+        assert_eq!(rows[0].source.as_deref(), Some("ECB"));
+        let lines: Vec<u64> = refused.iter().map(|r| r.row).collect();
+        assert_eq!(lines, [3, 4, 5, 6]);
+        assert!(refused[2].reason.contains("effective_from"), "{refused:?}");
     }
 
     #[test]

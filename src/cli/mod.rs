@@ -43,7 +43,7 @@ enum Command {
     Migrate,
     /// Reads the configuration and prints it with secrets masked.
     Check,
-    /// Imports distributors or SKU mappings from a CSV file.
+    /// Imports distributors, SKU mappings or exchange rates from a CSV file.
     Import(import::Arguments),
     /// Lists what the shops sell and nobody has mapped to a commission class.
     Skus(skus::Arguments),

@@ -269,7 +269,7 @@ mod tests {
         genealogy::GenealogyVersion,
         id::DistributorId,
         money::{Currency, Rate},
-        order::Status,
+        order::{RefundPolicy, Status},
         plan::PlanRef,
     };
 
@@ -278,6 +278,7 @@ mod tests {
             key: OrderKey::parse("shopify/acme/1").unwrap(),
             revision,
             status: Status::Paid,
+            refund_policy: RefundPolicy::default(),
             placed_at: jiff::Timestamp::UNIX_EPOCH,
             currency: Currency::parse("EUR").unwrap(),
             total: Money::ZERO,
@@ -286,6 +287,7 @@ mod tests {
                 genealogy: GenealogyVersion::EMPTY,
                 plan: PlanRef { id: "p".into(), version: 1, hash: Digest::ZERO },
                 catalog: 0,
+                rate: None,
             },
             lines: Vec::new(),
         };

@@ -7,6 +7,7 @@ pub mod article;
 pub mod catalog;
 pub mod commission;
 pub mod digest;
+pub mod fx;
 pub mod genealogy;
 pub mod id;
 pub mod ledger;

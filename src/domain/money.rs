@@ -1,7 +1,7 @@
 //! Money, rates and the one place that rounds.
 //!
 //! Invariant: money is a decimal number, never a float. Adding and subtracting never round; only
-//! [`Money::scaled`] does, and it names its mode; [`Money::split`] shares an amount by largest
+//! [`Money::scaled`] does, and it names its mode, and the conversion into another currency; [`Money::split`] shares an amount by largest
 //! remainder, so that the shares add up to it.
 //!
 //! An amount read from outside is bounded by [`Money::parse`], so that sums over the largest order
@@ -258,6 +258,14 @@ impl Money {
     pub fn scaled(self, rate: Rate, rounding: Rounding, currency: Currency) -> Self {
         let exact = self.0.saturating_mul(rate.0);
         Self(exact.round_dp_with_strategy(currency.minor_digits(), rounding.strategy()))
+    }
+
+    /// The amount in another currency: times the exchange rate, rounded half to even to the minor
+    /// unit. Only [`super::fx::LockedRate::convert`] calls it, once for each line of an order.
+    #[must_use]
+    pub(super) fn converted(self, rate: Decimal, to: Currency) -> Self {
+        let exact = self.0.saturating_mul(rate);
+        Self(exact.round_dp_with_strategy(to.minor_digits(), Rounding::HalfEven.strategy()))
     }
 
     /// The part of the amount that `part` is of `whole`, to six decimal places. For a whole of zero

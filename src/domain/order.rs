@@ -11,12 +11,24 @@
 //! Deliberately absent: names, addresses, mail addresses, telephone numbers. The adapters never
 //! read them, so no snapshot, hash or log can hold them.
 
+mod effective;
+mod refund;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    effective::EffectiveLine,
+    refund::{
+        Chargeback, ChargebackPolicy, ChargebackStage, Detail, LooseMoney, Refund, RefundLine,
+        RefundPolicy, WithoutLines,
+    },
+};
 use super::{
     digest::Digest,
     id::{LineId, OrderKey, RefundId, Sku},
@@ -55,6 +67,8 @@ pub enum Fact {
     Snapshot(Box<Snapshot>),
     /// One refund, from a message of its own.
     Refund(Refund),
+    /// A buyer's bank takes the money back, or gives up.
+    Chargeback(Chargeback),
     /// The order was deleted; the platform gives no version, so the receipt time counts.
     Deleted,
     /// Nothing new is known of the order, but a mapping that it waits for may have changed.
@@ -106,6 +120,9 @@ pub struct Snapshot {
     /// Candidates for the distributor who referred the order, best first by the store's policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub referrals: Vec<Referral>,
+    /// What the store makes of refunds and chargebacks where the platform leaves it open.
+    #[serde(default, skip_serializing_if = "RefundPolicy::is_default")]
+    pub refund_policy: RefundPolicy,
     /// The refunds that the snapshot lists; `None` where the platform does not list them at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refunds: Option<Vec<Refund>>,
@@ -231,57 +248,6 @@ impl Footing {
     }
 }
 
-/// One refund or credit memo of an order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Refund {
-    /// The platform's id of the refund.
-    pub id: RefundId,
-    /// When it was made; `None` if the platform does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
-    /// How much is known: of two descriptions of one refund, the more detailed is joined.
-    pub detail: Detail,
-    /// The lines that it names, each once.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lines: Vec<RefundLine>,
-    /// Money that no line accounts for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub loose: Vec<LooseMoney>,
-}
-
-/// How much a description of a refund knows. Ordered: more detail wins the join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Detail {
-    /// Only the money, as in the header of a WooCommerce order.
-    Summary,
-    /// Lines and money, from the refund's own resource.
-    Full,
-}
-
-/// What a refund takes back from one line. Amounts are positive.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RefundLine {
-    /// The order line.
-    pub line: LineId,
-    /// Units taken back.
-    pub quantity: Decimal,
-    /// Net taken back: without tax.
-    pub net: Money,
-    /// Gross taken back: with tax.
-    pub gross: Money,
-}
-
-/// Money handed back that no refund line accounts for; gross and positive.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct LooseMoney {
-    /// The amount, with tax.
-    pub gross: Money,
-    /// The only line that it is taken from, if the refund names one (a refund line of 0.00).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub against: Option<LineId>,
-}
-
 impl Money {
     /// For serde: whether to leave the field out.
     pub(crate) fn is_zero_ref(&self) -> bool {
@@ -298,6 +264,9 @@ pub struct OrderState {
     /// Every refund ever described, in its most detailed description.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refunds: BTreeMap<RefundId, Refund>,
+    /// Every chargeback, in its furthest stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chargebacks: BTreeMap<RefundId, Chargeback>,
     /// Deletions by their delivery, each with its earliest receipt.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deletions: BTreeMap<Box<str>, Timestamp>,
@@ -315,6 +284,7 @@ impl OrderState {
                 state.snapshot = Some(snapshot);
             }
             Fact::Refund(refund) => state.add_refund(refund),
+            Fact::Chargeback(chargeback) => state.add_chargeback(chargeback),
             Fact::Deleted => {
                 state.deletions.insert(event.origin.delivery, event.origin.received_at);
             }
@@ -333,11 +303,37 @@ impl OrderState {
         for refund in other.refunds.into_values() {
             self.add_refund(refund);
         }
+        for chargeback in other.chargebacks.into_values() {
+            self.add_chargeback(chargeback);
+        }
         for (delivery, at) in other.deletions {
             let known = self.deletions.entry(delivery).or_insert(at);
             *known = at.min(*known);
         }
         self
+    }
+
+    fn add_chargeback(&mut self, chargeback: Chargeback) {
+        match self.chargebacks.get_mut(&chargeback.id) {
+            Some(known) if *known >= chargeback => {}
+            Some(known) => *known = chargeback,
+            None => {
+                self.chargebacks.insert(chargeback.id.clone(), chargeback);
+            }
+        }
+    }
+
+    /// The chargebacks that count by the store's policy.
+    fn standing_chargebacks(&self) -> impl Iterator<Item = &Chargeback> {
+        let policy = self.snapshot.as_ref().map(|s| s.refund_policy.chargebacks);
+        self.chargebacks.values().filter(move |c| policy.is_some_and(|p| p.counts(c.stage)))
+    }
+
+    /// The chargebacks that count but are in another currency than the order: how much of it they
+    /// take is for a person to say.
+    pub fn foreign_chargebacks(&self) -> impl Iterator<Item = &Chargeback> {
+        let currency = self.snapshot.as_ref().map(|s| s.currency);
+        self.standing_chargebacks().filter(move |c| Some(c.currency) != currency)
     }
 
     /// Keeps the more detailed of two descriptions; between equals the greater one, so that the
@@ -384,131 +380,5 @@ impl OrderState {
     pub fn status(&self) -> Option<Status> {
         let snapshot = self.snapshot.as_deref()?;
         Some(if self.is_deleted() { Status::Deleted } else { snapshot.status })
-    }
-
-    /// What is left of each line for commission; empty while no snapshot is known.
-    ///
-    /// Per line, what was taken back is the larger of what the snapshot says and what the refunds
-    /// say, never both, and never more than the line. Money without lines is then spread over what
-    /// is left, at its gross value, by largest remainder; the net of a line falls by the same share
-    /// as its gross, so all of the gross takes exactly all of the net.
-    pub fn effective(&self) -> Vec<EffectiveLine<'_>> {
-        let Some(snapshot) = self.snapshot.as_deref() else { return Vec::new() };
-        let earns = self.status() == Some(Status::Paid);
-        let mut left: Vec<Remainder> = snapshot.lines.iter().map(Remainder::of).collect();
-        let mut index: BTreeMap<&LineId, usize> = BTreeMap::new();
-        for (at, line) in snapshot.lines.iter().enumerate() {
-            index.insert(&line.id, at);
-        }
-        let mut spread = Money::ZERO;
-        let mut against: BTreeMap<usize, Money> = BTreeMap::new();
-        for refund in self.standing_refunds() {
-            for line in &refund.lines {
-                if let Some(left) = index.get(&line.line).and_then(|at| left.get_mut(*at)) {
-                    left.by_refunds_net += line.net;
-                    left.by_refunds_gross += line.gross;
-                }
-            }
-            for money in &refund.loose {
-                match money.against.as_ref().and_then(|line| index.get(line)) {
-                    Some(at) => *against.entry(*at).or_default() += money.gross,
-                    None => spread += money.gross,
-                }
-            }
-        }
-        let unit = snapshot.currency.minor_unit();
-        for left in &mut left {
-            left.settle_lines(unit);
-        }
-        for (at, gross) in against {
-            if let Some(left) = left.get_mut(at) {
-                left.take_gross(gross);
-            }
-        }
-        if spread.is_positive() {
-            let weights: Vec<Money> = left.iter().map(Remainder::spreadable).collect();
-            let all: Money = weights.iter().copied().sum();
-            let shares = if spread >= all { weights } else { spread.split(&weights, unit) };
-            for (left, share) in left.iter_mut().zip(shares) {
-                left.take_gross(share);
-            }
-        }
-        let lines = snapshot.lines.iter().zip(left);
-        lines
-            .map(|(line, left)| EffectiveLine {
-                line,
-                refunded: line.net - left.net,
-                net: if earns && line.kind == LineKind::Merchandise {
-                    left.net
-                } else {
-                    Money::ZERO
-                },
-            })
-            .collect()
-    }
-}
-
-/// A line with what is left of it for commission.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EffectiveLine<'a> {
-    /// The line as the snapshot has it.
-    pub line: &'a Line,
-    /// Net taken back by refunds.
-    pub refunded: Money,
-    /// What earns now: zero unless the order is paid and the line is merchandise.
-    pub net: Money,
-}
-
-/// What is left of a line while refunds are taken from it.
-struct Remainder {
-    merchandise: bool,
-    refunded: Money,
-    by_refunds_net: Money,
-    by_refunds_gross: Money,
-    net: Money,
-    gross: Money,
-}
-
-impl Remainder {
-    fn of(line: &Line) -> Self {
-        Self {
-            merchandise: line.kind == LineKind::Merchandise,
-            refunded: line.refunded,
-            by_refunds_net: Money::ZERO,
-            by_refunds_gross: Money::ZERO,
-            net: line.net,
-            gross: line.gross,
-        }
-    }
-
-    /// Takes what the lines of refunds name: the larger of the two accounts of it. Where only the
-    /// snapshot knows, the gross falls by the same share as the net.
-    fn settle_lines(&mut self, unit: Money) {
-        let (net, gross) = (self.net, self.gross);
-        let taken = self.refunded.max(self.by_refunds_net).min(net).at_least_zero();
-        let taken_gross = if self.by_refunds_net >= self.refunded {
-            self.by_refunds_gross
-        } else {
-            gross.proportion(taken, net).rounded_to(unit)
-        };
-        self.net -= taken;
-        self.gross -= taken_gross.min(gross).at_least_zero();
-        if self.gross.is_zero() && gross.is_positive() {
-            self.net = Money::ZERO;
-        }
-    }
-
-    /// Takes an amount of gross; the net falls by the same share.
-    fn take_gross(&mut self, amount: Money) {
-        let amount = amount.min(self.gross).at_least_zero();
-        if !amount.is_positive() {
-            return;
-        }
-        self.net -= self.net.proportion(amount, self.gross);
-        self.gross -= amount;
-    }
-
-    fn spreadable(&self) -> Money {
-        if self.merchandise && self.net.is_positive() { self.gross } else { Money::ZERO }
     }
 }

@@ -24,7 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use self::{
     catalogue::CatalogueSink,
     ledger::LedgerSink,
-    order_book::{OrderBookSink, StorePlans},
+    order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},
     warehouse::WarehouseSink,
 };

@@ -23,26 +23,26 @@ use crate::{
     stage::{
         DeferReason, SkipReason,
         commission::CurrentCompany,
-        map::{Company, Mapping, WaitsFor, map},
+        map::{Company, Mapping, Terms, WaitsFor, map},
         message::{Mapped, Subject, Trace, Validated},
     },
     store::{Booked, Change, Store},
     stream::{Effect, Fate, Publish, ServiceError, Sink},
 };
 
-/// Which plan the orders of a store are computed with.
+/// The terms of each store.
 #[derive(Debug, Clone, Default)]
-pub struct StorePlans {
+pub struct StoreTerms {
     /// By store.
-    pub by_store: HashMap<(Platform, StoreId), Box<str>>,
+    pub by_store: HashMap<(Platform, StoreId), Terms>,
     /// For stores that no pipeline file names as such (an API caller may name any).
-    pub default: Box<str>,
+    pub default: Terms,
 }
 
-impl StorePlans {
-    fn of(&self, key: &OrderKey) -> Box<str> {
+impl StoreTerms {
+    fn of(&self, key: &OrderKey) -> &Terms {
         let known = self.by_store.get(&(key.platform, key.store.clone()));
-        known.unwrap_or(&self.default).clone()
+        known.unwrap_or(&self.default)
     }
 }
 
@@ -55,8 +55,8 @@ pub struct OrderBookSink<S, P> {
     pub log: Arc<P>,
     /// What is loaded of the company.
     pub company: CompanyCell,
-    /// Which plan holds for which store.
-    pub plans: StorePlans,
+    /// Which plan and which payout currency hold for which store.
+    pub terms: StoreTerms,
     /// The time.
     pub clock: Clock,
 }
@@ -118,12 +118,13 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
     ) -> (Option<Change>, Settled) {
         let recheck = incoming.recheck || again;
         let was_known = known.is_some();
+        let terms = self.terms.of(key);
         let known = known.unwrap_or_else(|| Booked {
             edition: 0,
             revision: 0,
             state: OrderState::default(),
             locks: None,
-            plan: self.plans.of(key),
+            plan: terms.plan.clone(),
         });
         let state = known.state.clone().join(incoming.state.clone());
         let changed = state != known.state || !was_known;
@@ -131,7 +132,9 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             return (None, Settled::NothingNew);
         }
         let revision = known.revision.saturating_add(u64::from(changed));
-        let mapping = map(key, revision, &state, known.locks.as_ref(), company, &known.plan);
+        // An order stays with the plan of its store from when it was first seen.
+        let terms = Terms { plan: known.plan.clone(), ..terms.clone() };
+        let mapping = map(key, revision, &state, known.locks.as_ref(), company, &terms);
         let (settled, waits, outcome) = match mapping {
             Mapping::Ready(order) => (Settled::Ready(order), BTreeSet::new(), "ready"),
             Mapping::Parked(waits) => (Settled::Parked(reason(&waits)), waits, "parked"),
@@ -139,11 +142,12 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
                 (Settled::Parked(DeferReason::NoOrderYet), BTreeSet::new(), "no_order_yet")
             }
         };
-        // The first commissionable state binds the order to the versions that it was mapped with.
-        let locks = known.locks.clone().or_else(|| match &settled {
+        // The first commissionable state binds the order to the versions that it was mapped with;
+        // later ones are mapped with these.
+        let locks = match &settled {
             Settled::Ready(order) if order.status == Status::Paid => Some(order.locks.clone()),
-            Settled::Ready(_) | Settled::Parked(_) | Settled::NothingNew => None,
-        });
+            Settled::Ready(_) | Settled::Parked(_) | Settled::NothingNew => known.locks.clone(),
+        };
         let change = Change {
             key: key.clone(),
             booked: Booked {
@@ -251,6 +255,7 @@ fn chapters(
 fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {
     match waits.first() {
         Some(WaitsFor::Distributor(_)) => DeferReason::UnknownDistributor,
+        Some(WaitsFor::Rate(..)) => DeferReason::UnknownRate,
         Some(WaitsFor::Sku(_) | WaitsFor::Unidentified(_)) | None => DeferReason::UnknownSku,
     }
 }

@@ -3,15 +3,17 @@
 //! SKU or variant id becomes a commission class, a referral code becomes a distributor. What is not
 //! known yet parks the order, whole: nothing earns in part, nothing is lost.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     catalog::Catalog,
     commission::{Attribution, Candidate, Locks, MappedLine, MappedOrder, WonBy, ZeroReason},
+    fx::{LockedRate, RateBook},
     genealogy::Genealogy,
     id::{DistributorId, OrderKey, Sku},
+    money::{Currency, Money},
     order::{EffectiveLine, LineKind, OrderState, Snapshot, Status},
     plan::PlanBook,
 };
@@ -24,17 +26,21 @@ pub enum WaitsFor {
     Sku(Sku),
     /// The enrolment of a distributor with one of these ids.
     Distributor(DistributorId),
-    /// A line that has neither SKU nor variant id: only the shop can mend it.
+    /// An exchange rate from the order's currency to the payout currency, or its opposite.
+    Rate(Currency, Currency),
+    /// A line that has neither SKU nor variant id, or a chargeback in another currency: only a
+    /// person can mend it.
     Unidentified(Box<str>),
 }
 
 impl WaitsFor {
     /// The kind and the value as they stand in the table `order_wait`.
-    pub fn parts(&self) -> (&'static str, &str) {
+    pub fn parts(&self) -> (&'static str, Cow<'_, str>) {
         match self {
-            Self::Sku(sku) => ("sku", sku.as_str()),
-            Self::Distributor(id) => ("distributor", id.as_str()),
-            Self::Unidentified(line) => ("line", line),
+            Self::Sku(sku) => ("sku", sku.as_str().into()),
+            Self::Distributor(id) => ("distributor", id.as_str().into()),
+            Self::Rate(from, to) => ("rate", format!("{from}/{to}").into()),
+            Self::Unidentified(line) => ("line", line.as_ref().into()),
         }
     }
 }
@@ -59,11 +65,29 @@ pub struct Company {
     pub catalog: Catalog,
     /// Every plan version.
     pub plans: PlanBook,
+    /// Every exchange rate.
+    pub rates: RateBook,
+}
+
+/// What a store's pipeline file says about paying for its orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The id of the plan.
+    pub plan: Box<str>,
+    /// The currency that commission is paid in; without one each order's own.
+    pub payout: Option<Currency>,
+}
+
+impl Terms {
+    /// These terms and nothing else: a plan.
+    pub fn of_plan(plan: &str) -> Self {
+        Self { plan: plan.into(), ..Self::default() }
+    }
 }
 
 /// Maps the state of an order at a revision. `locks` are those of an earlier revision; without them
-/// the first commissionable state takes the versions loaded now. `plan` is the id of the store's
-/// plan.
+/// the first commissionable state takes the versions and the exchange rate loaded now. `terms` are
+/// those of the store.
 ///
 /// An order that earns nothing (unpaid, cancelled, ..) is never parked: a cancellation must go
 /// through whatever is unknown about the order.
@@ -73,15 +97,15 @@ pub fn map(
     state: &OrderState,
     locks: Option<&Locks>,
     company: &Company,
-    plan: &str,
+    terms: &Terms,
 ) -> Mapping {
     let (Some(snapshot), Some(status)) = (state.snapshot.as_deref(), state.status()) else {
         return Mapping::NoOrderYet;
     };
-    let Some(locks) = locks.cloned().or_else(|| current_locks(snapshot, company, plan)) else {
+    let mut waits = BTreeSet::new();
+    let Some(locks) = bind(snapshot, locks, company, terms, &mut waits) else {
         return Mapping::NoOrderYet;
     };
-    let mut waits = BTreeSet::new();
     let attribution = attribute(snapshot, &company.genealogy, locks.genealogy.seq, &mut waits);
     let lines = state
         .effective()
@@ -91,6 +115,10 @@ pub fn map(
             mapper.map(line, &attribution, &mut waits)
         })
         .collect();
+    waits.extend(state.foreign_chargebacks().map(|chargeback| {
+        let text = format!("chargeback {} in {}", chargeback.id, chargeback.currency);
+        WaitsFor::Unidentified(text.into())
+    }));
     if status == Status::Paid && !waits.is_empty() {
         return Mapping::Parked(waits);
     }
@@ -98,6 +126,7 @@ pub fn map(
         key: key.clone(),
         revision,
         status,
+        refund_policy: snapshot.refund_policy.clone(),
         placed_at: snapshot.placed_at,
         currency: snapshot.currency,
         total: snapshot.total,
@@ -107,13 +136,50 @@ pub fn map(
     }))
 }
 
-fn current_locks(snapshot: &Snapshot, company: &Company, plan: &str) -> Option<Locks> {
-    let plan = company.plans.in_force(plan, snapshot.placed_at)?;
+/// The versions that hold for an order: those of an earlier revision, else those loaded now. `None`
+/// if no plan was in force when the order was placed.
+fn bind(
+    snapshot: &Snapshot,
+    earlier: Option<&Locks>,
+    company: &Company,
+    terms: &Terms,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> Option<Locks> {
+    let rate = rate(snapshot, earlier, company, terms, waits);
+    if let Some(earlier) = earlier {
+        return Some(Locks { rate, ..earlier.clone() });
+    }
+    let plan = company.plans.in_force(&terms.plan, snapshot.placed_at)?;
     Some(Locks {
         genealogy: company.genealogy.version(),
         plan: plan.reference.clone(),
         catalog: company.catalog.version(),
+        rate,
     })
+}
+
+/// The exchange rate of an order. One that was locked stays, as does its absence; if the shop gave
+/// the order another currency since, that currency's rate into the same payout currency takes its
+/// place. A rate that is not known is waited for.
+fn rate(
+    snapshot: &Snapshot,
+    earlier: Option<&Locks>,
+    company: &Company,
+    terms: &Terms,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> Option<LockedRate> {
+    let locked = earlier.and_then(|locks| locks.rate);
+    let to = match (earlier, locked) {
+        (_, Some(locked)) if locked.from == snapshot.currency => return Some(locked),
+        (_, Some(locked)) => locked.to,
+        (Some(_), None) => return None,
+        (None, None) => terms.payout?,
+    };
+    let found = company.rates.lock(snapshot.currency, to, snapshot.placed_at);
+    if found.is_none() {
+        waits.insert(WaitsFor::Rate(snapshot.currency, to));
+    }
+    found.or(locked)
 }
 
 /// The first candidate that names an enrolled distributor wins. Candidates without any that is
@@ -193,6 +259,8 @@ impl LineMapper<'_> {
             });
         }
         let zero = self.zero(effective, attribution);
+        let base = if zero.is_some() { Money::ZERO } else { effective.net };
+        let rate = self.locks.rate.filter(|rate| !rate.is_identity());
         MappedLine {
             id: line.id.clone(),
             sku: article.map(|a| a.sku_id.clone()).or_else(|| line.sku.clone()),
@@ -200,7 +268,8 @@ impl LineMapper<'_> {
             quantity: line.quantity,
             net: line.net,
             refunded: effective.refunded,
-            base: if zero.is_some() { crate::domain::money::Money::ZERO } else { effective.net },
+            base,
+            payout_base: rate.map(|rate| rate.convert(base)),
             zero,
         }
     }
@@ -231,3 +300,6 @@ impl LineMapper<'_> {
         of_status.or(of_kind).or(of_amount)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,8 @@ pub enum DeferReason {
     UnknownSku,
     /// A distributor is not known yet: the order is parked in the order book.
     UnknownDistributor,
+    /// An exchange rate is not known yet: the order is parked in the order book.
+    UnknownRate,
     /// A refund or deletion came before its order: it is kept in the order book.
     NoOrderYet,
 }
@@ -109,6 +111,7 @@ impl DeferReason {
             Self::VersionNotLoaded => "version_not_loaded",
             Self::UnknownSku => "unknown_sku",
             Self::UnknownDistributor => "unknown_distributor",
+            Self::UnknownRate => "unknown_rate",
             Self::NoOrderYet => "no_order_yet",
         }
     }

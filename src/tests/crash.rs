@@ -100,7 +100,7 @@ fn terminate(server: &Server) {
 
 async fn exit_code(world: &World, mut server: Server) -> Option<i32> {
     let pid = server.child.id().unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(60), server.child.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), server.child.wait()).await;
     world.ended(pid);
     ended.unwrap().unwrap().code()
 }

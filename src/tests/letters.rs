@@ -96,6 +96,28 @@ fn more_parked_orders_than_one_release_holds_all_go_on() {
 }
 
 #[test]
+fn parked_orders_go_on_though_two_programs_hear_of_the_import_at_different_times() {
+    world("two_programs", async |world| {
+        let (one, other) = (world.serve().await, world.serve().await);
+        // Each looks for news twice a second; who looks when is chance, hence the rounds.
+        for round in 1..=4 {
+            let sku = format!("NEW-{round}");
+            let order = |id| Delivery::order(id, 1, &sku, "10.00", "11043");
+            let orders: Vec<Delivery> = (round * 1000..round * 1000 + 100).map(order).collect();
+            world.client.insist_all(|| one.http, &orders).await;
+            parked(world, 100).await;
+            world.settles().await;
+            world.map_skus(&[(&sku, "beauty")]).await;
+            parked(world, 0).await;
+        }
+        world.warehouse_agrees().await;
+        drop((one, other));
+        let sum = "SELECT (sum(amount) * 100)::bigint FROM upline.ledger";
+        assert_eq!(world.count(sum).await, 400 * 150);
+    });
+}
+
+#[test]
 fn an_unreadable_body_is_taken_named_by_its_path_and_tried_again_on_replay() {
     world("unreadable", async |world| {
         let app = world.start().await;

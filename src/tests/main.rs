@@ -7,10 +7,12 @@
     reason = "a test that meets the unexpected has failed"
 )]
 
+mod books;
 mod catalogue;
 mod crash;
 mod faults;
 mod letters;
+mod money;
 mod pipeline;
 mod simulation;
 mod story;

@@ -20,21 +20,23 @@ use upline::{
         catalog::{Scope, SkuEntry},
         commission::{Account, run},
         digest::Digest,
+        fx::{ExchangeRate, RateEntry},
         genealogy::{Change, DistributorStatus, GenealogyEvent},
         id::{CommissionClass, DistributorId, LineId, OrderKey, RefundId, Sku},
         ledger::Position,
         money::{Currency, Money},
         order::{
-            Detail, Fact, Footing, Line, LineKind, LooseMoney, OrderEvent, OrderState, Origin,
-            Referral, Refund, RefundLine, Snapshot, Status, Version,
+            Chargeback, ChargebackPolicy, ChargebackStage, Detail, Fact, Footing, Line, LineKind,
+            LooseMoney, OrderEvent, OrderState, Origin, Referral, Refund, RefundLine, RefundPolicy,
+            Snapshot, Status, Version,
         },
         plan::Plan,
     },
-    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StorePlans},
+    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StoreTerms},
     stage::{
         commission::Commission,
         ledger::{Ledger, Map},
-        map::{Company, Mapping, map},
+        map::{Company, Mapping, Terms, map},
         message::{Headers, Subject, Trace, Validated},
     },
     store::memory::MemoryStore,
@@ -93,8 +95,18 @@ fn company() -> Company {
         };
         company.catalog.add(Scope::Any, Sku::parse(class).unwrap(), entry);
     }
+    let rate = ExchangeRate::parse("1.084273").unwrap();
+    let entry = RateEntry { seq: 1, rate, effective_from: Timestamp::UNIX_EPOCH };
+    let code = |code: &str| Currency::parse(code).unwrap();
+    company.rates.add(code("EUR"), code("USD"), entry);
     company.plans.add(Plan::parse(PLAN).unwrap());
     company
+}
+
+/// Half of the scripts pay in dollars: a rate that makes every conversion round.
+fn terms(script: &Script) -> Terms {
+    let payout = script.dollars.then(|| Currency::parse("USD").unwrap());
+    Terms { payout, ..Terms::of_plan("plan") }
 }
 
 fn append(company: &mut Company, who: &DistributorId, change: Change) {
@@ -120,6 +132,8 @@ enum Told {
     Refund(u8, i64, u8, i64, i64),
     /// Receipt time.
     Deleted(i64),
+    /// Number, stage, cents.
+    Chargeback(u8, ChargebackStage, i64),
 }
 
 fn refund(number: u8, second: i64, line: u8, cents: i64, loose: i64) -> Refund {
@@ -169,6 +183,10 @@ fn snapshot(
         footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
         buyer: None,
         member: None,
+        refund_policy: RefundPolicy {
+            chargebacks: ChargebackPolicy::WhenOpened,
+            ..RefundPolicy::default()
+        },
         referrals: vec![Referral { source: "test".into(), value: format!("d{referrer}").into() }],
         refunds: listed.map(|numbers| {
             let listed = numbers.iter().map(|n| refund(*n, i64::from(*n), 0, 100, 0));
@@ -188,6 +206,15 @@ fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
             (1_000, Fact::Refund(refund(*number, *second, *line, *cents, *loose)))
         }
         Told::Deleted(second) => (*second, Fact::Deleted),
+        Told::Chargeback(number, stage, cents) => {
+            let chargeback = Chargeback {
+                stage: *stage,
+                id: RefundId::parse(&number.to_string()).unwrap(),
+                amount: money(*cents),
+                currency: Currency::parse("EUR").unwrap(),
+            };
+            (1_000, Fact::Chargeback(chargeback))
+        }
     };
     let origin = Origin {
         delivery: format!("{order}:{number}").into(),
@@ -204,6 +231,12 @@ fn told() -> impl Strategy<Value = Told> {
         1 => Just(Status::Unpaid),
         1 => Just(Status::Cancelled),
     ];
+    let stage = prop_oneof![
+        Just(ChargebackStage::Inquiry),
+        Just(ChargebackStage::Open),
+        Just(ChargebackStage::Won),
+        Just(ChargebackStage::Lost),
+    ];
     let listed = prop::option::of(prop::collection::vec(0u8..3, 0..3));
     prop_oneof![
         5 => (0i64..8, status, prop::collection::vec(1i64..20_000, 1..4), 0u8..5, listed)
@@ -211,6 +244,7 @@ fn told() -> impl Strategy<Value = Told> {
         3 => (0u8..3, 0i64..8, 0u8..3, 0i64..9_000, 0i64..3_000)
             .prop_map(|(n, t, l, c, m)| Told::Refund(n, t, l, c, m)),
         1 => (0i64..8).prop_map(Told::Deleted),
+        1 => (0u8..2, stage, 1i64..9_000).prop_map(|(n, s, c)| Told::Chargeback(n, s, c)),
     ]
 }
 
@@ -222,6 +256,7 @@ struct Script {
     arrival: Vec<(usize, usize)>,
     faults: Faults,
     batch: usize,
+    dollars: bool,
 }
 
 fn script() -> impl Strategy<Value = Script> {
@@ -245,12 +280,15 @@ fn script() -> impl Strategy<Value = Script> {
             settle_lost: settle.into(),
         },
     );
-    (arrival, faults, 1usize..8).prop_map(|((orders, arrival), faults, batch)| Script {
-        orders,
-        arrival,
-        faults,
-        batch,
-    })
+    (arrival, faults, 1usize..8, any::<bool>()).prop_map(
+        |((orders, arrival), faults, batch, dollars)| Script {
+            orders,
+            arrival,
+            faults,
+            batch,
+            dollars,
+        },
+    )
 }
 
 /// Runs map, commission and ledger until nothing is left to do.
@@ -282,7 +320,7 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         store: store.clone(),
         log: log.clone(),
         company: cell.clone(),
-        plans: StorePlans { default: "plan".into(), ..StorePlans::default() },
+        terms: StoreTerms { default: terms(script), ..StoreTerms::default() },
         clock: clock.clone(),
     };
     let runs = PublishRuns::new(log.clone(), clock.clone());
@@ -316,7 +354,9 @@ fn expected(script: &Script, company: &Company) -> BTreeMap<(OrderKey, Position)
         let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
         let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
         let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
-        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, "plan") else { continue };
+        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, &terms(script)) else {
+            continue;
+        };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
         for line in run(*mapped, &company.genealogy, plan).unwrap().lines {
             let position = Position {

@@ -8,7 +8,11 @@ use super::rows::{LatencyRow, LineRow, OrderRow, Rows};
 use crate::{domain::digest::Digest, stream::ServiceError};
 
 const SERVICE: &str = "clickhouse";
-const SCHEMA: &str = include_str!("../../schemas/clickhouse/0001_upline.sql");
+/// Every file, in order; each statement may run again.
+const SCHEMA: [&str; 2] = [
+    include_str!("../../schemas/clickhouse/0001_upline.sql"),
+    include_str!("../../schemas/clickhouse/0002_payout_currency.sql"),
+];
 const SEND: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(30);
 
@@ -96,7 +100,8 @@ impl ClickHouse {
         let create = format!("CREATE DATABASE IF NOT EXISTS {}", self.database);
         let server = self.client.clone().with_database("default");
         server.query(&create).execute().await.map_err(classify)?;
-        for statement in SCHEMA.split(";\n").map(str::trim).filter(|s| !s.is_empty()) {
+        let statements = SCHEMA.iter().flat_map(|file| file.split(";\n"));
+        for statement in statements.map(str::trim).filter(|s| !s.is_empty()) {
             self.client.query(statement).execute().await.map_err(classify)?;
         }
         Ok(())

@@ -31,6 +31,7 @@ pub struct OrderRow {
     paid: i128,
     breakage: i128,
     plan: String,
+    payout_currency: String,
 }
 
 /// A row of `commission_lines_versions`.
@@ -136,6 +137,7 @@ fn order(posted: &Posted) -> OrderRow {
         paid: decimal(run.paid()),
         breakage: decimal(run.breakage()),
         plan: format!("{}@{}", order.locks.plan.id, order.locks.plan.version),
+        payout_currency: order.payout_currency().to_string(),
     }
 }
 
@@ -158,7 +160,7 @@ fn line(posted: &Posted, entry: &Entry) -> LineRow {
         account: entry.position.account.to_string(),
         kind: entry.kind.as_str(),
         amount: decimal(entry.signed()),
-        currency: order.currency.to_string(),
+        currency: order.payout_currency().to_string(),
         breakage: entry.breakage.map_or("", crate::domain::commission::Breakage::as_str),
         order_ts: order.placed_at.as_microsecond(),
         posted_at: micros(posted.trace.posted_at),

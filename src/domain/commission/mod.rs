@@ -4,7 +4,8 @@
 //! component offers on the order; what nobody qualifies for goes to the account `breakage` with its
 //! reason, so no cent disappears.
 //!
-//! Each line is rounded once, on its own (`Money::scaled`); nothing is rounded after that.
+//! Every amount is in the payout currency of the order: rates apply to the base of a line after its
+//! conversion (`fx::LockedRate::convert`). Each line is rounded once, on its own (`Money::scaled`); nothing is rounded after that.
 
 mod direct;
 mod order;
@@ -205,9 +206,13 @@ impl Context<'_> {
             component: component.clone(),
             level,
             account: earner.map_or(Account::Breakage, Account::Distributor),
-            base: line.base,
+            base: line.commissionable(),
             rate,
-            amount: line.base.scaled(rate, self.plan.rounding, self.order.currency),
+            amount: line.commissionable().scaled(
+                rate,
+                self.plan.rounding,
+                self.order.payout_currency(),
+            ),
             breakage: to.err(),
         }
     }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     digest::Digest,
+    fx::LockedRate,
     genealogy::GenealogyVersion,
     id::{CommissionClass, DistributorId, LineId, OrderKey, Sku},
     money::{Currency, Money},
-    order::Status,
+    order::{RefundPolicy, Status},
     plan::PlanRef,
 };
 
@@ -22,6 +23,10 @@ pub struct Locks {
     pub plan: PlanRef,
     /// The SKU mapping, by the sequence number of its last row.
     pub catalog: u64,
+    /// The rate from the order's currency to the one that its commission is paid in; absent if the
+    /// store pays in the currency of each order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<LockedRate>,
 }
 
 /// One revision of an order, ready for commission.
@@ -33,9 +38,12 @@ pub struct MappedOrder {
     pub revision: u64,
     /// Whether it earns.
     pub status: Status,
+    /// What the store makes of refunds and chargebacks where the platform leaves it open.
+    #[serde(default)]
+    pub refund_policy: RefundPolicy,
     /// When it was placed.
     pub placed_at: Timestamp,
-    /// The currency of every amount.
+    /// The currency of the order: of `total` and of `net`, `refunded` and `base` of each line.
     pub currency: Currency,
     /// What the buyer owed in all, shipping and tax included.
     pub total: Money,
@@ -48,6 +56,11 @@ pub struct MappedOrder {
 }
 
 impl MappedOrder {
+    /// The currency of commission: of every line of a run and every entry in the ledger.
+    pub fn payout_currency(&self) -> Currency {
+        self.locks.rate.map_or(self.currency, |rate| rate.to)
+    }
+
     /// SHA-256 of the order as JSON, with the fields in the order of their declaration.
     pub fn hash(&self) -> Digest {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
@@ -111,11 +124,22 @@ pub struct MappedLine {
     pub net: Money,
     /// Net that refunds took back.
     pub refunded: Money,
-    /// What earns now.
+    /// What earns now, in the currency of the order.
     pub base: Money,
+    /// What earns now, in the currency that commission is paid in, rounded to its minor unit; absent
+    /// if that is the currency of the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payout_base: Option<Money>,
     /// Why nothing earns, if nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero: Option<ZeroReason>,
+}
+
+impl MappedLine {
+    /// The amount that rates apply to, in the payout currency.
+    pub fn commissionable(&self) -> Money {
+        self.payout_base.unwrap_or(self.base)
+    }
 }
 
 /// Why a line earns nothing.

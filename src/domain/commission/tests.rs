@@ -9,7 +9,7 @@ use crate::domain::{
     },
     id::{CommissionClass, OrderKey},
     money::Currency,
-    order::Status,
+    order::{RefundPolicy, Status},
 };
 
 const PLAN: &str = r#"
@@ -36,11 +36,17 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
         key: OrderKey::parse("shopify/acme/1").unwrap(),
         revision: 1,
         status: Status::Paid,
+        refund_policy: RefundPolicy::default(),
         placed_at: at(1000),
         currency: Currency::parse("EUR").unwrap(),
         total: Money::ZERO,
         attribution: Attribution { referrer: Some(id(referrer)), ..Attribution::default() },
-        locks: Locks { genealogy: tree.version(), plan: plan.reference.clone(), catalog: 1 },
+        locks: Locks {
+            genealogy: tree.version(),
+            plan: plan.reference.clone(),
+            catalog: 1,
+            rate: None,
+        },
         lines: lines
             .iter()
             .enumerate()
@@ -52,6 +58,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
                 net: Money::parse(net).unwrap(),
                 refunded: Money::ZERO,
                 base: Money::parse(net).unwrap(),
+                payout_base: None,
                 zero: None,
             })
             .collect(),

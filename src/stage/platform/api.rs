@@ -30,7 +30,10 @@ use crate::{
     domain::{
         id::{LineId, OrderKey, Platform, Sku, StoreId},
         money::{Currency, Money},
-        order::{Fact, Footing, Line, LineKind, OrderEvent, Referral, Snapshot, Status, Version},
+        order::{
+            Fact, Footing, Line, LineKind, OrderEvent, Referral, RefundPolicy, Snapshot, Status,
+            Version,
+        },
     },
     stage::{RejectCode, Rejection},
 };
@@ -176,6 +179,7 @@ impl Order {
             footing,
             // The company's own systems number buyers as they number distributors.
             member: self.buyer.clone(),
+            refund_policy: RefundPolicy::default(),
             buyer: self.buyer,
             referrals,
             refunds: None,

@@ -35,7 +35,7 @@ use crate::domain::{
     article::ArticleEvent,
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
-    order::{Fact, OrderEvent, Origin, Snapshot, Status, Version},
+    order::{Fact, OrderEvent, Origin, RefundPolicy, Snapshot, Status, Version},
 };
 
 /// A delivery as the edge took it: nothing of the body has been looked at.
@@ -75,6 +75,8 @@ pub enum Parsed {
 pub struct StorePolicy {
     /// Where referral codes are found, in order of priority.
     pub attribution: Vec<ReferralRule>,
+    /// What refunds and chargebacks take, where the platform leaves it open.
+    pub refunds: RefundPolicy,
 }
 
 /// One place where a shop keeps referral codes.
@@ -144,12 +146,20 @@ pub fn parse(event: &RawEvent<'_>, policy: &StorePolicy) -> Result<Parsed, Rejec
              refunds/create)",
         ));
     }
-    match (event.platform, topic.as_str()) {
+    let mut parsed = match (event.platform, topic.as_str()) {
         (_, "short" | "canonical") | (Platform::Api, _) => api::parse(event, &topic, policy),
         (Platform::Shopify, _) => shopify::parse(event, &topic, policy),
         (Platform::WooCommerce, _) => woocommerce::parse(event, &topic, policy),
         (Platform::Magento, _) => magento::parse(event, &topic, policy),
+    }?;
+    if let Parsed::Facts(events) = &mut parsed {
+        for event in events {
+            if let Fact::Snapshot(snapshot) = &mut event.fact {
+                snapshot.refund_policy = policy.refunds.clone();
+            }
+        }
     }
+    Ok(parsed)
 }
 
 /// What an adapter finds out about one order, before it is an event.

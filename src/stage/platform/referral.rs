@@ -252,6 +252,7 @@ mod tests {
                 rule(ReferralPlace::DiscountCode, None, None),
                 rule(ReferralPlace::CustomerTag, None, Some("ref:")),
             ],
+            ..StorePolicy::default()
         };
         let values: Vec<_> =
             choose(&policy, &found()).into_iter().map(|r| r.value.into_string()).collect();

@@ -50,14 +50,18 @@ pub(crate) fn facts(outcome: Result<Parsed, Rejection>) -> Vec<(String, Fact)> {
 pub(crate) fn snapshot(outcome: Result<Parsed, Rejection>) -> Snapshot {
     match facts(outcome).remove(0).1 {
         Fact::Snapshot(snapshot) => *snapshot,
-        Fact::Refund(_) | Fact::Deleted | Fact::Recheck => panic!("no snapshot"),
+        other @ (Fact::Refund(_) | Fact::Chargeback(_) | Fact::Deleted | Fact::Recheck) => {
+            panic!("no snapshot: {other:?}")
+        }
     }
 }
 
 pub(crate) fn refund(outcome: Result<Parsed, Rejection>) -> Refund {
     match facts(outcome).pop().unwrap().1 {
         Fact::Refund(refund) => refund,
-        Fact::Snapshot(_) | Fact::Deleted | Fact::Recheck => panic!("no refund"),
+        other @ (Fact::Snapshot(_) | Fact::Chargeback(_) | Fact::Deleted | Fact::Recheck) => {
+            panic!("no refund: {other:?}")
+        }
     }
 }
 

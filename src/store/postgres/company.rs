@@ -9,9 +9,10 @@ use crate::{
     domain::{
         catalog::{Catalog, Scope, SkuEntry},
         digest::Digest,
+        fx::{ExchangeRate, RateBook, RateEntry},
         genealogy::{Change, DistributorStatus, Genealogy, GenealogyEvent},
         id::{CommissionClass, DistributorId, OrderKey, Sku},
-        money::Money,
+        money::{Currency, Money},
         plan::{Plan, PlanBook},
     },
     stage::map::Company,
@@ -25,6 +26,8 @@ pub struct Versions {
     pub genealogy: u64,
     /// Sequence number of the last SKU row.
     pub catalog: u64,
+    /// Sequence number of the last exchange rate.
+    pub rates: u64,
     /// How many plan versions there are.
     pub plans: u64,
 }
@@ -51,7 +54,8 @@ impl CompanyReader {
             .query_one(
                 "SELECT (SELECT coalesce(max(seq), 0) FROM upline.genealogy_event),
                         (SELECT coalesce(max(seq), 0) FROM upline.sku_mapping),
-                        (SELECT count(*) FROM upline.plan_version)",
+                        (SELECT count(*) FROM upline.plan_version),
+                        (SELECT coalesce(max(seq), 0) FROM upline.exchange_rate)",
                 &[],
             )
             .await
@@ -60,6 +64,7 @@ impl CompanyReader {
             genealogy: to_u64(row.get(0)),
             catalog: to_u64(row.get(1)),
             plans: to_u64(row.get(2)),
+            rates: to_u64(row.get(3)),
         })
     }
 
@@ -68,16 +73,22 @@ impl CompanyReader {
         let client = self.store.client().await?;
         genealogy(&client, &mut company.genealogy).await?;
         catalog(&client, &mut company.catalog).await?;
+        rates(&client, &mut company.rates).await?;
         plans(&client, &mut company.plans).await
     }
 
     /// Orders that wait for something that is known now, by their keys from the one after `after`
-    /// on, at most `limit`.
-    pub async fn releasable(&self, after: &str, limit: i64) -> Result<Vec<OrderKey>, ServiceError> {
+    /// on, at most `limit`; each with its edition.
+    pub async fn releasable(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<(OrderKey, u64)>, ServiceError> {
         let client = self.store.client().await?;
         let rows = client
             .query(
-                "SELECT DISTINCT w.order_key FROM upline.order_wait w
+                "SELECT DISTINCT w.order_key, b.edition
+                 FROM upline.order_wait w JOIN upline.order_book b USING (order_key)
                  WHERE w.order_key > $1 AND (
                        (w.kind = 'sku' AND EXISTS (
                            SELECT 1 FROM upline.sku_mapping m WHERE m.platform_sku = w.value
@@ -90,13 +101,25 @@ impl CompanyReader {
                            WHERE v.sku = w.value AND v.platform = split_part(w.order_key, '/', 1)
                            AND v.store = split_part(w.order_key, '/', 2)))
                     OR (w.kind = 'distributor' AND EXISTS (
-                           SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value)))
+                           SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
+                    OR (w.kind = 'rate' AND EXISTS (
+                           SELECT 1 FROM upline.exchange_rate r
+                           JOIN upline.order_book b ON b.order_key = w.order_key
+                           WHERE w.value IN (r.base_currency || '/' || r.quote_currency,
+                                             r.quote_currency || '/' || r.base_currency)
+                           AND r.effective_from
+                               <= (b.state #>> '{snapshot,placed_at}')::timestamptz)))
                  ORDER BY 1 LIMIT $2",
                 &[&after, &limit],
             )
             .await
             .map_err(classify)?;
-        rows.iter().map(|row| OrderKey::parse(row.get(0)).map_err(unreadable)).collect()
+        rows.iter()
+            .map(|row| {
+                let key = OrderKey::parse(row.get(0)).map_err(unreadable)?;
+                Ok((key, to_u64(row.get(1))))
+            })
+            .collect()
     }
 
     /// How many orders wait for something.
@@ -174,6 +197,32 @@ async fn catalog(client: &ClientWrapper, catalog: &mut Catalog) -> Result<(), Se
             };
             let scope = Scope::parse(row.get(2)).map_err(unreadable)?;
             catalog.add(scope, Sku::parse(row.get(3)).map_err(unreadable)?, entry);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+async fn rates(client: &ClientWrapper, book: &mut RateBook) -> Result<(), ServiceError> {
+    let statement = client
+        .prepare_cached(
+            "SELECT seq, base_currency, quote_currency, rate, effective_from
+             FROM upline.exchange_rate WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .await
+        .map_err(classify)?;
+    loop {
+        let rows =
+            client.query(&statement, &[&to_i64(book.version()), &PAGE]).await.map_err(classify)?;
+        for row in &rows {
+            let currency = |column: usize| Currency::parse(row.get(column)).map_err(unreadable);
+            let entry = RateEntry {
+                seq: to_u64(row.get(0)),
+                rate: ExchangeRate::from_decimal(row.get(3)).map_err(unreadable)?,
+                effective_from: row.get::<_, Timestamp>(4),
+            };
+            book.add(currency(1)?, currency(2)?, entry);
         }
         if rows.is_empty() {
             return Ok(());

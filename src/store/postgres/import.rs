@@ -1,4 +1,4 @@
-//! Bulk import of distributors and SKU rows.
+//! Bulk import of distributors, SKU rows and exchange rates.
 //!
 //! A batch is one statement; a batch that is refused is taken apart until the bad row is alone, so
 //! every good row gets in and every bad one is named.
@@ -53,6 +53,23 @@ pub struct SkuRow {
     pub qv: Option<Decimal>,
 }
 
+/// An exchange rate as a CSV file has it: one `base` is so many `quote`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateRow {
+    /// The row in the file, for messages.
+    pub row: u64,
+    /// ISO 4217.
+    pub base: String,
+    /// ISO 4217.
+    pub quote: String,
+    /// Above zero.
+    pub rate: Decimal,
+    /// From when it holds.
+    pub effective_from: Timestamp,
+    /// Who says so, such as a central bank.
+    pub source: Option<String>,
+}
+
 /// A row that the database refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -73,7 +90,7 @@ pub struct Imported {
     pub refused: Vec<Refused>,
 }
 
-/// A row of either file.
+/// A row of one of the files.
 pub trait ImportRow: Sync {
     /// The row in the file.
     fn row(&self) -> u64;
@@ -158,6 +175,38 @@ impl ImportRow for SkuRow {
                      ORDER BY m.seq DESC LIMIT 1)
                  ORDER BY at",
                 &[&ids, &platforms, &skus, &names, &categories, &classes, &from, &cvs, &qvs],
+            )
+            .await
+            .map_err(classify)
+    }
+}
+
+impl ImportRow for RateRow {
+    fn row(&self) -> u64 {
+        self.row
+    }
+
+    /// Adds rows that differ from the latest one of their pair and effective time.
+    async fn write(store: &Postgres, rows: &[Self]) -> Result<u64, ServiceError> {
+        let bases: Vec<&str> = rows.iter().map(|r| r.base.as_str()).collect();
+        let quotes: Vec<&str> = rows.iter().map(|r| r.quote.as_str()).collect();
+        let rates: Vec<Decimal> = rows.iter().map(|r| r.rate).collect();
+        let from: Vec<Timestamp> = rows.iter().map(|r| r.effective_from).collect();
+        let sources: Vec<Option<&str>> = rows.iter().map(|r| r.source.as_deref()).collect();
+        let client = store.client().await?;
+        client
+            .execute(
+                "INSERT INTO upline.exchange_rate
+                     (base_currency, quote_currency, rate, effective_from, source)
+                 SELECT b, q, x, f, s
+                 FROM unnest($1::text[], $2::text[], $3::numeric[], $4::timestamptz[], $5::text[])
+                      WITH ORDINALITY AS r(b, q, x, f, s, at)
+                 WHERE (x, s) IS DISTINCT FROM (
+                     SELECT (e.rate, e.source) FROM upline.exchange_rate e
+                     WHERE e.base_currency = b AND e.quote_currency = q AND e.effective_from = f
+                     ORDER BY e.seq DESC LIMIT 1)
+                 ORDER BY at",
+                &[&bases, &quotes, &rates, &from, &sources],
             )
             .await
             .map_err(classify)

@@ -263,7 +263,7 @@ struct EntryColumns<'a> {
     debits: Vec<String>,
     credits: Vec<String>,
     amounts: Vec<Decimal>,
-    currencies: Vec<&'a str>,
+    currencies: Vec<String>,
     kinds: Vec<&'a str>,
     corrects: Vec<Option<String>>,
     breakages: Vec<Option<&'static str>>,
@@ -283,12 +283,12 @@ impl<'a> EntryColumns<'a> {
         self.debits.push(entry.debit());
         self.credits.push(entry.credit());
         self.amounts.push(entry.amount.as_decimal());
-        self.currencies.push(order.currency.as_str());
+        self.currencies.push(order.payout_currency().to_string());
         self.kinds.push(entry.kind.as_str());
         self.corrects.push(entry.corrects.map(|id| id.to_string()));
         self.breakages.push(entry.breakage.map(Breakage::as_str));
         self.placed.push(order.placed_at);
-        self.leaves.push(entry.leaf(&order.key, order.revision, order.currency.as_str()));
+        self.leaves.push(entry.leaf(&order.key, order.revision, order.payout_currency().as_str()));
     }
 }
 

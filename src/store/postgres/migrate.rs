@@ -7,6 +7,7 @@ use crate::{domain::digest::Digest, stream::ServiceError};
 /// Every migration: number, name, text.
 const FILES: &[(i32, &str, &str)] = &[
     (1, "upline", include_str!("../../../schemas/postgres/0001_upline.sql")),
+    (2, "exchange_rate", include_str!("../../../schemas/postgres/0002_exchange_rate.sql")),
     (4, "articles", include_str!("../../../schemas/postgres/0004_articles.sql")),
     (5, "order_events", include_str!("../../../schemas/postgres/0005_order_events.sql")),
 ];

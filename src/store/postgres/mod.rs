@@ -55,9 +55,10 @@ pub enum UrlError {
 fn classify(error: tokio_postgres::Error) -> ServiceError {
     let refused = error.code().is_some_and(|code| {
         let class = code.code().get(..2).unwrap_or_default();
-        // 22: the data, 23: a constraint (but a lost race on a unique key is worth a second try),
-        // 42: rights or a schema that does not fit, P0: raised by a trigger.
-        matches!(class, "22" | "23" | "42" | "P0") && *code != SqlState::UNIQUE_VIOLATION
+        // 22: the data, 23: a constraint (but a lost race on a unique key is worth a second try), P0:
+        // raised by a trigger. Missing rights or tables (42) are no fault of the data: it waits
+        // until somebody has mended the database.
+        matches!(class, "22" | "23" | "P0") && *code != SqlState::UNIQUE_VIOLATION
     });
     if refused {
         ServiceError::Refused { service: SERVICE, source: error.into() }
@@ -85,6 +86,12 @@ impl Postgres {
     pub fn new(url: &str, connections: usize) -> Result<Self, UrlError> {
         let mut config: tokio_postgres::Config = url.parse().map_err(UrlError::Syntax)?;
         config.connect_timeout(Duration::from_secs(5));
+        // A connection whose other end has vanished without a word must not hold a stage.
+        config
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(25));
         if config.get_application_name().is_none() {
             config.application_name("upline");
         }
@@ -97,7 +104,8 @@ impl Postgres {
             Box::pin(async move {
                 client
                     .batch_execute(
-                        "SELECT set_config('role', 'upline_service', false) FROM pg_roles \
+                        "SET statement_timeout = '60s'; \
+                         SELECT set_config('role', 'upline_service', false) FROM pg_roles \
                          WHERE rolname = 'upline_service' AND pg_has_role(oid, 'MEMBER')",
                     )
                     .await

@@ -1,6 +1,9 @@
 //! The order book in Postgres: two round trips a batch, no row locks held between them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
@@ -132,7 +135,7 @@ pub(super) async fn save(
         let delete = "DELETE FROM upline.order_wait WHERE order_key = ANY ($1)";
         tx.execute(delete, &[&names]).await.map_err(classify)?;
     }
-    let waits: Vec<(String, &str, &str)> = changes
+    let waits: Vec<(String, &str, Cow<'_, str>)> = changes
         .iter()
         .filter(|change| saved.contains(&change.key))
         .flat_map(|change| change.waits.iter().map(|wait| (change.key.to_string(), wait.parts())))
@@ -141,7 +144,7 @@ pub(super) async fn save(
     if !waits.is_empty() {
         let keys: Vec<&str> = waits.iter().map(|(key, _, _)| key.as_str()).collect();
         let kinds: Vec<&str> = waits.iter().map(|(_, kind, _)| *kind).collect();
-        let values: Vec<&str> = waits.iter().map(|(_, _, value)| *value).collect();
+        let values: Vec<&str> = waits.iter().map(|(_, _, value)| value.as_ref()).collect();
         tx.execute(
             "INSERT INTO upline.order_wait (order_key, kind, value)
              SELECT * FROM unnest($1::text[], $2::text[], $3::text[])",

@@ -16,7 +16,7 @@ use crate::{
     },
     pipeline::Pipelines,
     stage::{
-        map::{Company, Mapping, WaitsFor, map},
+        map::{Company, Mapping, Terms, WaitsFor, map},
         platform::{Parsed, RawEvent, StorePolicy, parse},
     },
 };
@@ -189,7 +189,7 @@ impl Stages {
         let mut plans = PlanBook::default();
         let plan = include_str!("../../../../pipelines/plans/sample.toml");
         plans.add(Plan::parse(plan).unwrap());
-        let company = Company { genealogy: genealogy(seed), catalog, plans };
+        let company = Company { genealogy: genealogy(seed), catalog, plans, ..Company::default() };
         let mut environment = crate::config::Environment::default();
         for (name, value) in secrets.variables() {
             environment = environment.with(name, value);
@@ -308,7 +308,7 @@ fn the_pipeline_and_the_oracle_agree_on(seed: u64) {
 }
 
 fn mapped(key: &str, state: &OrderState, stages: &Stages) -> Mapping {
-    map(&OrderKey::parse(key).unwrap(), 1, state, None, &stages.company, "sample")
+    map(&OrderKey::parse(key).unwrap(), 1, state, None, &stages.company, &Terms::of_plan("sample"))
 }
 
 fn parked(key: &str, state: &OrderState, stages: &Stages, expected: &ExpectedOrder) {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         money::Money,
-        order::{Footing, Line, Snapshot, Status},
+        order::{Footing, Line, RefundPolicy, Snapshot, Status},
     },
     stage::{
         Rejection,
@@ -117,6 +117,7 @@ pub(super) fn read(
         footing,
         buyer: buyer(&order.customer_id),
         member: None,
+        refund_policy: RefundPolicy::default(),
         referrals: referral::choose(policy, &candidates(order)),
         // The rows say what was refunded of them; the credit memos are not listed.
         refunds: None,

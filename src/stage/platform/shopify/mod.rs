@@ -3,6 +3,7 @@
 //! Every `orders/*` topic but `delete` and `edited` carries the whole order, with all its refunds.
 //! Money is in the shop's currency: the fields without `_set`, or `_set.shop_money`.
 
+mod dispute;
 mod order;
 mod product;
 mod refund;
@@ -88,13 +89,14 @@ enum Topic {
     Order,
     Deletion,
     Refund,
+    Dispute,
     Skip(SkipReason),
 }
 
 impl Topic {
     /// Topics are `orders/paid`; `EventBridge` and GraphQL write `ORDERS_PAID`.
     fn of(topic: &str) -> Self {
-        let resources = ["draft_orders", "order_transactions", "orders", "refunds"];
+        let resources = ["draft_orders", "order_transactions", "orders", "refunds", "disputes"];
         let resource = resources.into_iter().find_map(|resource| {
             let rest = topic.strip_prefix(resource)?;
             rest.strip_prefix(['/', '_']).map(|event| (resource, event))
@@ -108,6 +110,7 @@ impl Topic {
             }
             Some(("orders", _)) => Self::Order,
             Some(("refunds", _)) => Self::Refund,
+            Some(("disputes", _)) => Self::Dispute,
             Some(("draft_orders", _)) => Self::Skip(SkipReason::NotAnOrder),
             _ if topic.starts_with("checkouts") || topic.starts_with("carts") => {
                 Self::Skip(SkipReason::NotAnOrder)
@@ -128,7 +131,7 @@ pub(super) fn parse(
     }
     let topic = match Topic::of(topic) {
         Topic::Skip(reason) => return Ok(Parsed::Skip(reason)),
-        topic @ (Topic::Order | Topic::Deletion | Topic::Refund) => topic,
+        topic @ (Topic::Order | Topic::Deletion | Topic::Refund | Topic::Dispute) => topic,
     };
     let json = body::text(event.body)?;
     let root = Path::ROOT;
@@ -141,6 +144,7 @@ pub(super) fn parse(
             return Ok(Parsed::Skip(SkipReason::Notice));
         }
         (Topic::Deletion, outer) => vec![deletion(outer, root)?],
+        (Topic::Dispute, _) => vec![dispute::read(&body::object(json, root)?, root)?],
         (Topic::Order, Envelope { order: Some(inner), line_items: None, .. }) => {
             vec![one_order(inner.get(), root.key("order"), event, policy)?]
         }

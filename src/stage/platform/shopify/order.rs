@@ -10,7 +10,7 @@ use crate::{
     domain::{
         id::LineId,
         money::{Currency, Money},
-        order::{Footing, Line, LineKind, Refund, Snapshot, Status},
+        order::{Footing, Line, LineKind, Refund, RefundPolicy, Snapshot, Status},
     },
     stage::{
         Rejection,
@@ -235,6 +235,7 @@ pub(super) fn read(
         footing,
         buyer: order.customer.get().and_then(|customer| buyer(&customer.id)),
         member: None,
+        refund_policy: RefundPolicy::default(),
         referrals: referral::choose(policy, &candidates(order)),
         refunds: Some(refunds(order, currency, at)?),
     };

@@ -13,7 +13,9 @@ use crate::{
     domain::{
         id::LineId,
         money::{Currency, Money},
-        order::{Detail, Footing, Line, LineKind, LooseMoney, Refund, Snapshot, Status},
+        order::{
+            Detail, Footing, Line, LineKind, LooseMoney, Refund, RefundPolicy, Snapshot, Status,
+        },
     },
     stage::{
         Rejection,
@@ -154,6 +156,7 @@ pub(super) fn read(
         footing,
         buyer: buyer(&order.customer_id),
         member: None,
+        refund_policy: RefundPolicy::default(),
         referrals: referral::choose(policy, &candidates(order)),
         refunds: Some(summaries(order, at)?),
     };
