@@ -9,7 +9,7 @@ CREATE TABLE upline.order_event (
     topic       text NOT NULL,
     received_at timestamptz NOT NULL,
     digest      bytea NOT NULL CHECK (length(digest) = 32),
-    fact        text NOT NULL, -- snapshot, refund:ID, deleted, recheck
+    fact        text NOT NULL, -- snapshot, refund:ID, chargeback:ID, deleted, recheck
     said        text NOT NULL, -- the status or the amount, for people
     version_at  timestamptz,
     effect      text NOT NULL

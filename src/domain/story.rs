@@ -54,7 +54,7 @@ pub struct Chapter {
     pub received_at: Timestamp,
     /// SHA-256 of the body.
     pub digest: Digest,
-    /// `snapshot`, `refund:ID`, `deleted` or `recheck`.
+    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted` or `recheck`.
     pub fact: String,
     /// What it said, for people.
     pub said: String,
@@ -85,6 +85,11 @@ impl Chapter {
                 let loose: Money = refund.loose.iter().map(|loose| loose.gross).sum();
                 let said = format!("{net} of the lines, {loose} besides");
                 (format!("refund:{}", refund.id), said, refund.at)
+            }
+            Fact::Chargeback(told) => {
+                let stage = format!("{:?}", told.stage).to_lowercase();
+                let said = format!("{stage}, {} {}", told.amount, told.currency);
+                (format!("chargeback:{}", told.id), said, None)
             }
             Fact::Deleted => ("deleted".to_owned(), "deleted".to_owned(), None),
             Fact::Recheck => ("recheck".to_owned(), "look again".to_owned(), None),
@@ -168,7 +173,7 @@ fn why_nothing(fact: &Fact, state: &OrderState, revision: u64) -> String {
         (Fact::Refund(_), _) => {
             format!("duplicate: revision {revision} knows the refund in this or more detail")
         }
-        (Fact::Snapshot(_) | Fact::Deleted | Fact::Recheck, _) => {
+        (Fact::Snapshot(_) | Fact::Chargeback(_) | Fact::Deleted | Fact::Recheck, _) => {
             format!("duplicate: revision {revision} knows it")
         }
     }
