@@ -335,6 +335,11 @@ fn endpoints_of(config: &Config) -> Vec<StoreEndpoint> {
         .collect()
 }
 
+/// The first stage as the configuration has it: a pure function, for a trial without effects.
+pub(crate) fn validate_stage(config: &Config) -> Validate {
+    Validate::new(stores_of(config))
+}
+
 fn stores_of(config: &Config) -> HashMap<(Platform, StoreId), validate::Store> {
     let stores = config.pipelines.stores.iter();
     stores

@@ -9,6 +9,14 @@ pub(super) fn line(text: &str) {
     }
 }
 
+/// Writes bytes to standard output, exactly as they are.
+pub(super) fn bytes(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
 /// Writes a line to standard error.
 pub(super) fn error(text: &str) {
     // Nobody is left to hear of a standard error that cannot be written.

@@ -69,7 +69,8 @@ pub struct Chapter {
 }
 
 impl Chapter {
-    fn of(event: &OrderEvent, revision: u64) -> Self {
+    /// What an event says, before it is known what becomes of it.
+    pub fn of(event: &OrderEvent, revision: u64) -> Self {
         let (fact, said, version_at) = match &event.fact {
             Fact::Snapshot(snapshot) => {
                 let status = snapshot.status.as_str();

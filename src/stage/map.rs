@@ -118,7 +118,7 @@ pub fn map(
         return Mapping::NoOrderYet;
     };
     let attribution = attribute::decide(snapshot, &company.genealogy, &locks, links, &mut waits);
-    let lines = state
+    let mapped = state
         .effective()
         .iter()
         .map(|line| {
@@ -143,7 +143,7 @@ pub fn map(
         total: snapshot.total,
         attribution,
         locks,
-        lines,
+        lines: mapped,
     }))
 }
 

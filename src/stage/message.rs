@@ -39,8 +39,17 @@ impl Headers {
     /// When a message became a dead letter, in microseconds since 1970.
     pub const DIED_AT: &'static str = "Upline-Died-At";
 
+    /// The number of the dead letter whose bytes were corrected, in a corrected copy.
+    pub const ORIGINAL: &'static str = "Upline-Original";
+    /// Who corrected or dropped a dead letter.
+    pub const BY: &'static str = "Upline-By";
+    /// When it was corrected or dropped, in microseconds since 1970.
+    pub const AT: &'static str = "Upline-At";
+    /// Why it was dropped, or what was corrected.
+    pub const WHY: &'static str = "Upline-Why";
+
     /// Every header that the pipeline reads.
-    pub const ALL: [&'static str; 10] = [
+    pub const ALL: [&'static str; 14] = [
         Self::TOPIC,
         Self::RECEIVED_AT,
         Self::DIGEST,
@@ -51,6 +60,10 @@ impl Headers {
         Self::SUBJECT,
         Self::ATTEMPTS,
         Self::DIED_AT,
+        Self::ORIGINAL,
+        Self::BY,
+        Self::AT,
+        Self::WHY,
     ];
 
     /// The value of a header.

@@ -279,6 +279,28 @@ impl JetStream {
         Ok(kept)
     }
 
+    /// One message of a stream, if it is there.
+    pub async fn get(
+        &self,
+        stream: StreamName,
+        sequence: u64,
+    ) -> Result<Option<Kept>, ServiceError> {
+        let stream =
+            self.context.get_stream_no_info(self.stream_name(stream)).await.map_err(unavailable)?;
+        match stream.direct_get(sequence).await {
+            Ok(message) => Ok(Some(Kept {
+                sequence,
+                subject: self.without_prefix(&message.subject).to_owned(),
+                headers: Self::headers(Some(&message.headers)),
+                payload: message.payload,
+            })),
+            Err(error) if error.kind() == jetstream::stream::DirectGetErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
     /// Deletes one message of a stream.
     pub async fn delete(&self, stream: StreamName, sequence: u64) -> Result<(), ServiceError> {
         let stream =

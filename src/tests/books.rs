@@ -14,6 +14,7 @@ use upline::{
         money::{Currency, Money, Rate},
         order::{OrderState, Status},
         plan::{Plan, PlanRef},
+        story::{Chapter, Effect},
     },
     stack::{self, Server, Status as Stack},
     stage::{
@@ -89,6 +90,7 @@ fn computed(order: u64, revision: u64) -> Computed {
 fn locks() -> Locks {
     Locks {
         rate: None,
+        attribution: None,
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,
@@ -118,13 +120,31 @@ fn states() -> Vec<OrderState> {
     states
 }
 
+/// An event of an order; the few deliveries come again and again.
+fn chapter(dice: &mut Dice, number: u64) -> Chapter {
+    Chapter {
+        key: key(number),
+        delivery: format!("d{}", dice.roll(4)).into(),
+        topic: "orders/updated".into(),
+        received_at: at(dice.roll(2)),
+        digest: Digest::ZERO,
+        fact: "snapshot".to_owned(),
+        said: "paid".to_owned(),
+        version_at: (dice.roll(2) == 0).then(|| at(7)),
+        effect: [Effect::Revision, Effect::NothingNew, Effect::Recheck]
+            [usize::try_from(number % 3).unwrap()],
+        reason: None,
+        revision: dice.roll(9),
+    }
+}
+
 /// A write of somebody who has read the order at some time: at `edition` or before.
 fn change(dice: &mut Dice, number: u64, edition: u64, states: &[OrderState]) -> Change {
     let state = usize::try_from(dice.roll(u64::try_from(states.len()).unwrap())).unwrap();
     let waits = (0..dice.roll(3))
         .map(|n| WaitsFor::Distributor(DistributorId::parse(&format!("D{n}")).unwrap()));
     Change {
-        events: Vec::new(),
+        touch: None,
         key: key(number),
         booked: Booked {
             edition: edition.saturating_sub(dice.roll(2)) + 1,
@@ -136,6 +156,7 @@ fn change(dice: &mut Dice, number: u64, edition: u64, states: &[OrderState]) -> 
         waits: waits.collect(),
         outcome: ["ready", "parked", "no_order_yet"][usize::try_from(dice.roll(3)).unwrap()],
         received_at: at(dice.roll(100)),
+        events: (0..dice.roll(3)).map(|_| chapter(dice, number)).collect(),
     }
 }
 
@@ -158,12 +179,11 @@ fn the_books_answer_as_their_model() {
                         .iter()
                         .map(|order| change(&mut dice, *order, edition(*order), &states))
                         .collect();
-                    let saved = books.save(&changes, &[]).await.unwrap();
-                    assert_eq!(
-                        saved,
-                        model.save(&changes, &[]).await.unwrap(),
-                        "seed {seed}/{step}"
-                    );
+                    let idle: Vec<Chapter> =
+                        (0..dice.roll(3)).map(|n| chapter(&mut dice, seed * 5 + n)).collect();
+                    let saved = books.save(&changes, &idle).await.unwrap();
+                    let wanted = model.save(&changes, &idle).await.unwrap();
+                    assert_eq!(saved, wanted, "seed {seed}/{step}");
                 } else {
                     let runs: Vec<Computed> =
                         orders.iter().map(|order| computed(*order, dice.roll(step + 3))).collect();
@@ -183,6 +203,17 @@ fn the_books_answer_as_their_model() {
             .map(|(key, (kind, value))| (key, kind.to_owned(), value.into_owned()))
             .collect();
         assert_eq!(books.waits().await.unwrap(), wanted);
+        for key in &keys {
+            let query = format!(
+                "SELECT concat_ws(' ', delivery, effect, revision) FROM upline.order_event
+                 WHERE order_key = '{key}' ORDER BY seq"
+            );
+            let rows = world.rows(&query).await;
+            let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            let story = model.story(key);
+            let line = |c: &Chapter| format!("{} {} {}", c.delivery, c.effect.as_str(), c.revision);
+            assert_eq!(found, story.iter().map(line).collect::<Vec<_>>(), "{key}");
+        }
         assert!(world.blocks_hold().await > 10);
     });
 }

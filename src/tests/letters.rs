@@ -181,3 +181,60 @@ fn a_dead_letter_goes_through_on_replay_when_its_cause_is_mended() {
         world.warehouse_agrees().await;
     });
 }
+
+/// Runs `upline dead` and gives what it prints.
+async fn dead(world: &World, arguments: &[&str]) -> String {
+    let output = world.run(&[&["dead"], arguments].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_dead_letter_is_inspected_corrected_tried_and_replayed_and_the_original_is_kept() {
+    world("corrected", async |world| {
+        let app = world.start().await;
+        let mut body = shopify_order(1, 1, "paid", "SUPP001", "99.00", "11043");
+        body["line_items"][0]["price"] = json!("ninety-nine");
+        let delivery = Delivery::shopify("orders/paid", "d1", &body);
+        world.client.deliver(app.http, &delivery).await;
+        let torn = Delivery::shopify_raw("orders/paid", "d2", "{\"id\": 7,".to_owned());
+        world.client.deliver(app.http, &torn).await;
+        world.settles().await;
+        let number = |list: &[Value]| list[0]["number"].to_string();
+        let list = listed(world, &["--code", "value", "--store", "shopify/acme"]).await;
+        assert_eq!(list.len(), 1, "{list:?}");
+        assert_eq!(list[0]["stage"], "validate");
+        assert_eq!(listed(world, &["--code", "unfooted"]).await.len(), 0);
+        assert_eq!(listed(world, &["--since", "1h", "--stage", "validate"]).await.len(), 2);
+        let first = number(&list);
+
+        let shown = dead(world, &["show", &first]).await;
+        assert!(shown.contains("\"price\": \"ninety-nine\",    <-- "), "{shown}");
+        assert!(shown.contains("path      line_items[0].price"), "{shown}");
+        assert_eq!(dead(world, &["show", &first, "--raw"]).await, delivery.body);
+        let tried = dead(world, &["replay", "--code", "value", "--dry-run"]).await;
+        assert!(tried.contains("would be a dead letter again: value at line_items"), "{tried}");
+
+        let set = "line_items[0].price=\"99.00\"";
+        let fixed = dead(world, &["fix", &first, "--set", set, "--by", "anna"]).await;
+        assert!(fixed.contains("would say of shopify/acme/1 snapshot: paid (paid)"), "{fixed}");
+        let list = listed(world, &["--code", "value", "--body"]).await;
+        assert_eq!((list.len(), &list[0]["by"]), (1, &json!("anna")), "{list:?}");
+        assert_eq!(list[0]["body"], delivery.body.replace("ninety-nine", "99.00"));
+        let kept = listed(world, &["--archive", "--body"]).await;
+        assert_eq!((kept.len(), &kept[0]["body"]), (1, &json!(delivery.body)), "{kept:?}");
+        assert_eq!(list[0]["original"], kept[0]["number"].to_string());
+
+        dead(world, &["replay", &number(&list)]).await;
+        world.pays("1", &["11043 19.80"]).await;
+        assert_eq!(listed(world, &["--code", "value"]).await.len(), 0);
+
+        let rest = listed(world, &[]).await;
+        dead(world, &["drop", &number(&rest), "--reason", "a cut test", "--by", "anna"]).await;
+        assert_eq!(listed(world, &[]).await.len(), 0);
+        let kept = listed(world, &["--archive"]).await;
+        assert_eq!((kept.len(), &kept[1]["why"]), (2, &json!("a cut test")), "{kept:?}");
+        let unknown = world.run(&["dead", "replay", "4711"]).await;
+        assert!(!unknown.status.success(), "{unknown:?}");
+    });
+}
