@@ -92,6 +92,7 @@ fn locks() -> Locks {
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,
+        attribution: None,
     }
 }
 
@@ -125,6 +126,7 @@ fn change(dice: &mut Dice, number: u64, edition: u64, states: &[OrderState]) -> 
         .map(|n| WaitsFor::Distributor(DistributorId::parse(&format!("D{n}")).unwrap()));
     Change {
         events: Vec::new(),
+        touch: None,
         key: key(number),
         booked: Booked {
             edition: edition.saturating_sub(dice.roll(2)) + 1,
