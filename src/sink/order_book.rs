@@ -200,7 +200,8 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
         orders: &BTreeMap<OrderKey, Incoming<'_>>,
     ) -> Result<BTreeMap<OrderKey, Settled>, ServiceError> {
         let mut settled = BTreeMap::new();
-        // Parked with a company that is no longer the current one: to be mapped once more.
+        // Parked with a company or links that may no longer be the current ones: to be mapped once
+        // more, now that whoever releases orders can see the wait.
         let mut again: BTreeSet<OrderKey> = BTreeSet::new();
         let mut open: Vec<OrderKey> = orders.keys().cloned().collect();
         for _ in 0..ROUNDS {
@@ -234,13 +235,14 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
                 written.remove(&key);
                 open.push(key);
             }
+            let unlinked = first_waits_for_a_link(&changes, &again);
             let saved = self.store.save(&changes, &idle).await?;
             // What an order waits for may have become known while it was being parked; whoever
             // releases orders looked before the wait was written.
             let outdated = !Arc::ptr_eq(&company, &self.company.current());
             for (key, outcome) in written {
                 let parked = matches!(outcome, Settled::Parked(_));
-                if saved.contains(&key) && !(parked && outdated) {
+                if saved.contains(&key) && !(parked && (outdated || unlinked.contains(&key))) {
                     settled.insert(key, outcome);
                 } else {
                     if parked {
@@ -263,6 +265,13 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
 fn links_of<'l>(key: &OrderKey, state: &OrderState, links: &'l Links) -> &'l [CustomerLink] {
     let customer = state.snapshot.as_deref().and_then(|snapshot| asked_customer(key, snapshot));
     customer.and_then(|customer| links.get(&customer)).map_or(&[], Vec::as_slice)
+}
+
+/// The orders that wait for a link of their customer and were not looked at again since.
+fn first_waits_for_a_link(changes: &[Change], again: &BTreeSet<OrderKey>) -> BTreeSet<OrderKey> {
+    let waits = |change: &&Change| change.waits.contains(&WaitsFor::Referrer);
+    let keys = changes.iter().filter(waits).map(|change| change.key.clone());
+    keys.filter(|key| !again.contains(key)).collect()
 }
 
 /// Takes out the orders whose customer is first touched by another order of the same batch: they

@@ -97,7 +97,7 @@ impl Terms {
 
 /// Maps the state of an order at a revision. `locks` are those of an earlier revision; without them
 /// the first commissionable state takes the versions and the exchange rate loaded now. `terms` are
-/// those of the store, `links` those of the buyer.
+/// those of the store, `customer` the links of the buyer.
 ///
 /// An order that earns nothing (unpaid, cancelled, ..) is never parked: a cancellation must go
 /// through whatever is unknown about the order.
@@ -108,16 +108,16 @@ pub fn map(
     locks: Option<&Locks>,
     company: &Company,
     terms: &Terms,
-    links: &[CustomerLink],
+    customer: &[CustomerLink],
 ) -> Mapping {
     let (Some(snapshot), Some(status)) = (state.snapshot.as_deref(), state.status()) else {
         return Mapping::NoOrderYet;
     };
     let mut waits = BTreeSet::new();
-    let Some(locks) = bind(snapshot, locks, company, terms, links, &mut waits) else {
+    let Some(locks) = bind(snapshot, locks, company, terms, customer, &mut waits) else {
         return Mapping::NoOrderYet;
     };
-    let attribution = attribute::decide(snapshot, &company.genealogy, &locks, links, &mut waits);
+    let attribution = attribute::decide(snapshot, &company.genealogy, &locks, customer, &mut waits);
     let mapped = state
         .effective()
         .iter()

@@ -337,6 +337,7 @@ fn every_stage_accounts_for_every_message() {
             "ingest.>",
             "orders.valid.>",
             "orders.articles.>",
+            "orders.customers.>",
             "orders.mapped.>",
             "commissions.run.>",
             "commissions.posted.>",

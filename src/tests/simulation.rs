@@ -37,11 +37,11 @@ use upline::{
         commission::Commission,
         ledger::{Ledger, Map},
         map::{Company, Mapping, Terms, map},
-        message::{Headers, Subject, Trace, Validated},
+        message::{Headers, Mapped, Subject, Trace, Validated},
     },
     store::memory::MemoryStore,
     stream::{
-        Outgoing, Publish,
+        Effect, Outgoing, Publish, Sink,
         memory::{Faults, MemoryLog},
         runner::{Limits, Runner},
     },
@@ -438,5 +438,54 @@ proptest! {
         let state = state.join(OrderState::of(OrderEvent { key, origin, fact }));
         let left: Money = state.effective().iter().map(|line| line.net).sum();
         prop_assert!(left.is_zero(), "{left} is left");
+    }
+}
+
+/// Two orders of one customer: the later placed has no code, the earlier one touches first. Whether
+/// they come in one batch or one after the other, the first touch earns on both.
+#[test]
+fn a_first_touch_in_a_batch_counts_as_if_the_orders_came_one_by_one() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let order = |order: usize, placed: i64, code: Option<&str>| {
+        let told = Told::Snapshot(1, Status::Paid, vec![10_000], 0, None);
+        let mut event = event(order, 0, &told);
+        let Fact::Snapshot(snapshot) = &mut event.fact else { panic!("no snapshot") };
+        let referral =
+            |source: &str, value: &str| Referral { source: source.into(), value: value.into() };
+        snapshot.placed_at = at(placed);
+        snapshot.buyer = Some("c1".into());
+        snapshot.referrals = code.map(|code| referral("code", code)).into_iter().collect();
+        snapshot.referrals.push(referral(Referral::LIFETIME, ""));
+        let trace = Trace::start(event.origin.received_at);
+        Effect { value: Validated { event, trace }, redelivered: false }
+    };
+    // In the order of their keys the one that needs the touch comes first.
+    let (needs, touches) = (order(0, 10, None), order(1, 0, Some("d1")));
+    for batches in [vec![vec![&needs, &touches]], vec![vec![&touches], vec![&needs]]] {
+        let log = Arc::new(MemoryLog::default());
+        let book = OrderBookSink {
+            store: Arc::new(MemoryStore::default()),
+            log: log.clone(),
+            company: CompanyCell::new(company()),
+            terms: StoreTerms { default: Terms::of_plan("plan"), ..StoreTerms::default() },
+            clock: Clock::of(|| at(2_000)),
+        };
+        for batch in &batches {
+            let effects: Vec<Effect<Validated>> = batch
+                .iter()
+                .map(|effect| Effect { value: effect.value.clone(), redelivered: false })
+                .collect();
+            let fates = runtime.block_on(book.deliver(&effects)).unwrap();
+            assert_eq!(fates.len(), effects.len());
+        }
+        let mapped = log.messages("orders.mapped.");
+        let referrers: BTreeMap<OrderKey, Option<DistributorId>> = mapped
+            .iter()
+            .map(|message| serde_json::from_slice::<Mapped>(&message.payload).unwrap().order)
+            .map(|order| (order.key, order.attribution.referrer))
+            .collect();
+        assert_eq!(referrers.len(), 2);
+        let first = DistributorId::parse("d1").unwrap();
+        assert!(referrers.values().all(|who| who.as_ref() == Some(&first)), "{referrers:?}");
     }
 }
