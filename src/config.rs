@@ -52,6 +52,14 @@ pub enum ConfigError {
         /// What it should hold.
         wanted: &'static str,
     },
+    /// A file that should hold a secret cannot be read.
+    #[error("{variable} names {path}, which cannot be read")]
+    SecretFile {
+        /// The variable.
+        variable: String,
+        /// The file.
+        path: String,
+    },
     /// A pipeline file cannot be used.
     #[error("the pipelines cannot be loaded")]
     Pipeline(#[from] PipelineError),
@@ -95,6 +103,17 @@ impl Environment {
         Some(text.trim_end_matches(['\r', '\n']).to_owned().into())
     }
 
+    /// A secret like [`Self::secret`], but a file that is named and cannot be read is an error: where
+    /// an unset variable has a meaning, a mistake must not pass for one.
+    pub fn optional_secret(&self, name: &str) -> Result<Option<SecretString>, ConfigError> {
+        let secret = self.secret(name);
+        let variable = format!("{name}_FILE");
+        match (secret, self.get(&variable)) {
+            (None, Some(path)) => Err(ConfigError::SecretFile { path: path.to_owned(), variable }),
+            (secret, _) => Ok(secret),
+        }
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -113,12 +132,12 @@ pub struct Services {
 
 impl Services {
     /// Reads the three addresses.
-    pub fn load(environment: &Environment) -> Self {
-        Self {
-            nats: environment.secret("UPLINE_NATS_URL"),
-            database: environment.secret("UPLINE_DATABASE_URL"),
-            clickhouse: environment.secret("UPLINE_CLICKHOUSE_URL"),
-        }
+    pub fn load(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            nats: environment.optional_secret("UPLINE_NATS_URL")?,
+            database: environment.optional_secret("UPLINE_DATABASE_URL")?,
+            clickhouse: environment.optional_secret("UPLINE_CLICKHOUSE_URL")?,
+        })
     }
 
     /// Whether one of them has to come from the local stack.
@@ -198,7 +217,7 @@ impl Config {
         Ok(Self {
             http: value(environment, "UPLINE_HTTP_ADDR", local(8080), wanted)?,
             admin: value(environment, "UPLINE_ADMIN_ADDR", local(9090), wanted)?,
-            services: Services::load(environment),
+            services: Services::load(environment)?,
             stream_prefix: prefix.to_owned(),
             replicas: value(environment, "UPLINE_STREAM_REPLICAS", 1, "a number from 1 to 5")?,
             stream_max_mib: value(
@@ -225,13 +244,17 @@ fn check_names(environment: &Environment, pipelines: &Pipelines) -> Result<(), C
     stray.map_or(Ok(()), |name| Err(ConfigError::Unknown(name.to_owned())))
 }
 
-/// A URL with its user and password masked, for people to read.
+/// A URL for people to read: user, password and query masked; what is no URL is masked whole.
 pub fn masked(url: &SecretString) -> String {
     let url = url.expose_secret();
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
-        (None, Some((_, host))) => format!("***@{host}"),
-        (_, None) => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, "?***"),
+        None => (rest, ""),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}{query}"),
+        None => format!("{scheme}://{rest}{query}"),
     }
 }
 
@@ -325,5 +348,15 @@ mod tests {
         let url = |text: &str| masked(&text.to_owned().into());
         assert_eq!(url("postgres://me:pw@db:5432/x"), "postgres://***@db:5432/x");
         assert_eq!(url("http://127.0.0.1:8123"), "http://127.0.0.1:8123");
+        assert_eq!(url("postgres://db/x?user=me&password=pw"), "postgres://db/x?***");
+        assert_eq!(url("host=db user=me password=pw"), "***");
+    }
+
+    #[test]
+    fn a_secret_file_that_cannot_be_read_is_no_unset_variable() {
+        let environment =
+            Environment::default().with("UPLINE_DATABASE_URL_FILE", "/nowhere/at/all");
+        let error = Services::load(&environment).unwrap_err().to_string();
+        assert!(error.contains("UPLINE_DATABASE_URL_FILE"), "{error}");
     }
 }

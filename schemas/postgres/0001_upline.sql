@@ -30,9 +30,10 @@ CREATE TABLE upline.distributors (
     country        text CHECK (country ~ '^[A-Z]{2}$'),
     tax_id         bytea, -- encrypted by the application
     -- when the enrolment became true; without it the distributor has always been there
-    created_at     timestamptz NOT NULL DEFAULT 'epoch',
-    -- when the latest change of sponsor or status became true; without it, now
-    changed_at     timestamptz
+    created_at     timestamptz NOT NULL DEFAULT 'epoch'
+                   CHECK (created_at BETWEEN '1900-01-01' AND '2200-01-01'),
+    -- for an update: when the change became true; without it, now. Always empty afterwards.
+    changed_at     timestamptz CHECK (changed_at BETWEEN '1900-01-01' AND '2200-01-01')
 );
 CREATE INDEX distributors_by_sponsor ON upline.distributors (sponsor_id);
 
@@ -68,6 +69,18 @@ BEGIN
     );
 END $$;
 
+-- Whether somebody stands below somebody else. A downline that is a loop already ends the search.
+CREATE FUNCTION upline.is_in_downline(who text, of_whom text)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = upline, pg_catalog AS $$
+    WITH RECURSIVE up(id) AS (
+        SELECT who
+        UNION
+        SELECT d.sponsor_id FROM up JOIN distributors d ON d.distributor_id = up.id
+        WHERE d.sponsor_id IS NOT NULL AND up.id <> of_whom
+    )
+    SELECT EXISTS (SELECT 1 FROM up WHERE id = of_whom)
+$$;
+
 CREATE FUNCTION upline.record_distributor() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = upline, pg_catalog AS $$
 DECLARE
@@ -75,6 +88,13 @@ DECLARE
 BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'distributor % cannot be deleted: set the status to terminated', OLD.distributor_id;
+    END IF;
+    -- Before anything is looked at: two changes that would close a loop together come one by one.
+    PERFORM pg_advisory_xact_lock(hashtextextended('upline.genealogy', 0));
+    IF NEW.sponsor_id IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.sponsor_id IS DISTINCT FROM OLD.sponsor_id)
+       AND is_in_downline(NEW.sponsor_id, NEW.distributor_id) THEN
+        RAISE EXCEPTION 'distributor % cannot be under %: that is in their own downline',
+            NEW.distributor_id, NEW.sponsor_id;
     END IF;
     IF TG_OP = 'INSERT' THEN
         PERFORM append_genealogy(NEW.distributor_id, NEW.sponsor_id, 'enrolled', NEW.created_at);
@@ -87,21 +107,10 @@ BEGIN
     IF NEW.distributor_id <> OLD.distributor_id THEN
         RAISE EXCEPTION 'distributor % cannot be renamed: orders refer to the id', OLD.distributor_id;
     END IF;
-    since := CASE WHEN NEW.changed_at IS DISTINCT FROM OLD.changed_at THEN NEW.changed_at END;
-    since := coalesce(since, date_trunc('microseconds', clock_timestamp()));
+    since := coalesce(NEW.changed_at, date_trunc('microseconds', clock_timestamp()));
+    -- It was for this change only: the next one names its own time, or means now.
+    NEW.changed_at := NULL;
     IF NEW.sponsor_id IS DISTINCT FROM OLD.sponsor_id THEN
-        IF EXISTS (
-            WITH RECURSIVE up(id, depth) AS (
-                SELECT NEW.sponsor_id, 1
-                UNION ALL
-                SELECT d.sponsor_id, up.depth + 1 FROM up JOIN distributors d ON d.distributor_id = up.id
-                WHERE d.sponsor_id IS NOT NULL AND up.depth < 1000000 AND up.id <> NEW.distributor_id
-            )
-            SELECT 1 FROM up WHERE id = NEW.distributor_id
-        ) THEN
-            RAISE EXCEPTION 'distributor % cannot move under %: that is in their own downline',
-                NEW.distributor_id, NEW.sponsor_id;
-        END IF;
         PERFORM append_genealogy(NEW.distributor_id, NEW.sponsor_id, 'sponsored', since);
     END IF;
     IF NEW.status <> OLD.status THEN
@@ -109,7 +118,11 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER record AFTER INSERT OR UPDATE OR DELETE ON upline.distributors
+-- An insert is recorded after it is certain that it is none that turns into an update; an update
+-- before, because the trigger takes the effective time out of the row.
+CREATE TRIGGER record_insert AFTER INSERT ON upline.distributors
+    FOR EACH ROW EXECUTE FUNCTION upline.record_distributor();
+CREATE TRIGGER record_change BEFORE UPDATE OR DELETE ON upline.distributors
     FOR EACH ROW EXECUTE FUNCTION upline.record_distributor();
 
 -- ---------------------------------------------------------------------------------------------
@@ -123,7 +136,8 @@ CREATE TABLE upline.sku_mapping (
     name             text,
     category         text,
     commission_class text NOT NULL CHECK (commission_class ~ '^[A-Za-z0-9_-]{1,64}$'),
-    effective_from   timestamptz NOT NULL DEFAULT 'epoch',
+    effective_from   timestamptz NOT NULL DEFAULT 'epoch'
+                     CHECK (effective_from BETWEEN '1900-01-01' AND '2200-01-01'),
     cv_per_unit      numeric CHECK (cv_per_unit >= 0),
     qv_per_unit      numeric CHECK (qv_per_unit >= 0),
     recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp()

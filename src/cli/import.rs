@@ -47,7 +47,8 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Columns: `distributor_id`, `sponsor_id`; optional: status, country, `created_at`,
-    /// `changed_at`.
+    /// `changed_at`. An empty cell or an absent column keeps what is known; the sponsor `none` moves
+    /// a distributor to the top.
     Distributors {
         /// The file, with a header row.
         file: PathBuf,
@@ -266,7 +267,7 @@ pub(super) fn distributors(
                 row,
                 id: id.to_owned(),
                 sponsor: sponsor.map(str::to_owned),
-                status: status.unwrap_or(DistributorStatus::Active).as_str().to_owned(),
+                status: status.map(|status| status.as_str().to_owned()),
                 country,
                 created_at: fields.time("created_at")?,
                 changed_at: fields.time("changed_at")?,

@@ -26,7 +26,7 @@ pub(super) struct Connected {
 /// Finds the services and starts the local stack if one of them is not given. In the local stack
 /// the databases are called `name`.
 pub(super) fn connect(environment: &Environment, name: &str) -> anyhow::Result<Connected> {
-    let services = Services::load(environment);
+    let services = Services::load(environment)?;
     let running = if services.need_stack() {
         let config = stack_config(environment)?;
         Some(stack::up(&config, false, &mut |step| output::error(step))?)

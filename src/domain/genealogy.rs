@@ -301,8 +301,19 @@ pub struct AsOf<'a> {
 }
 
 impl<'a> AsOf<'a> {
+    /// Whether the enrolment of a distributor is recorded up to this version. Who is only mentioned
+    /// as a sponsor, or enrolled later, neither earns nor has an upline here.
+    fn knows(&self, member: Member) -> bool {
+        let slot = usize::try_from(member.0).ok();
+        let enrolled = slot.and_then(|slot| self.tree.enrolled.get(slot));
+        enrolled.is_some_and(|enrolled| (1..=self.seq).contains(enrolled))
+    }
+
     /// The sponsor of a distributor, `None` at the top.
     pub fn sponsor(&self, member: Member) -> Option<Member> {
+        if !self.knows(member) {
+            return None;
+        }
         let moved = match self.tree.moves.get(&member.0) {
             Some(moves) => in_force(moves, self.seq, self.at),
             None => None,
@@ -316,6 +327,9 @@ impl<'a> AsOf<'a> {
 
     /// Whether the distributor could earn; active unless an event says otherwise.
     pub fn status(&self, member: Member) -> DistributorStatus {
+        if !self.knows(member) {
+            return DistributorStatus::Inactive;
+        }
         match self.tree.statuses.get(&member.0) {
             Some(entries) => {
                 in_force(entries, self.seq, self.at).unwrap_or(DistributorStatus::Active)
@@ -324,10 +338,11 @@ impl<'a> AsOf<'a> {
         }
     }
 
-    /// The sponsors above a distributor, nearest first. Ends at the top, and at the latest after as
-    /// many steps as there are distributors, so that a loop in the data cannot hang an order.
+    /// The sponsors above a distributor, nearest first. Ends at the top, at the distributor again (a
+    /// loop in the data pays nobody on their own order), and at the latest after as many steps as
+    /// there are distributors.
     pub fn upline(&self, member: Member) -> Upline<'a> {
-        Upline { tree: *self, next: self.sponsor(member), left: self.tree.len() }
+        Upline { tree: *self, start: member, next: self.sponsor(member), left: self.tree.len() }
     }
 }
 
@@ -335,6 +350,7 @@ impl<'a> AsOf<'a> {
 #[derive(Debug, Clone)]
 pub struct Upline<'a> {
     tree: AsOf<'a>,
+    start: Member,
     next: Option<Member>,
     left: usize,
 }
@@ -343,7 +359,7 @@ impl Iterator for Upline<'_> {
     type Item = Member;
 
     fn next(&mut self) -> Option<Member> {
-        let member = self.next?;
+        let member = self.next.filter(|member| *member != self.start)?;
         self.left = self.left.checked_sub(1)?;
         self.next = self.tree.sponsor(member);
         Some(member)
@@ -434,6 +450,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn who_enrolled_after_the_version_neither_earns_nor_has_an_upline_in_it() {
+        let mut tree = Genealogy::default();
+        append(&mut tree, "b", Change::Enrolled(Some(id("a"))), 0);
+        let before = tree.version().seq;
+        append(&mut tree, "c", Change::Enrolled(None), 0);
+        append(&mut tree, "a", Change::Enrolled(Some(id("c"))), 0);
+        let (a, now) = (tree.find(&id("a")).unwrap(), tree.version().seq);
+        assert_eq!(names(&tree, tree.as_of(at(1), before), "b"), ["a"]);
+        assert_eq!(tree.as_of(at(1), before).status(a), DistributorStatus::Inactive);
+        assert_eq!(names(&tree, tree.as_of(at(1), now), "b"), ["a", "c"]);
+        assert_eq!(tree.as_of(at(1), now).status(a), DistributorStatus::Active);
+    }
+
+    #[test]
     fn an_altered_or_missing_event_is_refused() {
         let mut tree = chain(&["top"]);
         let version = tree.version();
@@ -459,6 +489,8 @@ pub(crate) mod tests {
     fn a_loop_in_the_data_ends() {
         let mut tree = chain(&["a", "b"]);
         append(&mut tree, "a", Change::Sponsored(Some(id("b"))), 0);
-        assert_eq!(names(&tree, tree.as_of(at(1), 3), "b").len(), 2);
+        assert_eq!(names(&tree, tree.as_of(at(1), 3), "b"), ["a"]);
+        append(&mut tree, "c", Change::Enrolled(Some(id("b"))), 0);
+        assert!(names(&tree, tree.as_of(at(1), 4), "c").len() <= 3);
     }
 }

@@ -16,7 +16,7 @@ mod refund;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -371,16 +371,21 @@ impl OrderState {
     }
 
     /// The refunds that count: those that the winning snapshot lists, and those that it is too old
-    /// to know.
+    /// to know. What the winning snapshot says of a refund counts unless another message knows more
+    /// detail: an older snapshot may have described it while its payment was still under way.
     pub fn standing_refunds(&self) -> impl Iterator<Item = &Refund> {
         let snapshot = self.snapshot.as_deref();
-        let listed: Option<BTreeSet<&RefundId>> = snapshot
+        let listed: Option<BTreeMap<&RefundId, &Refund>> = snapshot
             .and_then(|s| s.refunds.as_ref())
-            .map(|list| list.iter().map(|r| &r.id).collect());
+            .map(|list| list.iter().map(|r| (&r.id, r)).collect());
         let version = snapshot.map(|s| s.version.at);
-        self.refunds.values().filter(move |refund| match &listed {
-            None => true,
-            Some(listed) => listed.contains(&refund.id) || refund.at >= version,
+        self.refunds.values().filter_map(move |refund| match &listed {
+            None => Some(refund),
+            Some(listed) => match listed.get(&refund.id) {
+                Some(told) if told.detail >= refund.detail => Some(*told),
+                Some(_) => Some(refund),
+                None => (refund.at >= version).then_some(refund),
+            },
         })
     }
 

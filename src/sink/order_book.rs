@@ -210,6 +210,7 @@ impl<S: Store, P: Publish> OrderBookSink<S, P> {
             }
             let company = self.company.current();
             let mut known = self.store.load(&open).await?;
+            not_loaded(&company, &known)?;
             let links = self.links(orders, &known).await?;
             let mut changes = Vec::new();
             let mut idle = Vec::new();
@@ -318,6 +319,23 @@ fn chapters(
     let waits = waits.join(", ");
     let outcome = Outcome { effect, waits: &waits, revision: revision.unwrap_or(0) };
     tell(&incoming.events, known, outcome)
+}
+
+/// Refuses to go on while an order of the batch is bound to versions that another process has loaded
+/// and this one has not: they are here within the next look.
+fn not_loaded(company: &Company, known: &BTreeMap<OrderKey, Booked>) -> Result<(), ServiceError> {
+    let (genealogy, catalog) = (company.genealogy.version().seq, company.catalog.version());
+    let ahead = known.iter().find(|(_, booked)| {
+        let locks = booked.locks.as_ref();
+        locks.is_some_and(|l| l.genealogy.seq > genealogy || l.catalog > catalog)
+    });
+    match ahead {
+        None => Ok(()),
+        Some((key, _)) => Err(ServiceError::Unavailable {
+            service: "company",
+            source: format!("{key} is bound to versions that are not loaded yet").into(),
+        }),
+    }
 }
 
 fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {

@@ -117,6 +117,7 @@ pub fn map(
     let Some(locks) = bind(snapshot, locks, company, terms, customer, &mut waits) else {
         return Mapping::NoOrderYet;
     };
+    let locks = attribute::rebind(snapshot, &company.genealogy, locks, customer);
     let attribution = attribute::decide(snapshot, &company.genealogy, &locks, customer, &mut waits);
     let mapped = state
         .effective()

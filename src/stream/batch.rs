@@ -10,15 +10,16 @@ use crate::stage::{RejectCode, Rejection};
 /// The fates that were settled before the outage are returned beside it.
 pub async fn deliver_isolating<T, S>(
     sink: &S,
-    effects: Vec<Effect<T>>,
+    mut effects: Vec<Effect<T>>,
 ) -> (Vec<Fate>, Option<ServiceError>)
 where
     T: Send + Sync + 'static,
     S: Sink<T>,
 {
     let mut fates = Vec::with_capacity(effects.len());
-    let mut stack = vec![effects.as_slice()];
-    while let Some(part) = stack.pop() {
+    let mut stack = Vec::from([0..effects.len()]);
+    while let Some(range) = stack.pop() {
+        let part = effects.get_mut(range.clone()).unwrap_or_default();
         if part.is_empty() {
             continue;
         }
@@ -30,9 +31,14 @@ where
                 fates.push(Fate::Rejected(reason));
             }
             Err(_refused) => {
-                let (first, second) = part.split_at(part.len().div_euclid(2));
-                stack.push(second);
-                stack.push(first);
+                // A sink that writes and then publishes may have written: what it finds written it
+                // must publish, not skip.
+                for effect in part.iter_mut() {
+                    effect.redelivered = true;
+                }
+                let middle = range.start.saturating_add(part.len().div_euclid(2));
+                stack.push(middle..range.end);
+                stack.push(range.start..middle);
             }
         }
     }

@@ -103,10 +103,16 @@ pub trait Publish: Send + Sync + 'static {
         messages: Vec<Outgoing>,
     ) -> impl Future<Output = Result<(), ServiceError>> + Send {
         async move {
+            let mut refused = None;
             for result in self.publish(messages).await {
-                result?;
+                match result {
+                    Ok(_) => {}
+                    // It goes first: the whole batch comes again, and then the refusal too.
+                    Err(error) if error.is_transient() => return Err(error),
+                    Err(error) => refused = Some(error),
+                }
             }
-            Ok(())
+            refused.map_or(Ok(()), Err)
         }
     }
 }

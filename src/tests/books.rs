@@ -94,7 +94,6 @@ fn locks() -> Locks {
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,
-        attribution: None,
     }
 }
 

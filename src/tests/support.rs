@@ -244,7 +244,7 @@ impl World {
                 row,
                 id: (*id).to_owned(),
                 sponsor: sponsor.map(str::to_owned),
-                status: "active".to_owned(),
+                status: None,
                 country: None,
                 created_at: None,
                 changed_at: None,

@@ -20,8 +20,6 @@ use crate::domain::{
 /// decides; if there are none, the one for orders without any.
 ///
 /// Enrolled means by the genealogy that the order is locked to: who enrols later takes nothing over.
-/// Only if that version knows none of the candidates counts what is known now: a referral that is
-/// put right after the lock must earn too.
 pub(super) fn decide(
     snapshot: &Snapshot,
     tree: &Genealogy,
@@ -30,18 +28,14 @@ pub(super) fn decide(
     waits: &mut BTreeSet<WaitsFor>,
 ) -> Attribution {
     let seq = locks.genealogy.seq;
-    let known_by = |seq: u64, text: &str| {
-        DistributorId::parse(text).ok().filter(|id| tree.find_known(id, seq).is_some())
-    };
+    let known = |text: &str| known_by(tree, seq, text);
     let said = candidates(snapshot, locks.attribution.as_ref(), links);
-    let locked = said.iter().any(|(_, value)| known_by(seq, value).is_some());
-    let known = |text: &str| known_by(if locked { seq } else { u64::MAX }, text);
     let candidates: Vec<Candidate> = said
         .into_iter()
         .map(|(source, value)| Candidate { known: known(&value).is_some(), source, value })
         .collect();
     let linked = candidates.iter().find(|c| *c.source == *Referral::CUSTOMER && c.known);
-    let member = snapshot.member.as_deref().and_then(|member| known_by(seq, member));
+    let member = snapshot.member.as_deref().and_then(known);
     let buyer = member.or_else(|| linked.and_then(|candidate| known(&candidate.value)));
     let winner = candidates.iter().find(|candidate| candidate.known);
     let referrer = winner.and_then(|candidate| known(&candidate.value));
@@ -58,6 +52,28 @@ pub(super) fn decide(
     };
     let own_purchase = if own { buyer } else { None };
     Attribution { referrer, own_purchase, won_by, candidates }
+}
+
+fn known_by(tree: &Genealogy, seq: u64, text: &str) -> Option<DistributorId> {
+    DistributorId::parse(text).ok().filter(|id| tree.find_known(id, seq).is_some())
+}
+
+/// The locks of an order whose locked genealogy knows nobody who referred it, while the one loaded
+/// now does: a referral that is put right after the lock must earn too, so the order is bound anew to
+/// the genealogy of now, once. From then on who enrols later takes nothing over either.
+pub(super) fn rebind(
+    snapshot: &Snapshot,
+    tree: &Genealogy,
+    mut locks: Locks,
+    links: &[CustomerLink],
+) -> Locks {
+    let said = candidates(snapshot, locks.attribution.as_ref(), links);
+    let names = || said.iter().map(|(_, value)| &**value).chain(snapshot.member.as_deref());
+    let any = |seq: u64| names().any(|name| known_by(tree, seq, name).is_some());
+    if !any(locks.genealogy.seq) && any(tree.version().seq) {
+        locks.genealogy = tree.version();
+    }
+    locks
 }
 
 /// Every code of the order and every link of its customer that a rule asks for, best first: source

@@ -16,10 +16,11 @@ pub struct DistributorRow {
     pub row: u64,
     /// Their id.
     pub id: String,
-    /// Their sponsor.
+    /// Their sponsor; `none` for the top. Without it what is known stays.
     pub sponsor: Option<String>,
-    /// `active`, `inactive` or `terminated`.
-    pub status: String,
+    /// `active`, `inactive` or `terminated`; without it what is known stays, and who is new is
+    /// active.
+    pub status: Option<String>,
     /// Two letters.
     pub country: Option<String>,
     /// When they enrolled; without it they have always been there.
@@ -113,7 +114,7 @@ impl ImportRow for DistributorRow {
     async fn write(store: &Postgres, rows: &[Self]) -> Result<u64, ServiceError> {
         let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
         let sponsors: Vec<Option<&str>> = rows.iter().map(|r| r.sponsor.as_deref()).collect();
-        let statuses: Vec<&str> = rows.iter().map(|r| r.status.as_str()).collect();
+        let statuses: Vec<Option<&str>> = rows.iter().map(|r| r.status.as_deref()).collect();
         let countries: Vec<Option<&str>> = rows.iter().map(|r| r.country.as_deref()).collect();
         let created: Vec<Option<Timestamp>> = rows.iter().map(|r| r.created_at).collect();
         let changed: Vec<Option<Timestamp>> = rows.iter().map(|r| r.changed_at).collect();
@@ -122,14 +123,17 @@ impl ImportRow for DistributorRow {
             .execute(
                 "INSERT INTO upline.distributors AS d
                      (distributor_id, sponsor_id, status, country, created_at, changed_at)
-                 SELECT i, s, t, c, coalesce(a, 'epoch'), x
+                 SELECT i, CASE s WHEN 'none' THEN NULL ELSE coalesce(s, o.sponsor_id) END,
+                        coalesce(t, o.status, 'active'), coalesce(c, o.country),
+                        coalesce(a, 'epoch'), x
                  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
                              $6::timestamptz[]) WITH ORDINALITY AS r(i, s, t, c, a, x, n)
+                 LEFT JOIN upline.distributors o ON o.distributor_id = i
                  ORDER BY n
                  ON CONFLICT (distributor_id) DO UPDATE
                  SET sponsor_id = excluded.sponsor_id, status = excluded.status,
                      country = excluded.country,
-                     changed_at = coalesce(excluded.changed_at, d.changed_at)
+                     changed_at = excluded.changed_at
                  WHERE (d.sponsor_id, d.status, d.country) IS DISTINCT FROM
                        (excluded.sponsor_id, excluded.status, excluded.country)",
                 &[&ids, &sponsors, &statuses, &countries, &created, &changed],
