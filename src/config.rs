@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     env, fs,
     net::SocketAddr,
-    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,7 +28,10 @@ pub const VARIABLES: [(&str, &str); 13] = [
     ("UPLINE_PIPELINES", "the folder of the pipeline files; default pipelines"),
     ("UPLINE_STREAM_PREFIX", "put before stream and subject names; default none"),
     ("UPLINE_STREAM_REPLICAS", "copies of each message in a NATS cluster; default 1"),
-    ("UPLINE_STREAM_MAX_MIB", "how large each of the four streams may grow; default 8192"),
+    (
+        "UPLINE_STREAM_MAX_MIB",
+        "how large each of the four streams may grow; default 0, as the server's store allows",
+    ),
     ("UPLINE_DRAIN_SECONDS", "how long a stop waits for work in flight; default 20"),
     ("UPLINE_STACK_DIR", "where the local stack lives; default the user's cache folder"),
     ("UPLINE_LOG", "what is logged, such as info or upline=debug; default info"),
@@ -159,9 +161,9 @@ pub struct Config {
     pub stream_prefix: String,
     /// Copies of each message in a NATS cluster.
     pub replicas: usize,
-    /// How large each of the four streams may grow, in MiB. The server sets it aside when a stream
-    /// is made, so four times this must fit into its store.
-    pub stream_max_mib: NonZeroU32,
+    /// How large each of the four streams may grow, in MiB; the server sets it aside when a stream is
+    /// made. 0: as large as the server's store allows.
+    pub stream_max_mib: u32,
     /// How long a stop waits for work in flight.
     pub drain: Duration,
     /// Shops, plans, limits.
@@ -223,8 +225,8 @@ impl Config {
             stream_max_mib: value(
                 environment,
                 "UPLINE_STREAM_MAX_MIB",
-                NonZeroU32::MIN.saturating_add(8191),
-                "a number of MiB above zero",
+                0,
+                "a number of MiB, 0 for no limit of their own",
             )?,
             drain: Duration::from_secs(drain),
             pipelines,

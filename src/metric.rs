@@ -35,6 +35,7 @@ const BATCH_MESSAGES: &str = "upline_stage_batch_messages";
 const EMIT_SECONDS: &str = "upline_commission_emit_seconds";
 const DUPLICATES: &str = "upline_duplicates_total";
 const LAG: &str = "upline_consumer_lag_messages";
+const STREAM_BYTES: &str = "upline_stream_bytes";
 const ENTRIES: &str = "upline_ledger_entries_total";
 const BLOCKS: &str = "upline_ledger_blocks_total";
 const WAREHOUSE_LAG: &str = "upline_warehouse_lag_seconds";
@@ -109,6 +110,7 @@ fn describe() {
         (CONNECTIONS, "Open connections at the edge."),
         (SOURCE_SEEN, "When a store last sent a verified delivery, in seconds since 1970."),
         (LAG, "Messages that a stage's consumer has not settled."),
+        (STREAM_BYTES, "Bytes that a stream holds; a full store refuses deliveries."),
         (DISTRIBUTORS, "Distributors in memory."),
         (GENEALOGY, "Sequence number of the last genealogy event in memory."),
         (CATALOG, "Sequence number of the last SKU mapping in memory."),
@@ -236,6 +238,12 @@ pub fn duplicate(place: &'static str) {
 /// How far a stage is behind.
 pub fn consumer_lag(stage: &'static str, messages: u64) {
     gauge!(LAG, "stage" => stage).set(gauge_value(usize::try_from(messages).unwrap_or(usize::MAX)));
+}
+
+/// How much a stream holds.
+pub fn stream_bytes(stream: &'static str, bytes: u64) {
+    gauge!(STREAM_BYTES, "stream" => stream)
+        .set(gauge_value(usize::try_from(bytes).unwrap_or(usize::MAX)));
 }
 
 /// Entries were posted.

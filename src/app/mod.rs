@@ -11,7 +11,7 @@ mod intake;
 
 pub(crate) use self::company::recheck;
 
-use std::{collections::HashMap, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
@@ -106,12 +106,12 @@ const CONSUMERS: [(StreamName, &str, &str); 7] = [
 const DAY: Duration = Duration::from_hours(24);
 
 /// How the streams of a deployment are kept.
-pub fn stream_limits(replicas: usize, max_mib: NonZeroU32) -> StreamLimits {
+pub fn stream_limits(replicas: usize, max_mib: u32) -> StreamLimits {
     StreamLimits {
         replicas,
         keep_raw: DAY.saturating_mul(30),
-        keep_stages: DAY.saturating_mul(7),
-        max_bytes: i64::from(max_mib.get()) << 20,
+        keep_stages: DAY.saturating_mul(3),
+        max_bytes: if max_mib == 0 { -1 } else { i64::from(max_mib) << 20 },
         dedupe_window: Duration::from_mins(5),
     }
 }
@@ -315,6 +315,11 @@ async fn watch_lag(log: Arc<JetStream>, stop: CancellationToken) {
             match log.lag(stream, stage).await {
                 Ok(lag) => metric::consumer_lag(stage, lag),
                 Err(error) => tracing::debug!(stage, error = error.chain(), "the lag is unknown"),
+            }
+        }
+        for stream in StreamName::ALL {
+            if let Ok(bytes) = log.bytes(stream).await {
+                metric::stream_bytes(stream.upper(), bytes);
             }
         }
         tokio::select! {

@@ -177,6 +177,8 @@ fn in_force<T: Copy>(entries: &[Dated<T>], seq: u64, at: Timestamp) -> Option<T>
 pub struct Genealogy {
     ids: Vec<DistributorId>,
     index: HashMap<DistributorId, u32>,
+    /// Ids that hold capitals, in lower case: shops fold codes. `None` where two ids fold to one.
+    folded: HashMap<Box<str>, Option<u32>>,
     /// First sponsor of each; [`NOBODY`] at the top.
     first: Vec<u32>,
     /// The event that enrolled each; 0 for who was only mentioned as somebody's sponsor.
@@ -191,6 +193,7 @@ impl Default for Genealogy {
         Self {
             ids: Vec::new(),
             index: HashMap::new(),
+            folded: HashMap::new(),
             first: Vec::new(),
             enrolled: Vec::new(),
             moves: HashMap::new(),
@@ -251,6 +254,13 @@ impl Genealogy {
         self.first.push(NOBODY);
         self.enrolled.push(0);
         self.index.insert(id.clone(), number);
+        let lower = id.as_str().to_ascii_lowercase();
+        if lower != id.as_str() {
+            self.folded
+                .entry(lower.into())
+                .and_modify(|known| *known = None)
+                .or_insert(Some(number));
+        }
         Ok(number)
     }
 
@@ -279,6 +289,19 @@ impl Genealogy {
         let number = *self.index.get(id)?;
         let enrolled = *self.enrolled.get(usize::try_from(number).ok()?)?;
         (1..=seq).contains(&enrolled).then_some(Member(number))
+    }
+
+    /// Finds a distributor by a code as a shop hands it on, which may have folded its capitals
+    /// (WooCommerce writes coupons in lower case); judged by version `seq`. A code that is an id as
+    /// it stands means that one; one that could mean two distributors means nobody.
+    pub fn find_code(&self, code: &str, seq: u64) -> Option<&DistributorId> {
+        let id = DistributorId::parse(code).ok()?;
+        let exact = self.find_known(&id, seq);
+        let member = exact.or_else(|| {
+            let number = (*self.folded.get(code.trim().to_ascii_lowercase().as_str())?)?;
+            self.find_known(self.id(Member(number))?, seq)
+        });
+        self.id(member?)
     }
 
     /// The id of a distributor.
@@ -461,6 +484,18 @@ pub(crate) mod tests {
         assert_eq!(tree.as_of(at(1), before).status(a), DistributorStatus::Inactive);
         assert_eq!(names(&tree, tree.as_of(at(1), now), "b"), ["a", "c"]);
         assert_eq!(tree.as_of(at(1), now).status(a), DistributorStatus::Active);
+    }
+
+    #[test]
+    fn a_code_is_found_whatever_the_shop_did_to_its_capitals() {
+        let tree = chain(&["ABC123", "xY", "XY", "77"]);
+        let found = |code: &str| tree.find_code(code, 9).map(ToString::to_string);
+        assert_eq!(found("abc123").as_deref(), Some("ABC123"));
+        assert_eq!(found("ABC123").as_deref(), Some("ABC123"));
+        assert_eq!(found("XY").as_deref(), Some("XY"));
+        assert_eq!(found("xy"), None);
+        assert_eq!(found("77").as_deref(), Some("77"));
+        assert_eq!(tree.find_code("77", 3), None);
     }
 
     #[test]

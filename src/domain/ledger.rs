@@ -12,6 +12,7 @@ use std::{
     fmt,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -178,9 +179,17 @@ impl Entry {
         }
     }
 
-    /// The leaf of the entry in its block's Merkle tree.
-    pub fn leaf(&self, key: &OrderKey, revision: u64, currency: &str) -> Digest {
+    /// The leaf of the entry in its block's Merkle tree: everything that the entry says.
+    pub fn leaf(
+        &self,
+        key: &OrderKey,
+        revision: u64,
+        currency: &str,
+        placed_at: Timestamp,
+    ) -> Digest {
+        let corrects = self.corrects.map(|id| id.to_string()).unwrap_or_default();
         Digest::of_fields([
+            b"entry".as_slice(),
             self.event_id.as_bytes().as_slice(),
             key.to_string().as_bytes(),
             &revision.to_be_bytes(),
@@ -191,8 +200,22 @@ impl Entry {
             self.credit().as_bytes(),
             self.amount.to_string().as_bytes(),
             currency.as_bytes(),
+            corrects.as_bytes(),
+            self.breakage.map_or("", Breakage::as_str).as_bytes(),
+            &placed_at.as_microsecond().to_be_bytes(),
         ])
     }
+}
+
+/// The leaf of a calculation in its block's Merkle tree: its identity and the text of its snapshot,
+/// so that no calculation can be altered or left out, not even one that posts nothing.
+pub fn run_leaf(key: &OrderKey, revision: u64, snapshot: &str) -> Digest {
+    Digest::of_fields([
+        b"run".as_slice(),
+        key.to_string().as_bytes(),
+        &revision.to_be_bytes(),
+        snapshot.as_bytes(),
+    ])
 }
 
 /// The entries that bring what is posted for an order to what its newest run says.
@@ -248,8 +271,8 @@ pub fn merkle_root(leaves: &[Digest]) -> Digest {
     level.first().copied().unwrap_or(Digest::ZERO)
 }
 
-/// The hash of a block: its number, the hash of the block before, the Merkle root of its entries
-/// and how many they are.
+/// The hash of a block: its number, the hash of the block before, the Merkle root of its leaves
+/// (the calculations by order key, then the entries by number) and how many of them are entries.
 pub fn block_hash(number: u64, previous: &Digest, root: &Digest, entries: u64) -> Digest {
     Digest::of_fields([
         number.to_be_bytes().as_slice(),
@@ -279,7 +302,7 @@ mod tests {
             revision,
             status: Status::Paid,
             refund_policy: RefundPolicy::default(),
-            placed_at: jiff::Timestamp::UNIX_EPOCH,
+            placed_at: Timestamp::UNIX_EPOCH,
             currency: Currency::parse("EUR").unwrap(),
             total: Money::ZERO,
             attribution: Attribution::default(),

@@ -46,8 +46,9 @@ impl<P> PublishEvents<P> {
     }
 }
 
-/// The deduplication key of the fact with this number in a delivery. The receipt time tells a replay
-/// of kept bytes from a repeated delivery: a replay has the time at which it was replayed.
+/// The deduplication key of the fact with this number in a delivery. A replayed dead letter is a
+/// delivery of its own; two deliveries of one key that the log did not recognise differ in their
+/// receipt.
 fn id_of(kind: &str, origin: &Origin, number: usize) -> String {
     format!("{kind}:{}:{number}:{}", origin.delivery, origin.received_at.as_microsecond())
 }

@@ -159,8 +159,6 @@ pub enum RejectCode {
     UnsupportedForm,
     /// The store is not configured.
     UnknownStore,
-    /// It failed as often as allowed.
-    Exhausted,
     /// The database refuses it as it is.
     Refused,
 }
@@ -177,7 +175,6 @@ impl RejectCode {
             Self::ErrorObject => "error_object",
             Self::UnsupportedForm => "unsupported_form",
             Self::UnknownStore => "unknown_store",
-            Self::Exhausted => "exhausted",
             Self::Refused => "refused",
         }
     }

@@ -17,7 +17,8 @@ where
     S: Sink<T>,
 {
     let mut fates = Vec::with_capacity(effects.len());
-    let mut stack = Vec::from([0..effects.len()]);
+    let whole = 0..effects.len();
+    let mut stack = vec![whole];
     while let Some(range) = stack.pop() {
         let part = effects.get_mut(range.clone()).unwrap_or_default();
         if part.is_empty() {

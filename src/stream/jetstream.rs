@@ -73,9 +73,11 @@ pub enum StreamName {
 }
 
 impl StreamName {
-    const ALL: [Self; 4] = [Self::Ingest, Self::Orders, Self::Commissions, Self::Dead];
+    /// Every stream.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Orders, Self::Commissions, Self::Dead];
 
-    fn upper(self) -> &'static str {
+    /// Its name without the deployment's prefix.
+    pub fn upper(self) -> &'static str {
         match self {
             Self::Ingest => "INGEST",
             Self::Orders => "ORDERS",
@@ -299,6 +301,13 @@ impl JetStream {
             }
             Err(error) => Err(unavailable(error)),
         }
+    }
+
+    /// The bytes that a stream holds.
+    pub async fn bytes(&self, stream: StreamName) -> Result<u64, ServiceError> {
+        let stream =
+            self.context.get_stream(self.stream_name(stream)).await.map_err(unavailable)?;
+        Ok(stream.cached_info().state.bytes)
     }
 
     /// Deletes one message of a stream.

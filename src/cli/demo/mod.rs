@@ -276,8 +276,13 @@ impl Stage {
     /// Takes away the streams and databases.
     async fn clear(&self) -> anyhow::Result<()> {
         let log = JetStream::connect(self.endpoints.nats.expose_secret(), &self.name).await?;
-        log.delete_streams().await?;
-        ClickHouse::new(self.endpoints.clickhouse.expose_secret())?.drop_database().await?;
+        // Each for itself: what was never made must not keep the rest.
+        let streams = log.delete_streams().await;
+        let warehouse =
+            ClickHouse::new(self.endpoints.clickhouse.expose_secret())?.drop_database().await;
+        if let Err(error) = streams.and(warehouse) {
+            output::error(&format!("something of the demonstration is left: {}", error.chain()));
+        }
         let database = self.endpoints.database.expose_secret();
         let (server, _) = database.rsplit_once('/').context("the database URL has no database")?;
         services::drop_database(&format!("{server}/postgres"), &self.name).await

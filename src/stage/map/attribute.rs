@@ -55,7 +55,7 @@ pub(super) fn decide(
 }
 
 fn known_by(tree: &Genealogy, seq: u64, text: &str) -> Option<DistributorId> {
-    DistributorId::parse(text).ok().filter(|id| tree.find_known(id, seq).is_some())
+    tree.find_code(text, seq).cloned()
 }
 
 /// The locks of an order whose locked genealogy knows nobody who referred it, while the one loaded

@@ -224,6 +224,7 @@ struct RunColumns<'a> {
     plan_hashes: Vec<&'a [u8]>,
     engines: Vec<&'a str>,
     snapshots: Vec<String>,
+    leaves: Vec<(&'a str, Digest)>,
 }
 
 impl<'a> RunColumns<'a> {
@@ -246,7 +247,9 @@ impl<'a> RunColumns<'a> {
         self.plan_versions.push(i32::try_from(order.locks.plan.version).unwrap_or(i32::MAX));
         self.plan_hashes.push(order.locks.plan.hash.as_bytes());
         self.engines.push(&run.engine);
-        self.snapshots.push(to_json(run)?);
+        let snapshot = to_json(run)?;
+        self.leaves.push((key, ledger::run_leaf(&order.key, order.revision, &snapshot)));
+        self.snapshots.push(snapshot);
         Ok(())
     }
 }
@@ -288,7 +291,9 @@ impl<'a> EntryColumns<'a> {
         self.corrects.push(entry.corrects.map(|id| id.to_string()));
         self.breakages.push(entry.breakage.map(Breakage::as_str));
         self.placed.push(order.placed_at);
-        self.leaves.push(entry.leaf(&order.key, order.revision, order.payout_currency().as_str()));
+        let currency = order.payout_currency();
+        let leaf = entry.leaf(&order.key, order.revision, currency.as_str(), order.placed_at);
+        self.leaves.push(leaf);
     }
 }
 
@@ -324,7 +329,10 @@ async fn seal(
     };
     let number = last.saturating_add(1);
     let count = u64::try_from(entries.events.len()).unwrap_or(u64::MAX);
-    let root = merkle_root(&entries.leaves);
+    runs.leaves.sort_unstable();
+    let leaves: Vec<Digest> =
+        runs.leaves.iter().map(|(_, leaf)| *leaf).chain(entries.leaves.iter().copied()).collect();
+    let root = merkle_root(&leaves);
     let hash = block_hash(number, &previous, &root, count);
     let number = to_i64(number);
     insert_runs(tx, &runs, number, now).await?;

@@ -8,7 +8,7 @@ use upline::domain::{
     commission::Account,
     digest::Digest,
     id::{ComponentId, LineId, OrderKey},
-    ledger::{Entry, EventId, Kind, Position, block_hash, merkle_root},
+    ledger::{Entry, EventId, Kind, Position, block_hash, merkle_root, run_leaf},
     money::Money,
 };
 
@@ -131,7 +131,9 @@ impl World {
             assert_eq!(digest(1), previous, "block {number} follows another one");
             assert_eq!(first, next_seq, "block {number} leaves a gap");
             assert_eq!(i64::try_from(leaves.len()).unwrap(), last - first + 1);
-            assert_eq!(digest(2), merkle_root(&leaves), "the root of block {number}");
+            let runs = self.run_leaves(row.get(0)).await;
+            let all = [runs, leaves.clone()].concat();
+            assert_eq!(digest(2), merkle_root(&all), "the root of block {number}");
             let count = u64::try_from(leaves.len()).unwrap();
             assert_eq!(digest(3), block_hash(number, &previous, &digest(2), count));
             (previous, next_seq) = (digest(3), last + 1);
@@ -141,11 +143,27 @@ impl World {
         blocks.len()
     }
 
+    /// The leaves of the calculations of a block, from what stands in the table.
+    async fn run_leaves(&self, block: i64) -> Vec<Digest> {
+        let query = format!(
+            "SELECT order_key, revision, calc_snapshot_json::text FROM upline.commission_run
+             WHERE block = {block} ORDER BY order_key COLLATE \"C\""
+        );
+        let rows = self.rows(&query).await;
+        rows.iter()
+            .map(|row| {
+                let key = OrderKey::parse(row.get(0)).unwrap();
+                run_leaf(&key, u64::try_from(row.get::<_, i64>(1)).unwrap(), row.get(2))
+            })
+            .collect()
+    }
+
     /// The leaves of a range of entries, from what stands in the table.
     async fn leaves(&self, first: i64, last: i64) -> Vec<Digest> {
         let query = format!(
             "SELECT event_id::text, order_key, revision, line_id, component, level::int, kind,
-                    amount, currency, CASE kind WHEN 'earned' THEN credit ELSE debit END
+                    amount, currency, CASE kind WHEN 'earned' THEN credit ELSE debit END,
+                    corrects::text, breakage, order_ts
              FROM upline.ledger_entry WHERE seq BETWEEN {first} AND {last} ORDER BY seq"
         );
         let rows = self.rows(&query).await;
@@ -164,11 +182,16 @@ impl World {
                         _ => Kind::Reversed,
                     },
                     amount: Money::from_decimal(row.get(7)).unwrap(),
-                    corrects: None,
-                    breakage: None,
+                    corrects: row
+                        .get::<_, Option<String>>(10)
+                        .map(|id| EventId::try_from(id).unwrap()),
+                    breakage: row
+                        .get::<_, Option<&str>>(11)
+                        .map(|word| serde_json::from_value(word.into()).unwrap()),
                 };
                 let key = OrderKey::parse(row.get(1)).unwrap();
-                entry.leaf(&key, u64::try_from(row.get::<_, i64>(2)).unwrap(), row.get(8))
+                let revision = u64::try_from(row.get::<_, i64>(2)).unwrap();
+                entry.leaf(&key, revision, row.get(8), row.get(12))
             })
             .collect()
     }
