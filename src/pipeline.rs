@@ -141,6 +141,8 @@ struct StoreFile {
     #[serde(default)]
     attribution: Vec<ReferralRule>,
     #[serde(default)]
+    shop: Option<StoreId>,
+    #[serde(default)]
     refunds: RefundPolicy,
     #[serde(default)]
     on_unfooted: Option<OnUnfooted>,
@@ -361,7 +363,11 @@ impl Pipelines {
                 platform,
                 variables: store.secrets,
                 secrets,
-                policy: StorePolicy { attribution: store.attribution, refunds: store.refunds },
+                policy: StorePolicy {
+                    attribution: store.attribution,
+                    shop: store.shop,
+                    refunds: store.refunds,
+                },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),
                 plan: file.plan.clone(),
                 payout: store.payout_currency,

@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
@@ -192,9 +192,11 @@ impl Order {
     }
 }
 
-fn store(raw: &Raw<'_>, event: &RawEvent<'_>) -> Result<StoreId, Rejection> {
+/// The shop of an order: the one that the caller names, else the one that the API store speaks for,
+/// else the API store itself.
+fn store(raw: &Raw<'_>, event: &RawEvent<'_>, policy: &StorePolicy) -> Result<StoreId, Rejection> {
     match raw.text() {
-        None => Ok(event.store.clone()),
+        None => Ok(policy.shop.as_ref().unwrap_or(event.store).clone()),
         Some(text) => StoreId::parse(text)
             .map_err(|error| Rejection::new(RejectCode::Value, "store", error.to_string())),
     }
@@ -202,6 +204,21 @@ fn store(raw: &Raw<'_>, event: &RawEvent<'_>) -> Result<StoreId, Rejection> {
 
 fn time(raw: &Raw<'_>, name: &str) -> Result<Option<Timestamp>, Rejection> {
     raw.time(Path::ROOT.key(name))
+}
+
+/// The time of the last change. One in the future would win over every later message, so a clock that
+/// is off by more than an hour is refused.
+fn changed(
+    raw: &Raw<'_>,
+    placed_at: Timestamp,
+    event: &RawEvent<'_>,
+) -> Result<Timestamp, Rejection> {
+    let at = time(raw, "updated_at")?.unwrap_or(placed_at);
+    if at.duration_since(event.received_at) > SignedDuration::from_hours(1) {
+        let message = format!("{at} is in the future, use the time of the last change");
+        return Err(Rejection::new(RejectCode::Value, "updated_at", message));
+    }
+    Ok(at)
 }
 
 fn short(
@@ -212,7 +229,7 @@ fn short(
     let root = Path::ROOT;
     let key = OrderKey {
         platform: Platform::Shopify,
-        store: store(&form.store, event)?,
+        store: store(&form.store, event, policy)?,
         order_id: order_id(&form.shopify_order_id, root.key("shopify_order_id"))?,
     };
     let word = if form.status.is_nothing() {
@@ -221,7 +238,7 @@ fn short(
         Word::parse(&form.status, root.key("status"))?
     };
     let placed_at = time(&form.order_ts, "order_ts")?.unwrap_or(event.received_at);
-    let at = time(&form.updated_at, "updated_at")?.unwrap_or(placed_at);
+    let at = changed(&form.updated_at, placed_at, event)?;
     let currency = match form.currency.currency(root.key("currency"))? {
         Some(currency) => currency,
         None => Currency::parse("USD")
@@ -263,14 +280,14 @@ fn canonical(
         .map_err(|error| root.key("platform").reject(RejectCode::Value, error.to_string()))?;
     let key = OrderKey {
         platform,
-        store: store(&form.store, event)?,
+        store: store(&form.store, event, policy)?,
         order_id: order_id(&form.platform_order_id, root.key("platform_order_id"))?,
     };
     let word = Word::parse(&form.status, root.key("status"))?;
     let Some(placed_at) = time(&form.order_ts, "order_ts")? else {
         return Err(root.key("order_ts").missing("a time such as \"2026-11-21T10:00:00Z\""));
     };
-    let at = time(&form.updated_at, "updated_at")?.unwrap_or(placed_at);
+    let at = changed(&form.updated_at, placed_at, event)?;
     let Some(currency) = form.currency.currency(root.key("currency"))? else {
         return Err(root.key("currency").missing("a code of three letters such as \"USD\""));
     };

@@ -79,6 +79,9 @@ pub enum Parsed {
 pub struct StorePolicy {
     /// Where referral codes are found, in order of priority.
     pub attribution: Vec<ReferralRule>,
+    /// For an API store: the shop that its orders belong to unless the caller names another, so that
+    /// an order that comes by webhook and by API is one order.
+    pub shop: Option<StoreId>,
     /// What refunds and chargebacks take, where the platform leaves it open.
     pub refunds: RefundPolicy,
 }

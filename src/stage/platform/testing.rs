@@ -14,6 +14,15 @@ use crate::{
 };
 
 pub(crate) fn read(platform: Platform, topic: &str, body: &[u8]) -> Result<Parsed, Rejection> {
+    read_by(platform, topic, body, &StorePolicy::default())
+}
+
+pub(crate) fn read_by(
+    platform: Platform,
+    topic: &str,
+    body: &[u8],
+    policy: &StorePolicy,
+) -> Result<Parsed, Rejection> {
     let store = StoreId::parse("acme").unwrap();
     let event = RawEvent {
         platform,
@@ -24,7 +33,7 @@ pub(crate) fn read(platform: Platform, topic: &str, body: &[u8]) -> Result<Parse
         digest: Digest::ZERO,
         body,
     };
-    parse(&event, &StorePolicy::default())
+    parse(&event, policy)
 }
 
 pub(crate) fn json(platform: Platform, topic: &str, body: &Value) -> Result<Parsed, Rejection> {

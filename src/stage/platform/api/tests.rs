@@ -3,9 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::{
-    domain::{id::Platform, order::Status},
+    domain::{
+        id::{Platform, StoreId},
+        order::Status,
+    },
     stage::{
         RejectCode,
+        platform::StorePolicy,
         platform::testing::{self, code, earns, money, snapshot},
     },
 };
@@ -57,10 +61,27 @@ fn errors_name_the_field() {
         (json!({"total": -1}), RejectCode::Value, "total"),
         (json!({"total": 1, "tax": 2, "shipping": 3}), RejectCode::Unfooted, "total"),
         (json!({"store": "a/b"}), RejectCode::Value, "store"),
+        (json!({"updated_at": "9999-01-01T00:00:00Z"}), RejectCode::Value, "updated_at"),
     ];
     for (change, expected, path) in cases {
         assert_eq!(code(read(&canonical(change))), (expected, path.to_owned()));
     }
+}
+
+#[test]
+fn an_order_belongs_to_the_shop_that_is_named_or_that_the_store_speaks_for() {
+    let shop = |shop: Option<&str>, changes: Value| {
+        let shop = shop.map(|name| StoreId::parse(name).unwrap());
+        let policy = StorePolicy { shop, ..StorePolicy::default() };
+        let body = canonical(changes).to_string();
+        let parsed = testing::read_by(Platform::Api, "canonical", body.as_bytes(), &policy);
+        let Ok(super::Parsed::Facts(events)) = parsed else { panic!("no facts") };
+        events[0].key.to_string()
+    };
+    assert_eq!(shop(None, json!({})), "shopify/acme/587364120");
+    assert_eq!(shop(Some("acme-us"), json!({})), "shopify/acme-us/587364120");
+    let named = json!({"store": "acme-eu"});
+    assert_eq!(shop(Some("acme-us"), named), "shopify/acme-eu/587364120");
 }
 
 #[test]
