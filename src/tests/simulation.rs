@@ -125,7 +125,7 @@ fn append(company: &mut Company, who: &DistributorId, change: Change) {
 
 /// One message about an order, as a seed describes it.
 #[derive(Debug, Clone)]
-enum Told {
+pub(crate) enum Told {
     /// Version, status, net cents of the lines, referrer, which refunds it lists.
     Snapshot(i64, Status, Vec<i64>, u8, Option<Vec<u8>>),
     /// Number, time, line and cents taken back, cents without a line.
@@ -195,7 +195,7 @@ fn snapshot(
     }
 }
 
-fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
+pub(crate) fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
     let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
     let (received, fact) = match told {
         Told::Snapshot(version, status, nets, referrer, listed) => {
@@ -225,7 +225,7 @@ fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
     OrderEvent { key, origin, fact }
 }
 
-fn told() -> impl Strategy<Value = Told> {
+pub(crate) fn told() -> impl Strategy<Value = Told> {
     let status = prop_oneof![
         6 => Just(Status::Paid),
         1 => Just(Status::Unpaid),
@@ -349,13 +349,20 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
 
 /// What the books must say: the join of all facts of each order, computed once.
 fn expected(script: &Script, company: &Company) -> BTreeMap<(OrderKey, Position), Money> {
+    sums(&script.orders, company, &terms(script))
+}
+
+pub(crate) fn sums(
+    orders: &[Vec<Told>],
+    company: &Company,
+    terms: &Terms,
+) -> BTreeMap<(OrderKey, Position), Money> {
     let mut sums: BTreeMap<(OrderKey, Position), Money> = BTreeMap::new();
-    for (order, facts) in script.orders.iter().enumerate() {
+    for (order, facts) in orders.iter().enumerate() {
         let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
         let state = events.map(OrderState::of).reduce(OrderState::join).unwrap();
         let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
-        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, &terms(script), &[])
-        else {
+        let Mapping::Ready(mapped) = map(&key, 1, &state, None, company, terms, &[]) else {
             continue;
         };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
