@@ -90,9 +90,7 @@ impl Catalog {
     }
 
     /// The row in force for what was sold at `at`, judged by the rows up to version `seq`: the
-    /// platform's own row before one for any platform, the SKU before the variant id. A SKU that the
-    /// locked version did not know is looked up in all that is known now: a line added to an old
-    /// order must earn too.
+    /// platform's own row before one for any platform, the SKU before the variant id.
     pub fn resolve(
         &self,
         platform: Platform,
@@ -101,15 +99,11 @@ impl Catalog {
         at: Timestamp,
         seq: u64,
     ) -> Option<&SkuEntry> {
-        let keys = sku.into_iter().chain(variant);
-        let find = |seq: u64| {
-            keys.clone().find_map(|key| {
-                [Scope::Platform(platform), Scope::Any]
-                    .into_iter()
-                    .find_map(|scope| self.in_force(scope, key, at, seq))
-            })
-        };
-        find(seq).or_else(|| find(u64::MAX))
+        sku.into_iter().chain(variant).find_map(|key| {
+            [Scope::Platform(platform), Scope::Any]
+                .into_iter()
+                .find_map(|scope| self.in_force(scope, key, at, seq))
+        })
     }
 
     fn in_force(&self, scope: Scope, key: &Sku, at: Timestamp, seq: u64) -> Option<&SkuEntry> {
@@ -162,7 +156,8 @@ pub(crate) mod tests {
         assert_eq!(class(&catalog, Some("A-1"), None, 100, 2), Some("old"));
         assert_eq!(class(&catalog, Some("A-1"), None, 100, 1), Some("any"));
         assert_eq!(class(&catalog, None, Some("4711"), 1, 4), Some("variant"));
-        assert_eq!(class(&catalog, Some("B"), Some("4711"), 1, 1), Some("variant"));
+        assert_eq!(class(&catalog, Some("B"), Some("4711"), 1, 4), Some("variant"));
+        assert_eq!(class(&catalog, Some("B"), Some("4711"), 1, 1), None);
         assert_eq!(class(&catalog, Some("B"), None, 1, 4), None);
     }
 }

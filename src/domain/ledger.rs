@@ -310,6 +310,7 @@ mod tests {
                 genealogy: GenealogyVersion::EMPTY,
                 plan: PlanRef { id: "p".into(), version: 1, hash: Digest::ZERO },
                 catalog: 0,
+                late_lines: BTreeMap::new(),
                 rate: None,
                 attribution: None,
             },

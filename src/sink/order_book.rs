@@ -327,7 +327,7 @@ fn not_loaded(company: &Company, known: &BTreeMap<OrderKey, Booked>) -> Result<(
     let (genealogy, catalog) = (company.genealogy.version().seq, company.catalog.version());
     let ahead = known.iter().find(|(_, booked)| {
         let locks = booked.locks.as_ref();
-        locks.is_some_and(|l| l.genealogy.seq > genealogy || l.catalog > catalog)
+        locks.is_some_and(|l| l.genealogy.seq > genealogy || l.catalog_needed() > catalog)
     });
     match ahead {
         None => Ok(()),

@@ -7,7 +7,10 @@ mod attribute;
 
 pub use self::attribute::{asked_customer, asks_lifetime, first_touch};
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +120,8 @@ pub fn map(
     let Some(locks) = bind(snapshot, locks, company, terms, customer, &mut waits) else {
         return Mapping::NoOrderYet;
     };
-    let locks = attribute::rebind(snapshot, &company.genealogy, locks, customer);
+    let mut locks = attribute::rebind(snapshot, &company.genealogy, locks, customer);
+    lock_late_lines(key, state, &mut locks, company);
     let attribution = attribute::decide(snapshot, &company.genealogy, &locks, customer, &mut waits);
     let mapped = state
         .effective()
@@ -167,9 +171,27 @@ fn bind(
         genealogy: company.genealogy.version(),
         plan: plan.reference.clone(),
         catalog: company.catalog.version(),
+        late_lines: BTreeMap::new(),
         rate,
         attribution: attribution_lock(snapshot, terms, links),
     })
+}
+
+/// Binds lines whose article the locked mapping does not know to the mapping of now, once: a line that
+/// was added to an old order must earn too, and must stay with the class that it first earned in.
+fn lock_late_lines(key: &OrderKey, state: &OrderState, locks: &mut Locks, company: &Company) {
+    let Some(snapshot) = state.snapshot.as_deref() else { return };
+    let now = company.catalog.version();
+    for line in &snapshot.lines {
+        let known = |seq: u64| {
+            let (sku, variant) = (line.sku.as_ref(), line.variant.as_ref());
+            let at = snapshot.placed_at;
+            company.catalog.resolve(key.platform, sku, variant, at, seq).is_some()
+        };
+        if !known(locks.catalog_of(&line.id)) && known(now) {
+            locks.late_lines.insert(line.id.clone(), now);
+        }
+    }
 }
 
 /// The customer's links that are known now, and the policy; nothing if the store asks for neither.
@@ -231,7 +253,7 @@ impl LineMapper<'_> {
             line.sku.as_ref(),
             line.variant.as_ref(),
             self.snapshot.placed_at,
-            self.locks.catalog,
+            self.locks.catalog_of(&line.id),
         );
         if article.is_none() && effective.net.is_positive() {
             waits.insert(match line.sku.as_ref().or(line.variant.as_ref()) {

@@ -94,6 +94,7 @@ fn locks() -> Locks {
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,
+        late_lines: std::collections::BTreeMap::new(),
     }
 }
 

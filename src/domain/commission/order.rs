@@ -1,5 +1,7 @@
 //! An order as commission sees it: lines with class and base, the people, the locked versions.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,10 @@ pub struct Locks {
     pub plan: PlanRef,
     /// The SKU mapping, by the sequence number of its last row.
     pub catalog: u64,
+    /// For lines with an article that the locked mapping did not know (added to the order later):
+    /// the version of the mapping by which they were first mapped.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub late_lines: BTreeMap<LineId, u64>,
     /// The rate from the order's currency to the one that its commission is paid in; absent if the
     /// store pays in the currency of each order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,6 +37,18 @@ pub struct Locks {
     /// The customer's links and the store's policy; absent if the store asks for neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<AttributionLock>,
+}
+
+impl Locks {
+    /// The version of the SKU mapping that holds for a line.
+    pub fn catalog_of(&self, line: &LineId) -> u64 {
+        self.late_lines.get(line).copied().unwrap_or(self.catalog)
+    }
+
+    /// The last version of the SKU mapping that any line needs.
+    pub fn catalog_needed(&self) -> u64 {
+        self.late_lines.values().copied().fold(self.catalog, u64::max)
+    }
 }
 
 /// One revision of an order, ready for commission.

@@ -45,6 +45,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
             genealogy: tree.version(),
             plan: plan.reference.clone(),
             catalog: 1,
+            late_lines: BTreeMap::new(),
             rate: None,
             attribution: None,
         },

@@ -8,7 +8,10 @@ use crate::domain::{
     customer::{LinkKind, Unattributed, UnknownReferrer, tests::link},
     digest::Digest,
     fx::tests::{currency, entry as rate},
-    genealogy::tests::{at, chain},
+    genealogy::{
+        Change,
+        tests::{append, at, chain},
+    },
     id::{LineId, RefundId},
     order::{Detail, Footing, Line, LooseMoney, Referral, Refund, RefundLine, Version},
     plan::Plan,
@@ -347,4 +350,56 @@ mod properties {
             prop_assert!(last.is_zero());
         }
     }
+}
+
+#[test]
+fn a_line_added_after_the_lock_keeps_the_class_that_it_first_earned_in() {
+    let mut company = company();
+    let terms = Terms::of_plan("p");
+    let first = ready(&state(snapshot("99")), None, &company, &terms);
+    company.catalog.add(Scope::Any, Sku::parse("NEW").unwrap(), sku(2, "kit", 0));
+    company.catalog.add(Scope::Any, Sku::parse("KIT").unwrap(), sku(3, "other", 0));
+    let mut longer = snapshot("99");
+    let mut added = longer.lines[0].clone();
+    added.id = LineId::parse("2").unwrap();
+    added.sku = Some(Sku::parse("NEW").unwrap());
+    longer.lines.push(added);
+    let longer = state(longer);
+    let second = ready(&longer, Some(&first.locks), &company, &terms);
+    company.catalog.add(Scope::Any, Sku::parse("NEW").unwrap(), sku(4, "other", 0));
+    let third = ready(&longer, Some(&second.locks), &company, &terms);
+    for order in [&second, &third] {
+        let classes: Vec<&str> =
+            order.lines.iter().map(|line| line.class.as_ref().unwrap().as_str()).collect();
+        assert_eq!(classes, ["kit", "kit"]);
+    }
+    assert_eq!(third.locks, second.locks);
+    assert_eq!(third.locks.catalog_needed(), 3);
+}
+
+#[test]
+fn a_referral_put_right_after_the_lock_binds_once_and_is_not_taken_over() {
+    let mut company = company();
+    let terms = Terms::of_plan("p");
+    let first = ready(&state(snapshot("99")), None, &company, &terms);
+    let mut corrected = snapshot("99");
+    corrected.referrals = ["late", "later"]
+        .iter()
+        .rev()
+        .map(|code| Referral { source: "note_attribute:ref".into(), value: (*code).into() })
+        .collect();
+    let corrected = state(corrected);
+    let enrol = |company: &mut Company, who: &str| {
+        let sponsor = Some(DistributorId::parse("d1").unwrap());
+        append(&mut company.genealogy, who, Change::Enrolled(sponsor), 2000);
+    };
+    enrol(&mut company, "late");
+    let second = ready(&corrected, Some(&first.locks), &company, &terms);
+    assert_eq!(second.locks.genealogy, company.genealogy.version());
+    enrol(&mut company, "later");
+    let third = ready(&corrected, Some(&second.locks), &company, &terms);
+    for order in [&second, &third] {
+        assert_eq!(order.attribution.referrer.as_ref().unwrap().as_str(), "late");
+    }
+    assert_eq!(third.locks, second.locks);
 }
