@@ -4,6 +4,8 @@
 //! the world; the runner in `stream` does, once, for all of them.
 
 pub mod commission;
+#[cfg(test)]
+mod example_tests;
 pub mod ledger;
 pub mod map;
 pub mod message;

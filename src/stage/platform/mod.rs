@@ -23,7 +23,7 @@ mod path;
 mod referral;
 mod shopify;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod wire;
 mod woocommerce;
 
