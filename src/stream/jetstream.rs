@@ -4,43 +4,31 @@
 //! cut loses. A stream that is full refuses new messages (`discard: new`), so what is not processed
 //! yet is never pushed out; the edge then answers 503.
 
-use std::time::Duration;
+mod inbox;
+mod wire;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::{
     Client,
     jetstream::{
-        self, AckKind, Context,
-        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
-        context::{PublishError, PublishErrorKind},
-        message::{Acker, PublishMessage},
+        self, Context,
+        consumer::{AckPolicy, DeliverPolicy, pull},
         stream::{DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
-use futures_util::{FutureExt, StreamExt, future::join_all};
+use futures_util::StreamExt;
 
-use super::{Delivery, Disposition, Inbox, Outgoing, Publish, Receipt, ServiceError};
-use crate::stage::message::Headers;
+pub use self::inbox::JetStreamInbox;
+use self::wire::Wire;
+use super::{Outgoing, Publish, Receipt, ServiceError, commit::Committer};
+use crate::{clock::Clock, stage::message::Headers};
 
 const SERVICE: &str = "nats";
 
 /// Classifies an error of the client: whatever it is, the broker may be back later.
 fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ServiceError {
     ServiceError::Unavailable { service: SERVICE, source: source.into() }
-}
-
-fn classify(error: PublishError) -> ServiceError {
-    match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => {
-            ServiceError::Refused { service: SERVICE, source: error.into() }
-        }
-        PublishErrorKind::StreamNotFound
-        | PublishErrorKind::WrongLastMessageId
-        | PublishErrorKind::WrongLastSequence
-        | PublishErrorKind::TimedOut
-        | PublishErrorKind::BrokenPipe
-        | PublishErrorKind::MaxAckPending
-        | PublishErrorKind::Other => unavailable(error),
-    }
 }
 
 /// How the streams are kept.
@@ -60,7 +48,7 @@ pub struct StreamLimits {
 }
 
 /// One of the four streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StreamName {
     /// Raw deliveries.
     Ingest,
@@ -83,6 +71,16 @@ impl StreamName {
             Self::Orders => "ORDERS",
             Self::Commissions => "COMMISSIONS",
             Self::Dead => "DEAD",
+        }
+    }
+
+    /// The stream that keeps messages of this subject.
+    fn of(subject: &str) -> Self {
+        match subject.split('.').next() {
+            Some("ingest") => Self::Ingest,
+            Some("orders") => Self::Orders,
+            Some("commissions") => Self::Commissions,
+            Some(_) | None => Self::Dead,
         }
     }
 
@@ -116,6 +114,7 @@ pub struct JetStream {
     client: Client,
     context: Context,
     prefix: String,
+    committers: [Committer; 4],
 }
 
 impl JetStream {
@@ -132,7 +131,24 @@ impl JetStream {
             .timeout(Duration::from_secs(5))
             .max_ack_inflight(10_000)
             .build(client.clone());
-        Ok(Self { client, context, prefix: prefix.to_owned() })
+        let wire = Wire {
+            client: client.clone(),
+            context: context.clone(),
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}.") },
+        };
+        let committers = StreamName::ALL.map(|_| Committer::start(wire.clone(), Clock::system()));
+        Ok(Self { client, context, prefix: prefix.to_owned(), committers })
+    }
+
+    /// Writes to a stream.
+    fn committer(&self, stream: StreamName) -> &Committer {
+        let [ingest, orders, commissions, dead] = &self.committers;
+        match stream {
+            StreamName::Ingest => ingest,
+            StreamName::Orders => orders,
+            StreamName::Commissions => commissions,
+            StreamName::Dead => dead,
+        }
     }
 
     /// The largest message that the server takes, in bytes.
@@ -330,133 +346,22 @@ impl JetStream {
 }
 
 impl Publish for JetStream {
-    /// All messages are on their way before the first ack is awaited.
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<Receipt, ServiceError>> {
-        let mut acks = Vec::with_capacity(messages.len());
-        for message in messages {
-            let mut headers = async_nats::HeaderMap::new();
-            // The message's own id takes the place of one that it was delivered with.
-            for (name, value) in message.headers.iter().filter(|(n, _)| *n != Headers::DELIVERY) {
-                headers.insert(name, value);
-            }
-            let publish = PublishMessage::build()
-                .payload(message.payload)
-                .headers(headers)
-                .message_id(message.id);
-            let subject = self.subject(&message.subject);
-            acks.push(self.context.send_publish(subject, publish).await);
+        let streams: Vec<StreamName> =
+            messages.iter().map(|message| StreamName::of(&message.subject)).collect();
+        let Some(first) = streams.first().copied() else { return Vec::new() };
+        if streams.iter().all(|stream| *stream == first) {
+            return self.committer(first).commit(messages).await;
         }
-        // Together: when a connection breaks, every ack of a batch is lost, and one time-out after the
-        // other would hold up a stage for hours.
-        let receipts = acks.into_iter().map(|sent| async {
-            let acked = match sent {
-                Ok(ack) => ack.await,
-                Err(error) => Err(error),
-            };
-            acked
-                .map(|ack| Receipt { sequence: ack.sequence, duplicate: ack.duplicate })
-                .map_err(classify)
-        });
-        join_all(receipts).await
-    }
-}
-
-/// A durable pull consumer.
-pub struct JetStreamInbox {
-    log: JetStream,
-    consumer: PullConsumer,
-    in_flight: usize,
-    messages: Option<pull::Stream>,
-}
-
-impl std::fmt::Debug for JetStreamInbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JetStreamInbox").field("in_flight", &self.in_flight).finish_non_exhaustive()
-    }
-}
-
-impl JetStreamInbox {
-    fn delivery(&self, message: jetstream::Message) -> Delivery<Acker> {
-        let (attempt, sequence) = match message.info() {
-            Ok(info) => (u32::try_from(info.delivered).unwrap_or(u32::MAX), info.stream_sequence),
-            // Without its position a message counts as delivered before: the careful way.
-            Err(_unreadable) => (2, 0),
-        };
-        let (message, token) = message.split();
-        Delivery {
-            subject: self.log.without_prefix(&message.subject).to_owned(),
-            headers: JetStream::headers(message.headers.as_ref()),
-            payload: message.payload,
-            attempt,
-            sequence,
-            token,
+        let mut parts: BTreeMap<StreamName, Vec<Outgoing>> = BTreeMap::new();
+        for (message, stream) in messages.into_iter().zip(&streams) {
+            parts.entry(*stream).or_default().push(message);
         }
-    }
-
-    async fn open(&self) -> Result<pull::Stream, ServiceError> {
-        self.consumer
-            .stream()
-            .max_messages_per_batch(self.in_flight)
-            .expires(Duration::from_secs(10))
-            .heartbeat(Duration::from_secs(3))
-            .messages()
-            .await
-            .map_err(unavailable)
-    }
-}
-
-impl Inbox for JetStreamInbox {
-    type Token = Acker;
-
-    async fn fetch(
-        &mut self,
-        max: usize,
-        wait: Duration,
-    ) -> Result<Vec<Delivery<Acker>>, ServiceError> {
-        let mut messages = match self.messages.take() {
-            Some(messages) => messages,
-            None => self.open().await?,
-        };
-        let mut batch = Vec::new();
-        // Unconstrained, because tokio's cooperative budget would end the drain after 128 messages.
-        let drained = tokio::task::unconstrained(async {
-            let Ok(mut next) = tokio::time::timeout(wait, messages.next()).await else {
-                return Ok(true);
-            };
-            loop {
-                match next {
-                    Some(Ok(message)) => batch.push(self.delivery(message)),
-                    Some(Err(error)) => return Err(unavailable(error)),
-                    None => return Ok(false),
-                }
-                if batch.len() >= max {
-                    return Ok(true);
-                }
-                match messages.next().now_or_never() {
-                    Some(ready) => next = ready,
-                    None => return Ok(true),
-                }
-            }
-        })
-        .await;
-        match drained {
-            Ok(true) => self.messages = Some(messages),
-            Ok(false) => {}
-            // What was fetched before the error is still good; the error shows itself again.
-            Err(_error) if !batch.is_empty() => {}
-            Err(error) => return Err(error),
+        let mut receipts = BTreeMap::new();
+        for (stream, part) in parts {
+            receipts.insert(stream, self.committer(stream).commit(part).await.into_iter());
         }
-        Ok(batch)
-    }
-
-    async fn settle(&self, settled: Vec<(Acker, Disposition)>) -> Result<(), ServiceError> {
-        for (acker, disposition) in settled {
-            let kind = match disposition {
-                Disposition::Ack => AckKind::Ack,
-                Disposition::Retry(after) => AckKind::Nak(Some(after)),
-            };
-            acker.ack_with(kind).await.map_err(unavailable)?;
-        }
-        Ok(())
+        let next = |stream| receipts.get_mut(stream)?.next();
+        streams.iter().filter_map(next).collect()
     }
 }

@@ -7,6 +7,7 @@
 //! traits, so what is proved over memory with scripted faults holds for the real log.
 
 pub mod batch;
+mod commit;
 pub mod jetstream;
 pub mod memory;
 pub mod runner;

@@ -9,6 +9,7 @@
 
 mod books;
 mod catalogue;
+mod commit;
 mod crash;
 mod customers;
 mod disorder;

@@ -1,0 +1,307 @@
+//! Group commit: as many messages in one durable write as are waiting for one.
+//!
+//! Every write to the log is one sync of the disk, whether it holds one message or five hundred. So
+//! a message that finds nothing under way is written at once, and what arrives while a write is
+//! under way is collected and written together when it ends. There is no linger: at a low rate
+//! nothing waits, at a high rate the batches grow until the disk keeps up.
+//!
+//! Invariant: a receipt is given only after the log said that the message is durable. Messages are
+//! written in the order in which they came.
+//!
+//! The log refuses a batch as a whole if it knows one message id of it, without naming it. Ids that
+//! were written lately are therefore remembered and answered here, an id that repeats inside a batch
+//! is written once, and a batch that is refused all the same is divided until the known ids are
+//! among few, and those are written one by one.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::RandomState},
+    future::Future,
+    hash::BuildHasher,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Outgoing, Receipt, ServiceError};
+use crate::clock::Clock;
+
+/// Where a committer writes to: one stream of the log.
+pub(super) trait Journal: Send + Sync + 'static {
+    /// Writes messages one by one; all are on their way before the first receipt is awaited.
+    fn singly(
+        &self,
+        messages: &[Outgoing],
+    ) -> impl Future<Output = Vec<Result<Receipt, ServiceError>>> + Send;
+
+    /// Writes messages all or none, durable together; the sequence number of the last one.
+    fn together(&self, messages: &[Outgoing]) -> impl Future<Output = Result<u64, Refusal>> + Send;
+}
+
+/// Why a batch was not written; nothing of it was.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The log has a message with one of the ids.
+    Known,
+    /// The log says no for another reason, which may be that of a single message.
+    Rejected(String),
+    /// There is no answer; it may be written or not.
+    Unavailable(ServiceError),
+}
+
+/// The most messages in one write; the server takes 1,000.
+const MOST: usize = 500;
+/// About the most bytes in one write.
+const MOST_BYTES: usize = 8 << 20;
+/// From how many messages on a batch is cheaper than single writes that are on their way together:
+/// a batch has a fixed cost of its own (`bench/README.md`).
+const ATOMIC_FROM: usize = 8;
+/// Into how many parts a batch with known ids is divided.
+const PARTS: usize = 4;
+/// The most requests that wait for a write; more wait at the door.
+const WAITING: usize = 4096;
+/// For how long an id is remembered: less than the log itself does.
+const REMEMBER: Duration = Duration::from_mins(2);
+/// The most ids that are remembered.
+const REMEMBER_MOST: usize = 1 << 17;
+
+/// Messages and where their receipts go.
+struct Request {
+    messages: Vec<Outgoing>,
+    answer: oneshot::Sender<Vec<Result<Receipt, ServiceError>>>,
+}
+
+/// Writes to one stream, in groups.
+#[derive(Debug, Clone)]
+pub(super) struct Committer {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Committer {
+    /// Starts a committer; it ends when the last clone is dropped.
+    #[expect(clippy::disallowed_methods, reason = "nothing waits for it: who wants a receipt does")]
+    pub(super) fn start<J: Journal>(journal: J, clock: Clock) -> Self {
+        let (requests, waiting) = mpsc::channel(WAITING);
+        let lane = Lane { journal, clock, recent: Recent::default() };
+        tokio::spawn(lane.run(waiting));
+        Self { requests }
+    }
+
+    /// Writes messages and returns when each is durable or has failed.
+    pub(super) async fn commit(
+        &self,
+        messages: Vec<Outgoing>,
+    ) -> Vec<Result<Receipt, ServiceError>> {
+        let count = messages.len();
+        let (answer, receipts) = oneshot::channel();
+        let sent = self.requests.send(Request { messages, answer }).await.is_ok();
+        match receipts.await {
+            Ok(receipts) if sent => receipts,
+            Ok(_) | Err(_) => failed(count, "the committer has ended"),
+        }
+    }
+}
+
+fn unavailable(reason: &str) -> ServiceError {
+    ServiceError::Unavailable { service: "nats", source: reason.into() }
+}
+
+fn failed(count: usize, reason: &str) -> Vec<Result<Receipt, ServiceError>> {
+    (0..count).map(|_| Err(unavailable(reason))).collect()
+}
+
+/// An outcome once more, for a message with the same id as the one that was written.
+fn repeated(outcome: &Result<Receipt, ServiceError>) -> Result<Receipt, ServiceError> {
+    match outcome {
+        Ok(receipt) => Ok(Receipt { duplicate: true, ..*receipt }),
+        Err(error) if error.is_transient() => Err(unavailable(&error.chain())),
+        Err(error) => Err(ServiceError::Refused { service: "nats", source: error.chain().into() }),
+    }
+}
+
+/// What one message of a group became.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Written lately: here is its receipt.
+    Known(Receipt),
+    /// The n-th of those that are written.
+    Written(usize),
+    /// The same id as the n-th of those that are written.
+    Repeated(usize),
+}
+
+struct Lane<J> {
+    journal: J,
+    clock: Clock,
+    recent: Recent,
+}
+
+impl<J: Journal> Lane<J> {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Request>) {
+        let mut group = Vec::new();
+        while waiting.recv_many(&mut group, MOST).await > 0 {
+            let group = std::mem::take(&mut group);
+            self.commit(group).await;
+        }
+    }
+
+    async fn commit(&mut self, group: Vec<Request>) {
+        self.recent.forget(self.clock.instant());
+        let mut fresh = Vec::new();
+        let mut ids = Vec::new();
+        let mut seen: HashMap<u128, usize> = HashMap::new();
+        let mut answers = Vec::with_capacity(group.len());
+        for Request { messages, answer } in group {
+            let mut places = Vec::with_capacity(messages.len());
+            for message in messages {
+                let id = self.recent.id(&message.id);
+                places.push(match (self.recent.get(id), seen.get(&id)) {
+                    (Some(sequence), _) => Place::Known(Receipt { sequence, duplicate: true }),
+                    (None, Some(at)) => Place::Repeated(*at),
+                    (None, None) => {
+                        seen.insert(id, fresh.len());
+                        ids.push(id);
+                        fresh.push(message);
+                        Place::Written(fresh.len().saturating_sub(1))
+                    }
+                });
+            }
+            answers.push((answer, places));
+        }
+        let outcomes = self.write(&fresh).await;
+        let now = self.clock.instant();
+        for (id, outcome) in ids.iter().zip(&outcomes) {
+            if let Ok(receipt) = outcome {
+                self.recent.remember(*id, receipt.sequence, now);
+            }
+        }
+        give(answers, outcomes);
+    }
+
+    /// Writes messages in as few writes as the limits allow. After an outage the rest is not tried:
+    /// what came later must not be written before what failed.
+    async fn write(&self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        let mut stack: Vec<&[Outgoing]> = in_writes(messages);
+        stack.reverse();
+        while let Some(part) = stack.pop() {
+            if part.len() < ATOMIC_FROM {
+                outcomes.extend(self.journal.singly(part).await);
+                continue;
+            }
+            match self.journal.together(part).await {
+                Ok(last) => outcomes.extend(receipts(last, part.len()).map(Ok)),
+                Err(Refusal::Known) => {
+                    let size = part.len().div_ceil(PARTS);
+                    stack.extend(part.chunks(size.max(1)).rev());
+                }
+                Err(Refusal::Rejected(reason)) => {
+                    tracing::debug!(reason, messages = part.len(), "a batch is written singly");
+                    outcomes.extend(self.journal.singly(part).await);
+                }
+                Err(Refusal::Unavailable(error)) => {
+                    let left = messages.len().saturating_sub(outcomes.len());
+                    outcomes.extend(failed(left, &error.chain()));
+                    break;
+                }
+            }
+        }
+        outcomes
+    }
+}
+
+/// Divides messages into writes.
+fn in_writes(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let mut writes = Vec::new();
+    let (mut bytes, mut count) = (0usize, 0usize);
+    let mut rest = messages;
+    for message in messages {
+        let size = message.payload.len();
+        if count == MOST || (count > 0 && bytes.saturating_add(size) > MOST_BYTES) {
+            let (write, after) = rest.split_at(count);
+            writes.push(write);
+            rest = after;
+            (bytes, count) = (0, 0);
+        }
+        bytes = bytes.saturating_add(size);
+        count = count.saturating_add(1);
+    }
+    if !rest.is_empty() {
+        writes.push(rest);
+    }
+    writes
+}
+
+/// The receipts of a batch whose messages have consecutive numbers up to `last`.
+fn receipts(last: u64, count: usize) -> impl Iterator<Item = Receipt> {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    let before = last.saturating_sub(count);
+    (1..=count).map(move |n| Receipt { sequence: before.saturating_add(n), duplicate: false })
+}
+
+type Answer = oneshot::Sender<Vec<Result<Receipt, ServiceError>>>;
+
+/// Hands every request its receipts.
+fn give(answers: Vec<(Answer, Vec<Place>)>, outcomes: Vec<Result<Receipt, ServiceError>>) {
+    let repeats: HashMap<usize, Result<Receipt, ServiceError>> = answers
+        .iter()
+        .flat_map(|(_, places)| places)
+        .filter_map(|place| match place {
+            Place::Repeated(at) => Some((*at, repeated(outcomes.get(*at)?))),
+            Place::Known(_) | Place::Written(_) => None,
+        })
+        .collect();
+    let mut outcomes: Vec<Option<_>> = outcomes.into_iter().map(Some).collect();
+    for (answer, places) in answers {
+        let receipts = places
+            .into_iter()
+            .map(|place| match place {
+                Place::Known(receipt) => Some(Ok(receipt)),
+                Place::Written(at) => outcomes.get_mut(at).and_then(Option::take),
+                Place::Repeated(at) => repeats.get(&at).map(repeated),
+            })
+            .map(|outcome| outcome.unwrap_or_else(|| Err(unavailable("the log gave no answer"))))
+            .collect();
+        // Nobody waits any more: the message is durable, its sender will find that out.
+        drop(answer.send(receipts));
+    }
+}
+
+/// The ids that were written lately, as 128-bit hashes with keys of this process: an id costs
+/// 60 bytes or so, and nobody outside can make two ids meet.
+#[derive(Debug, Default)]
+struct Recent {
+    keys: (RandomState, RandomState),
+    known: HashMap<u128, u64>,
+    ages: VecDeque<(Instant, u128)>,
+}
+
+impl Recent {
+    fn id(&self, id: &str) -> u128 {
+        let high = u128::from(self.keys.0.hash_one(id));
+        (high << 64) | u128::from(self.keys.1.hash_one(id))
+    }
+
+    fn get(&self, id: u128) -> Option<u64> {
+        self.known.get(&id).copied()
+    }
+
+    fn remember(&mut self, id: u128, sequence: u64, now: Instant) {
+        if self.known.insert(id, sequence).is_none() {
+            self.ages.push_back((now, id));
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, id)) = self.ages.front() {
+            let old = now.saturating_duration_since(*at) > REMEMBER;
+            if !old && self.ages.len() <= REMEMBER_MOST {
+                break;
+            }
+            self.known.remove(id);
+            self.ages.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The committer over a log that is written down here: what it keeps, and when it says no.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use proptest::prelude::*;
+
+use super::*;
+use crate::stage::message::Headers;
+
+/// What the log does with the writes to come, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    /// Nothing is written, and nobody hears of it.
+    Lost,
+    /// All is written, and nobody hears of it.
+    Mute,
+    /// A batch is refused as such.
+    No,
+}
+
+/// A log that forgets no id, and refuses a batch that holds a known one.
+#[derive(Debug, Default)]
+struct Model {
+    messages: Vec<String>,
+    ids: HashMap<String, u64>,
+    answers: VecDeque<Answer>,
+    writes: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Book(Arc<Mutex<Model>>);
+
+impl Model {
+    fn keep(&mut self, id: &str) -> Receipt {
+        if let Some(sequence) = self.ids.get(id) {
+            return Receipt { sequence: *sequence, duplicate: true };
+        }
+        self.messages.push(id.to_owned());
+        let sequence = u64::try_from(self.messages.len()).unwrap();
+        self.ids.insert(id.to_owned(), sequence);
+        Receipt { sequence, duplicate: false }
+    }
+
+    fn answer(&mut self) -> Answer {
+        self.answers.pop_front().unwrap_or(Answer::Yes)
+    }
+}
+
+impl Journal for Book {
+    async fn singly(&self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
+        tokio::task::yield_now().await;
+        let mut model = self.0.lock().unwrap();
+        model.writes.extend(messages.iter().map(|_| 1));
+        let mut one = |message: &Outgoing| match model.answer() {
+            Answer::Yes | Answer::No => Ok(model.keep(&message.id)),
+            Answer::Lost => Err(unavailable("lost")),
+            Answer::Mute => {
+                model.keep(&message.id);
+                Err(unavailable("mute"))
+            }
+        };
+        messages.iter().map(&mut one).collect()
+    }
+
+    async fn together(&self, messages: &[Outgoing]) -> Result<u64, Refusal> {
+        tokio::task::yield_now().await;
+        let mut model = self.0.lock().unwrap();
+        model.writes.push(messages.len());
+        let answer = model.answer();
+        match answer {
+            Answer::Lost => return Err(Refusal::Unavailable(unavailable("lost"))),
+            Answer::No => return Err(Refusal::Rejected("no".to_owned())),
+            Answer::Yes | Answer::Mute => {}
+        }
+        if messages.iter().any(|message| model.ids.contains_key(&message.id)) {
+            return Err(Refusal::Known);
+        }
+        let mut last = 0;
+        for message in messages {
+            last = model.keep(&message.id).sequence;
+        }
+        if answer == Answer::Mute {
+            return Err(Refusal::Unavailable(unavailable("mute")));
+        }
+        Ok(last)
+    }
+}
+
+fn message(id: &str) -> Outgoing {
+    Outgoing {
+        subject: "dead.test".to_owned(),
+        id: id.to_owned(),
+        headers: Headers::default(),
+        payload: Bytes::from_static(b"{}"),
+    }
+}
+
+fn answers() -> impl Strategy<Value = Vec<Answer>> {
+    let answer = prop_oneof![
+        6 => Just(Answer::Yes),
+        1 => Just(Answer::Lost),
+        1 => Just(Answer::Mute),
+        1 => Just(Answer::No)
+    ];
+    prop::collection::vec(answer, 0..12)
+}
+
+proptest! {
+    /// Whatever the log does: a receipt names the one place where the message stands, whoever asks
+    /// again is told the same place, and what one sender sent stands in the order of sending.
+    #[test]
+    fn a_receipt_is_true(
+        senders in prop::collection::vec(prop::collection::vec(0u16..40, 1..30), 1..6),
+        known in prop::collection::vec(0u16..40, 0..4),
+        answers in answers(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let book = Book::default();
+        for id in known {
+            // Written by another process.
+            book.0.lock().unwrap().keep(&id.to_string());
+        }
+        book.0.lock().unwrap().answers = answers.into();
+        let outcomes = runtime.block_on(async {
+            let committer = Committer::start(book.clone(), Clock::system());
+            let sending = senders.iter().map(|ids| {
+                committer.commit(ids.iter().map(|id| message(&id.to_string())).collect())
+            });
+            join_all(sending).await
+        });
+        let model = book.0.lock().unwrap();
+        let unique: BTreeSet<&String> = model.messages.iter().collect();
+        prop_assert_eq!(unique.len(), model.messages.len());
+        let mut first: BTreeSet<u64> = BTreeSet::new();
+        for (ids, outcomes) in senders.iter().zip(&outcomes) {
+            prop_assert_eq!(ids.len(), outcomes.len());
+            for (id, outcome) in ids.iter().zip(outcomes) {
+                let Ok(receipt) = outcome else { continue };
+                prop_assert_eq!(model.ids.get(&id.to_string()), Some(&receipt.sequence));
+                if !receipt.duplicate {
+                    prop_assert!(first.insert(receipt.sequence), "two were told to be the first");
+                }
+            }
+        }
+    }
+
+    /// Without faults nothing fails, and every sender's messages stand in the order of sending.
+    #[test]
+    fn order_is_kept(counts in prop::collection::vec(1usize..700, 1..6)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let book = Book::default();
+        let outcomes = runtime.block_on(async {
+            let committer = Committer::start(book.clone(), Clock::system());
+            let sending = counts.iter().enumerate().map(|(sender, count)| {
+                let ids = (0..*count).map(|n| message(&format!("{sender}/{n}")));
+                committer.commit(ids.collect())
+            });
+            join_all(sending).await
+        });
+        for outcomes in &outcomes {
+            let numbers: Vec<u64> =
+                outcomes.iter().map(|outcome| outcome.as_ref().unwrap().sequence).collect();
+            prop_assert!(numbers.is_sorted());
+        }
+        prop_assert_eq!(book.0.lock().unwrap().messages.len(), counts.iter().sum::<usize>());
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_write_is_written_together() {
+    let book = Book::default();
+    let committer = Committer::start(book.clone(), Clock::system());
+    let ids: Vec<String> = (0..600).map(|n| n.to_string()).collect();
+    let sending = join_all(ids.iter().map(|id| committer.commit(vec![message(id)])));
+    let outcomes = tokio::task::unconstrained(sending).await;
+    assert!(outcomes.iter().flatten().all(Result::is_ok));
+    assert_eq!(book.0.lock().unwrap().writes, [500, 100]);
+    committer.commit(vec![message("alone")]).await;
+    assert_eq!(book.0.lock().unwrap().writes, [500, 100, 1]);
+}
+
+#[tokio::test]
+async fn an_id_that_was_written_lately_is_not_written_again() {
+    let book = Book::default();
+    let committer = Committer::start(book.clone(), Clock::system());
+    let first = committer.commit(vec![message("a")]).await.remove(0).unwrap();
+    let again = committer.commit(vec![message("a")]).await.remove(0).unwrap();
+    assert_eq!(again, Receipt { sequence: first.sequence, duplicate: true });
+    assert_eq!(book.0.lock().unwrap().writes, [1]);
+}
+
+#[tokio::test]
+async fn one_known_id_costs_its_neighbours_little() {
+    let book = Book::default();
+    book.0.lock().unwrap().keep("77");
+    let committer = Committer::start(book.clone(), Clock::system());
+    let outcomes = committer.commit((0..128).map(|n| message(&n.to_string())).collect()).await;
+    let duplicates: Vec<bool> = outcomes.iter().map(|o| o.as_ref().unwrap().duplicate).collect();
+    assert_eq!(duplicates.iter().filter(|duplicate| **duplicate).count(), 1);
+    assert!(duplicates[77]);
+    assert!(book.0.lock().unwrap().writes.len() < 20);
+}
+
+#[test]
+fn ids_are_forgotten_by_age_and_by_number() {
+    let mut recent = Recent::default();
+    let start = Clock::system().instant();
+    recent.remember(1, 10, start);
+    recent.forget(start + REMEMBER);
+    assert_eq!(recent.get(1), Some(10));
+    recent.forget(start + REMEMBER + Duration::from_millis(1));
+    assert_eq!(recent.get(1), None);
+    for id in 0..=REMEMBER_MOST {
+        recent.remember(u128::try_from(id).unwrap(), 1, start);
+    }
+    recent.forget(start);
+    assert_eq!((recent.get(0), recent.get(1)), (None, Some(1)));
+    assert_eq!(recent.known.len(), recent.ages.len());
+}
+
+#[test]
+fn a_write_is_bounded_in_messages_and_bytes() {
+    let large = |bytes| Outgoing { payload: Bytes::from(vec![0; bytes]), ..message("x") };
+    let sizes =
+        |messages: &[Outgoing]| in_writes(messages).iter().map(|w| w.len()).collect::<Vec<_>>();
+    assert_eq!(sizes(&[]), Vec::<usize>::new());
+    assert_eq!(sizes(&vec![large(1); 1_001]), [500, 500, 1]);
+    assert_eq!(sizes(&[large(5 << 20), large(5 << 20), large(1), large(9 << 20)]), [1, 2, 1]);
+}

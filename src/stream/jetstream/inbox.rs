@@ -1,0 +1,113 @@
+//! The reading side: a durable pull consumer whose messages are fetched ahead.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self, AckKind,
+    consumer::{PullConsumer, pull},
+    message::Acker,
+};
+use futures_util::{FutureExt, StreamExt};
+
+use super::{JetStream, unavailable};
+use crate::stream::{Delivery, Disposition, Inbox, ServiceError};
+
+/// A durable pull consumer.
+pub struct JetStreamInbox {
+    pub(super) log: JetStream,
+    pub(super) consumer: PullConsumer,
+    pub(super) in_flight: usize,
+    pub(super) messages: Option<pull::Stream>,
+}
+
+impl std::fmt::Debug for JetStreamInbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JetStreamInbox").field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}
+
+impl JetStreamInbox {
+    fn delivery(&self, message: jetstream::Message) -> Delivery<Acker> {
+        let (attempt, sequence) = match message.info() {
+            Ok(info) => (u32::try_from(info.delivered).unwrap_or(u32::MAX), info.stream_sequence),
+            // Without its position a message counts as delivered before: the careful way.
+            Err(_unreadable) => (2, 0),
+        };
+        let (message, token) = message.split();
+        Delivery {
+            subject: self.log.without_prefix(&message.subject).to_owned(),
+            headers: JetStream::headers(message.headers.as_ref()),
+            payload: message.payload,
+            attempt,
+            sequence,
+            token,
+        }
+    }
+
+    async fn open(&self) -> Result<pull::Stream, ServiceError> {
+        self.consumer
+            .stream()
+            .max_messages_per_batch(self.in_flight)
+            .expires(Duration::from_secs(10))
+            .heartbeat(Duration::from_secs(3))
+            .messages()
+            .await
+            .map_err(unavailable)
+    }
+}
+
+impl Inbox for JetStreamInbox {
+    type Token = Acker;
+
+    async fn fetch(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery<Acker>>, ServiceError> {
+        let mut messages = match self.messages.take() {
+            Some(messages) => messages,
+            None => self.open().await?,
+        };
+        let mut batch = Vec::new();
+        // Unconstrained, because tokio's cooperative budget would end the drain after 128 messages.
+        let drained = tokio::task::unconstrained(async {
+            let Ok(mut next) = tokio::time::timeout(wait, messages.next()).await else {
+                return Ok(true);
+            };
+            loop {
+                match next {
+                    Some(Ok(message)) => batch.push(self.delivery(message)),
+                    Some(Err(error)) => return Err(unavailable(error)),
+                    None => return Ok(false),
+                }
+                if batch.len() >= max {
+                    return Ok(true);
+                }
+                match messages.next().now_or_never() {
+                    Some(ready) => next = ready,
+                    None => return Ok(true),
+                }
+            }
+        })
+        .await;
+        match drained {
+            Ok(true) => self.messages = Some(messages),
+            Ok(false) => {}
+            // What was fetched before the error is still good; the error shows itself again.
+            Err(_error) if !batch.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(batch)
+    }
+
+    async fn settle(&self, settled: Vec<(Acker, Disposition)>) -> Result<(), ServiceError> {
+        for (acker, disposition) in settled {
+            let kind = match disposition {
+                Disposition::Ack => AckKind::Ack,
+                Disposition::Retry(after) => AckKind::Nak(Some(after)),
+            };
+            acker.ack_with(kind).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+}
