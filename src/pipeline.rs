@@ -172,6 +172,8 @@ pub struct LimitsFile {
     pub warehouse_linger_ms: u64,
     /// The most revisions in one insert of the warehouse.
     pub warehouse_batch: usize,
+    /// How many lanes run validate, map, commission and ledger as one; 0 is the chain through the log.
+    pub fused_lanes: usize,
 }
 
 impl Default for LimitsFile {
@@ -184,6 +186,7 @@ impl Default for LimitsFile {
             retry_longest_ms: 10_000,
             warehouse_linger_ms: 500,
             warehouse_batch: 10_000,
+            fused_lanes: 0,
         }
     }
 }
@@ -219,6 +222,9 @@ impl LimitsFile {
         }
         if self.in_flight < self.batch {
             return fail("in_flight", "must not be less than batch");
+        }
+        if self.fused_lanes > 64 {
+            return fail("fused_lanes", "must not be above 64");
         }
         if self.ack_wait_seconds == 0 {
             return fail("ack_wait_seconds", "must be above zero");

@@ -8,6 +8,7 @@
 mod admin;
 mod company;
 mod intake;
+mod stages;
 
 pub(crate) use self::company::recheck;
 
@@ -24,10 +25,7 @@ use crate::{
     domain::id::{Platform, StoreId},
     ingest::{Drained, Edge, EdgeConfig, EdgeError, StoreEndpoint},
     metric,
-    sink::{
-        CatalogueSink, CompanyCell, CustomersSink, LedgerSink, OrderBookSink, PublishEvents,
-        PublishRuns, StoreTerms, WarehouseSink,
-    },
+    sink::{CompanyCell, StoreTerms},
     stage::{
         Stage,
         commission::Commission,
@@ -37,9 +35,8 @@ use crate::{
     },
     store::postgres::{CompanyReader, Postgres, UrlError},
     stream::{
-        ServiceError, Sink,
-        jetstream::{JetStream, JetStreamInbox, StreamLimits, StreamName},
-        runner::{Limits, Runner},
+        ServiceError,
+        jetstream::{JetStream, StreamLimits, StreamName},
     },
     warehouse::{self, clickhouse::ClickHouse},
 };
@@ -218,85 +215,6 @@ impl App {
         }
         Ok(exit)
     }
-
-    /// Starts the stages.
-    async fn spawn_stages(&self, stop: &CancellationToken) -> Result<JoinSet<()>, BuildError> {
-        let limits = self.config.pipelines.limits;
-        let stage = limits.stage();
-        let mut inboxes = Vec::with_capacity(CONSUMERS.len());
-        for (stream, name, filter) in CONSUMERS {
-            let in_flight = if name == Warehouse::NAME {
-                limits.warehouse_batch.max(limits.in_flight)
-            } else {
-                limits.in_flight
-            };
-            let wait = Duration::from_secs(limits.ack_wait_seconds);
-            inboxes.push(self.log.consumer(stream, name, filter, wait, in_flight).await?);
-        }
-        let mut work = JoinSet::new();
-        let Ok([raw, valid, articles, customers, mapped, run, posted]) =
-            <[JetStreamInbox; 7]>::try_from(inboxes)
-        else {
-            return Ok(work);
-        };
-        let clock = || self.clock.clone();
-        let log = || self.log.clone();
-        let validate = Validate::new(stores_of(&self.config));
-        let events = PublishEvents::new(log(), clock());
-        work.spawn(self.runner(validate, events, raw, stage).run(stop.clone()));
-        let book = OrderBookSink {
-            store: self.store.clone(),
-            log: log(),
-            company: self.company.clone(),
-            terms: terms_of(&self.config),
-            clock: clock(),
-        };
-        work.spawn(self.runner(Map, book, valid, stage).run(stop.clone()));
-        let catalogue = CatalogueSink::new(self.store.clone());
-        work.spawn(self.runner(Catalogue, catalogue, articles, stage).run(stop.clone()));
-        let links = CustomersSink::new(self.store.clone());
-        work.spawn(self.runner(Customers, links, customers, stage).run(stop.clone()));
-        let runs = PublishRuns::new(log(), clock());
-        let commission = Commission::new(self.company.clone());
-        work.spawn(self.runner(commission, runs, mapped, stage).run(stop.clone()));
-        let ledger = LedgerSink::new(self.store.clone(), log(), clock());
-        work.spawn(self.runner(Ledger, ledger, run, stage).run(stop.clone()));
-        let rows = WarehouseSink::new(self.warehouse.clone(), clock());
-        let runner = self.runner(Warehouse, rows, posted, limits.warehouse());
-        work.spawn(warehouse_stage(self.warehouse.clone(), runner, stop.clone()));
-        Ok(work)
-    }
-
-    fn runner<S: Stage, K: Sink<S::Effect>>(
-        &self,
-        stage: S,
-        sink: K,
-        inbox: JetStreamInbox,
-        limits: Limits,
-    ) -> Runner<S, K, JetStreamInbox, JetStream> {
-        let (dead, clock) = (self.log.clone(), self.clock.clone());
-        Runner { stage, sink, inbox, dead, clock, limits }
-    }
-}
-
-/// Waits for ClickHouse, makes its tables, then runs the stage.
-async fn warehouse_stage(
-    warehouse: ClickHouse,
-    runner: Runner<Warehouse, WarehouseSink, JetStreamInbox, JetStream>,
-    stop: CancellationToken,
-) {
-    let mut failures = 0u32;
-    while let Err(error) = warehouse.migrate().await {
-        failures = failures.saturating_add(1);
-        let pause = runner.limits.back_off(failures);
-        tracing::warn!(error = error.chain(), "the warehouse is not ready");
-        metric::stage_failure(Warehouse::NAME);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-    runner.run(stop).await;
 }
 
 /// How many messages no stage has settled yet, over all stages.

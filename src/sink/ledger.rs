@@ -2,31 +2,30 @@
 
 use std::sync::Arc;
 
-use super::publish::outgoing;
 use crate::{
     clock::Clock,
     domain::ledger::Kind,
     metric,
     stage::{
         SkipReason,
-        message::{Computed, Posted, Subject},
+        message::{Computed, Posted},
     },
     store::{PostOutcome, Store},
-    stream::{Effect, Fate, Publish, ServiceError, Sink},
+    stream::{Effect, Fate, Forward, Parcel, ServiceError, Sink},
 };
 
 /// Posts what is new and publishes what was posted.
 #[derive(Debug)]
-pub struct LedgerSink<S, P> {
+pub struct LedgerSink<S, F> {
     store: Arc<S>,
-    log: Arc<P>,
+    next: F,
     clock: Clock,
 }
 
-impl<S, P> LedgerSink<S, P> {
-    /// A sink that posts to `store` and publishes to `log`.
-    pub fn new(store: Arc<S>, log: Arc<P>, clock: Clock) -> Self {
-        Self { store, log, clock }
+impl<S, F> LedgerSink<S, F> {
+    /// A sink that posts to `store` and hands on to `next`.
+    pub fn new(store: Arc<S>, next: F, clock: Clock) -> Self {
+        Self { store, next, clock }
     }
 }
 
@@ -37,13 +36,13 @@ fn count(posted: &Posted) {
     }
 }
 
-impl<S: Store, P: Publish> Sink<Computed> for LedgerSink<S, P> {
+impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
     async fn deliver(&self, effects: &[Effect<Computed>]) -> Result<Vec<Fate>, ServiceError> {
         let runs: Vec<&Computed> = effects.iter().map(|effect| &effect.value).collect();
         let outcomes = self.store.post(&runs, self.clock.now()).await?;
         let committed = self.clock.now();
         let mut fates = Vec::with_capacity(outcomes.len());
-        let mut messages = Vec::new();
+        let mut parcels = Vec::with_capacity(effects.len());
         let mut sealed = false;
         for (outcome, effect) in outcomes.into_iter().zip(effects) {
             let (posted, fate) = match outcome {
@@ -64,14 +63,14 @@ impl<S: Store, P: Publish> Sink<Computed> for LedgerSink<S, P> {
             if let Some(posted) = posted {
                 let order = &posted.run.order;
                 let id = format!("posted:{}:{}", order.key, order.revision);
-                messages.push(outgoing(Subject::Posted(&order.key), id, &*posted)?);
+                parcels.push(Parcel { id, value: *posted, redelivered: effect.redelivered });
             }
             fates.push(fate);
         }
         if sealed {
             metric::ledger_block();
         }
-        self.log.publish_all(messages).await?;
+        self.next.forward(parcels).await?;
         Ok(fates)
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! | stage | sink |
 //! |---|---|
-//! | validate | publishes facts about orders and articles |
-//! | map | joins the event into the order book, publishes the revision |
+//! | validate | hands facts about orders on, publishes those about articles and customers |
+//! | map | joins the event into the order book, hands the revision on |
 //! | catalogue | joins what shops say of their articles into the catalogue |
 //! | customers | writes links, does what privacy requests ask |
-//! | commission | publishes the calculation |
-//! | ledger | posts the difference, publishes what was posted |
+//! | commission | hands the calculation on |
+//! | ledger | posts the difference, hands on what was posted |
 //! | warehouse | writes rows |
+//!
+//! To hand on is to publish, or to let the next stage go on at once ([`Fused`]).
 //!
 //! A sink that writes and then publishes can be cut off in between. The message then comes again,
 //! marked as redelivered, and the sink publishes what it finds written: the effect is repeated, not
@@ -16,6 +18,7 @@
 
 mod catalogue;
 mod customers;
+mod forward;
 mod ledger;
 mod order_book;
 mod publish;
@@ -26,6 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use self::{
     catalogue::CatalogueSink,
     customers::CustomersSink,
+    forward::{Fused, ToLog},
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},

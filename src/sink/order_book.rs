@@ -9,9 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
-
-use super::{CompanyCell, publish::outgoing};
+use super::CompanyCell;
 use crate::{
     clock::Clock,
     domain::{
@@ -25,10 +23,10 @@ use crate::{
         DeferReason, SkipReason,
         commission::CurrentCompany,
         map::{Company, Mapping, Terms, WaitsFor, asked_customer, asks_lifetime, first_touch, map},
-        message::{Mapped, Subject, Trace, Validated},
+        message::{Mapped, Trace, Validated},
     },
     store::{Booked, Change, Links, Store},
-    stream::{Effect, Fate, Publish, ServiceError, Sink},
+    stream::{Effect, Fate, Forward, Parcel, ServiceError, Sink},
 };
 
 /// The terms of each store.
@@ -49,11 +47,11 @@ impl StoreTerms {
 
 /// Joins events into the order book and publishes revisions.
 #[derive(Debug)]
-pub struct OrderBookSink<S, P> {
+pub struct OrderBookSink<S, F> {
     /// The books.
     pub store: Arc<S>,
-    /// Where revisions are published.
-    pub log: Arc<P>,
+    /// Where revisions are handed to.
+    pub next: F,
     /// What is loaded of the company.
     pub company: CompanyCell,
     /// Which plan and which payout currency hold for which store.
@@ -83,7 +81,7 @@ enum Settled {
 /// How often a contended order is read again before the batch is handed back.
 const ROUNDS: u32 = 8;
 
-impl<S: Store, P: Publish> OrderBookSink<S, P> {
+impl<S: Store, F: Forward<Mapped>> OrderBookSink<S, F> {
     fn join(effects: &[Effect<Validated>]) -> BTreeMap<OrderKey, Incoming<'_>> {
         let mut orders: BTreeMap<OrderKey, Incoming<'_>> = BTreeMap::new();
         for effect in effects {
@@ -347,33 +345,33 @@ fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {
     }
 }
 
-fn mapped(order: &MappedOrder, trace: &Trace, now: Timestamp) -> Mapped {
-    let mut trace = trace.clone();
-    trace.mapped_at = Some(now);
-    Mapped { order: order.clone(), trace }
-}
-
-impl<S: Store, P: Publish> Sink<Validated> for OrderBookSink<S, P> {
+impl<S: Store, F: Forward<Mapped>> Sink<Validated> for OrderBookSink<S, F> {
     async fn deliver(&self, effects: &[Effect<Validated>]) -> Result<Vec<Fate>, ServiceError> {
         let orders = Self::join(effects);
-        let settled = self.settle(&orders).await?;
-        let now = self.clock.now();
-        let mut messages = Vec::new();
-        for (key, outcome) in &settled {
-            if let (Settled::Ready(order), Some(incoming)) = (outcome, orders.get(key)) {
-                let id = format!("mapped:{key}:{}", order.revision);
-                let message = mapped(order, &incoming.trace, now);
-                messages.push(outgoing(Subject::Mapped(key), id, &message)?);
-            }
-        }
-        self.log.publish_all(messages).await?;
-        Ok(effects
+        let mut settled = self.settle(&orders).await?;
+        let fates = effects
             .iter()
             .map(|effect| match settled.get(&effect.value.event.key) {
                 Some(Settled::Ready(_)) => Fate::Delivered,
                 Some(Settled::Parked(reason)) => Fate::Parked(*reason),
                 Some(Settled::NothingNew) | None => Fate::Skipped(SkipReason::NothingNew),
             })
-            .collect())
+            .collect();
+        let now = self.clock.now();
+        let mut parcels = Vec::with_capacity(orders.len());
+        for (key, incoming) in orders {
+            if let Some(Settled::Ready(order)) = settled.remove(&key) {
+                parcels.push(Parcel {
+                    id: format!("mapped:{key}:{}", order.revision),
+                    redelivered: incoming.again,
+                    value: Mapped {
+                        order: *order,
+                        trace: Trace { mapped_at: Some(now), ..incoming.trace },
+                    },
+                });
+            }
+        }
+        self.next.forward(parcels).await?;
+        Ok(fates)
     }
 }

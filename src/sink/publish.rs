@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
         message::{Computed, Headers, Subject, Trace, Validated},
         validate::Understood,
     },
-    stream::{Effect, Fate, Outgoing, Publish, ServiceError, Sink},
+    stream::{Effect, Fate, Forward, Outgoing, Parcel, Publish, ServiceError, Sink},
 };
 
 /// A message as JSON.
@@ -32,17 +31,18 @@ pub(super) fn outgoing<T: Serialize>(
     })
 }
 
-/// After validate: publishes the facts about orders, articles and customers.
+/// After validate: hands the facts about orders on, publishes those about articles and customers.
 #[derive(Debug)]
-pub struct PublishEvents<P> {
+pub struct PublishEvents<P, F> {
     log: Arc<P>,
+    next: F,
     clock: Clock,
 }
 
-impl<P> PublishEvents<P> {
-    /// A sink that publishes to `log`.
-    pub fn new(log: Arc<P>, clock: Clock) -> Self {
-        Self { log, clock }
+impl<P, F> PublishEvents<P, F> {
+    /// A sink that publishes to `log` and hands facts about orders to `next`.
+    pub fn new(log: Arc<P>, next: F, clock: Clock) -> Self {
+        Self { log, next, clock }
     }
 }
 
@@ -53,24 +53,26 @@ fn id_of(kind: &str, origin: &Origin, number: usize) -> String {
     format!("{kind}:{}:{number}:{}", origin.delivery, origin.received_at.as_microsecond())
 }
 
-/// An order event on its way to the order book.
-fn valid(event: &OrderEvent, number: usize, now: Timestamp) -> Result<Outgoing, ServiceError> {
-    let mut trace = Trace::start(event.origin.received_at);
-    trace.validated_at = Some(now);
-    let message = Validated { event: event.clone(), trace };
-    outgoing(Subject::Valid(&event.key), id_of("valid", &event.origin, number), &message)
-}
-
-impl<P: Publish> Sink<Understood> for PublishEvents<P> {
+impl<P: Publish, F: Forward<Validated>> Sink<Understood> for PublishEvents<P, F> {
     async fn deliver(&self, effects: &[Effect<Understood>]) -> Result<Vec<Fate>, ServiceError> {
         let now = self.clock.now();
-        let mut messages = Vec::with_capacity(effects.len());
-        for understood in effects.iter().map(|effect| &effect.value) {
-            match understood {
+        let mut parcels = Vec::with_capacity(effects.len());
+        let mut messages = Vec::new();
+        for effect in effects {
+            match &effect.value {
                 Understood::Orders(events) => {
-                    for (number, event) in events.iter().enumerate() {
-                        messages.push(valid(event, number, now)?);
-                    }
+                    let valid = |(number, event): (usize, &OrderEvent)| Parcel {
+                        id: id_of("valid", &event.origin, number),
+                        value: Validated {
+                            event: event.clone(),
+                            trace: Trace {
+                                validated_at: Some(now),
+                                ..Trace::start(event.origin.received_at)
+                            },
+                        },
+                        redelivered: effect.redelivered,
+                    };
+                    parcels.extend(events.iter().enumerate().map(valid));
                 }
                 Understood::Customer(event) => {
                     let id = id_of("customer", &event.origin, 0);
@@ -84,37 +86,39 @@ impl<P: Publish> Sink<Understood> for PublishEvents<P> {
                 }
             }
         }
-        self.log.publish_all(messages).await?;
+        if !messages.is_empty() {
+            self.log.publish_all(messages).await?;
+        }
+        self.next.forward(parcels).await?;
         Ok(effects.iter().map(|_| Fate::Delivered).collect())
     }
 }
 
-/// After commission: publishes calculations.
+/// After commission: hands calculations on.
 #[derive(Debug)]
-pub struct PublishRuns<P> {
-    log: Arc<P>,
+pub struct PublishRuns<F> {
+    next: F,
     clock: Clock,
 }
 
-impl<P> PublishRuns<P> {
-    /// A sink that publishes to `log`.
-    pub fn new(log: Arc<P>, clock: Clock) -> Self {
-        Self { log, clock }
+impl<F> PublishRuns<F> {
+    /// A sink that hands on to `next`.
+    pub fn new(next: F, clock: Clock) -> Self {
+        Self { next, clock }
     }
 }
 
-impl<P: Publish> Sink<Computed> for PublishRuns<P> {
+impl<F: Forward<Computed>> Sink<Computed> for PublishRuns<F> {
     async fn deliver(&self, effects: &[Effect<Computed>]) -> Result<Vec<Fate>, ServiceError> {
         let now = self.clock.now();
-        let mut messages = Vec::with_capacity(effects.len());
-        for effect in effects {
+        let parcel = |effect: &Effect<Computed>| {
             let mut computed = effect.value.clone();
             computed.trace.computed_at = Some(now);
             let order = &computed.run.order;
             let id = format!("run:{}:{}", order.key, order.revision);
-            messages.push(outgoing(Subject::Run(&order.key), id, &computed)?);
-        }
-        self.log.publish_all(messages).await?;
+            Parcel { id, value: computed, redelivered: effect.redelivered }
+        };
+        self.next.forward(effects.iter().map(parcel).collect()).await?;
         Ok(effects.iter().map(|_| Fate::Delivered).collect())
     }
 }

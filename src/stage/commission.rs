@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    DeferReason, Message, Stage, Verdict, decode,
+    DeferReason, Judge, Verdict,
     map::Company,
     message::{Computed, Mapped},
 };
@@ -28,15 +28,12 @@ impl<C: CurrentCompany> Commission<C> {
     }
 }
 
-impl<C: CurrentCompany> Stage for Commission<C> {
+impl<C: CurrentCompany> Judge for Commission<C> {
     const NAME: &'static str = "commission";
+    type Input = Mapped;
     type Effect = Computed;
 
-    fn apply(&self, message: Message<'_>) -> Verdict<Computed> {
-        let Mapped { order, trace } = match decode(message.payload) {
-            Ok(mapped) => mapped,
-            Err(rejection) => return Verdict::Reject(rejection),
-        };
+    fn judge(&self, Mapped { order, trace }: Mapped) -> Verdict<Computed> {
         let company = self.company.current();
         let Some(plan) = company.plans.get(&order.locks.plan) else {
             return Verdict::Defer(DeferReason::VersionNotLoaded);

@@ -4,7 +4,7 @@
 use crate::domain::article::ArticleEvent;
 
 use super::{
-    Message, Stage, Verdict, decode,
+    Judge, Verdict,
     message::{Computed, Posted, Validated},
 };
 use crate::domain::customer::CustomerEvent;
@@ -16,15 +16,13 @@ macro_rules! decoding_stage {
         #[derive(Debug, Clone, Copy, Default)]
         pub struct $name;
 
-        impl Stage for $name {
+        impl Judge for $name {
             const NAME: &'static str = $label;
+            type Input = $message;
             type Effect = $message;
 
-            fn apply(&self, message: Message<'_>) -> Verdict<$message> {
-                match decode(message.payload) {
-                    Ok(decoded) => Verdict::Emit(decoded),
-                    Err(rejection) => Verdict::Reject(rejection),
-                }
+            fn judge(&self, input: $message) -> Verdict<$message> {
+                Verdict::Emit(input)
             }
         }
     };

@@ -160,6 +160,36 @@ pub struct Posted {
     pub trace: Trace,
 }
 
+/// What has a place of its own in the log.
+pub trait Routed {
+    /// Where it goes.
+    fn subject(&self) -> Subject<'_>;
+}
+
+impl Routed for Validated {
+    fn subject(&self) -> Subject<'_> {
+        Subject::Valid(&self.event.key)
+    }
+}
+
+impl Routed for Mapped {
+    fn subject(&self) -> Subject<'_> {
+        Subject::Mapped(&self.order.key)
+    }
+}
+
+impl Routed for Computed {
+    fn subject(&self) -> Subject<'_> {
+        Subject::Run(&self.run.order.key)
+    }
+}
+
+impl Routed for Posted {
+    fn subject(&self) -> Subject<'_> {
+        Subject::Posted(&self.run.order.key)
+    }
+}
+
 /// A name in the log, without the deployment's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {

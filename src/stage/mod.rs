@@ -38,8 +38,38 @@ pub trait Stage: Send + Sync + 'static {
     fn apply(&self, message: Message<'_>) -> Verdict<Self::Effect>;
 }
 
+/// A stage that reads what an earlier stage handed on: as a message, or as the value itself when both
+/// run as one.
+pub trait Judge: Send + Sync + 'static {
+    /// See [`Stage::NAME`].
+    const NAME: &'static str;
+    /// What the earlier stage hands on.
+    type Input: DeserializeOwned + Send + Sync + 'static;
+    /// See [`Stage::Effect`].
+    type Effect: Send + Sync + 'static;
+
+    /// Judges one value.
+    fn judge(&self, input: Self::Input) -> Verdict<Self::Effect>;
+}
+
+impl<J: Judge> Stage for J {
+    const NAME: &'static str = J::NAME;
+    type Effect = J::Effect;
+
+    fn apply(&self, message: Message<'_>) -> Verdict<Self::Effect> {
+        match decode(message.payload) {
+            Ok(input) => self.judge(input),
+            Err(rejection) => Verdict::Reject(rejection),
+        }
+    }
+}
+
 /// Decodes a message that an earlier stage wrote.
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
+    // The path of a fault costs much on every field, so it is asked for only when there is one.
+    if let Ok(decoded) = serde_json::from_slice(payload) {
+        return Ok(decoded);
+    }
     let mut json = serde_json::Deserializer::from_slice(payload);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -194,3 +194,23 @@ pub trait Sink<T>: Send + Sync + 'static {
         effects: &[Effect<T>],
     ) -> impl Future<Output = Result<Vec<Fate>, ServiceError>> + Send;
 }
+
+/// A result on its way from one stage to the next.
+#[derive(Debug, Clone)]
+pub struct Parcel<T> {
+    /// The deduplication key: the same for the same business fact.
+    pub id: String,
+    /// The result.
+    pub value: T,
+    /// Whether it may have been handed on before.
+    pub redelivered: bool,
+}
+
+/// Hands results on to the next stage.
+pub trait Forward<T>: Send + Sync + 'static {
+    /// Hands all of them on: each is durable then, in the log or in its effect, or it is an error.
+    fn forward(
+        &self,
+        parcels: Vec<Parcel<T>>,
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+}

@@ -32,7 +32,7 @@ use upline::{
         },
         plan::Plan,
     },
-    sink::{CompanyCell, LedgerSink, OrderBookSink, PublishRuns, StoreTerms},
+    sink::{CompanyCell, Fused, LedgerSink, OrderBookSink, PublishRuns, StoreTerms, ToLog},
     stage::{
         commission::Commission,
         ledger::{Ledger, Map},
@@ -257,6 +257,8 @@ struct Script {
     faults: Faults,
     batch: usize,
     dollars: bool,
+    /// Map, commission and ledger as one.
+    fused: bool,
 }
 
 fn script() -> impl Strategy<Value = Script> {
@@ -280,13 +282,14 @@ fn script() -> impl Strategy<Value = Script> {
             settle_lost: settle.into(),
         },
     );
-    (arrival, faults, 1usize..8, any::<bool>()).prop_map(
-        |((orders, arrival), faults, batch, dollars)| Script {
+    (arrival, faults, 1usize..8, any::<bool>(), any::<bool>()).prop_map(
+        |((orders, arrival), faults, batch, dollars, fused)| Script {
             orders,
             arrival,
             faults,
             batch,
             dollars,
+            fused,
         },
     )
 }
@@ -316,23 +319,12 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         retry_longest: Duration::from_millis(2),
     };
     let stop = CancellationToken::new();
-    let book = OrderBookSink {
-        store: store.clone(),
-        log: log.clone(),
-        company: cell.clone(),
-        terms: StoreTerms { default: terms(script), ..StoreTerms::default() },
-        clock: clock.clone(),
-    };
-    let runs = PublishRuns::new(log.clone(), clock.clone());
-    let ledger = LedgerSink::new(store.clone(), log.clone(), clock.clone());
+    let terms = StoreTerms { default: terms(script), ..StoreTerms::default() };
+    let to_log = || ToLog::new(log.clone());
+    let ledger = LedgerSink::new(store.clone(), to_log(), clock.clone());
     let runner = |prefix: &str| (log.inbox(prefix), log.clone(), clock.clone());
     let (inbox, dead, now) = runner("orders.valid.");
-    let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
-    let (inbox, dead, now) = runner("orders.mapped.");
-    let stage = Commission::new(cell);
-    let commission = Runner { stage, sink: runs, inbox, dead, clock: now, limits };
-    let (inbox, dead, now) = runner("commissions.run.");
-    let post = Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits };
+    let stage = Commission::new(cell.clone());
     let done = async {
         while ["orders.valid.", "orders.mapped.", "commissions.run."]
             .iter()
@@ -342,7 +334,24 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         }
         stop.cancel();
     };
-    tokio::join!(map.run(stop.clone()), commission.run(stop.clone()), post.run(stop.clone()), done);
+    if script.fused {
+        let runs = PublishRuns::new(Fused::new(Ledger, ledger), clock.clone());
+        let next = Fused::new(stage, runs);
+        let book = OrderBookSink { store: store.clone(), next, company: cell, terms, clock };
+        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
+        tokio::join!(map.run(stop.clone()), done);
+    } else {
+        let runs = PublishRuns::new(to_log(), clock.clone());
+        let (next, clock) = (to_log(), clock.clone());
+        let book = OrderBookSink { store: store.clone(), next, company: cell, terms, clock };
+        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
+        let (inbox, dead, now) = runner("orders.mapped.");
+        let commission = Runner { stage, sink: runs, inbox, dead, clock: now, limits };
+        let (inbox, dead, now) = runner("commissions.run.");
+        let post = Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits };
+        let stop = || stop.clone();
+        tokio::join!(map.run(stop()), commission.run(stop()), post.run(stop()), done);
+    }
     assert!(log.messages("dead.").is_empty(), "nothing is a dead letter");
     store
 }
@@ -472,7 +481,7 @@ fn a_first_touch_in_a_batch_counts_as_if_the_orders_came_one_by_one() {
         let log = Arc::new(MemoryLog::default());
         let book = OrderBookSink {
             store: Arc::new(MemoryStore::default()),
-            log: log.clone(),
+            next: ToLog::new(log.clone()),
             company: CompanyCell::new(company()),
             terms: StoreTerms { default: Terms::of_plan("plan"), ..StoreTerms::default() },
             clock: Clock::of(|| at(2_000)),

@@ -1,0 +1,165 @@
+//! The stages, each with its consumer and its sink; as a chain through the log, or fused.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, BuildError, CONSUMERS, stores_of, terms_of};
+use crate::{
+    metric,
+    sink::{
+        CatalogueSink, CompanyCell, CustomersSink, Fused, LedgerSink, OrderBookSink, PublishEvents,
+        PublishRuns, ToLog, WarehouseSink,
+    },
+    stage::{
+        Stage,
+        commission::Commission,
+        ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
+        message::{Computed, Mapped, Posted, Validated},
+        validate::Validate,
+    },
+    store::postgres::Postgres,
+    stream::{
+        Forward, Sink,
+        jetstream::{JetStream, JetStreamInbox, StreamName},
+        runner::{Limits, Runner},
+    },
+    warehouse::clickhouse::ClickHouse,
+};
+
+impl App {
+    /// Starts the stages.
+    pub(super) async fn spawn_stages(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<JoinSet<()>, BuildError> {
+        let limits = self.config.pipelines.limits;
+        let stage = limits.stage();
+        let mut inboxes = Vec::with_capacity(CONSUMERS.len());
+        for (stream, name, filter) in CONSUMERS {
+            inboxes.push(self.inbox(stream, name, filter).await?);
+        }
+        let mut work = JoinSet::new();
+        let Ok([raw, valid, articles, customers, mapped, run, posted]) =
+            <[JetStreamInbox; 7]>::try_from(inboxes)
+        else {
+            return Ok(work);
+        };
+        if limits.fused_lanes == 0 {
+            let events = self.events(self.to_log());
+            work.spawn(self.runner(self.validate(), events, raw, stage).run(stop.clone()));
+        } else {
+            drop(raw);
+            for _ in 0..limits.fused_lanes {
+                let (stream, name, filter) = CONSUMERS[0];
+                let raw = self.inbox(stream, name, filter).await?;
+                let runner = self.runner(self.validate(), self.fused(), raw, stage);
+                work.spawn(runner.run(stop.clone()));
+            }
+        }
+        let book = self.book(self.to_log());
+        work.spawn(self.runner(Map, book, valid, stage).run(stop.clone()));
+        let catalogue = CatalogueSink::new(self.store.clone());
+        work.spawn(self.runner(Catalogue, catalogue, articles, stage).run(stop.clone()));
+        let links = CustomersSink::new(self.store.clone());
+        work.spawn(self.runner(Customers, links, customers, stage).run(stop.clone()));
+        let runs = self.runs(self.to_log());
+        work.spawn(self.runner(self.commission(), runs, mapped, stage).run(stop.clone()));
+        let ledger = self.ledger(self.to_log());
+        work.spawn(self.runner(Ledger, ledger, run, stage).run(stop.clone()));
+        let rows = WarehouseSink::new(self.warehouse.clone(), self.clock.clone());
+        let runner = self.runner(Warehouse, rows, posted, limits.warehouse());
+        work.spawn(warehouse_stage(self.warehouse.clone(), runner, stop.clone()));
+        Ok(work)
+    }
+
+    async fn inbox(
+        &self,
+        stream: StreamName,
+        name: &str,
+        filter: &str,
+    ) -> Result<JetStreamInbox, BuildError> {
+        let limits = self.config.pipelines.limits;
+        let in_flight = if name == Warehouse::NAME {
+            limits.warehouse_batch.max(limits.in_flight)
+        } else {
+            limits.in_flight
+        };
+        let wait = Duration::from_secs(limits.ack_wait_seconds);
+        Ok(self.log.consumer(stream, name, filter, wait, in_flight).await?)
+    }
+
+    fn to_log(&self) -> ToLog<JetStream> {
+        ToLog::new(self.log.clone())
+    }
+
+    fn validate(&self) -> Validate {
+        Validate::new(stores_of(&self.config))
+    }
+
+    fn commission(&self) -> Commission<CompanyCell> {
+        Commission::new(self.company.clone())
+    }
+
+    fn events<F: Forward<Validated>>(&self, next: F) -> PublishEvents<JetStream, F> {
+        PublishEvents::new(self.log.clone(), next, self.clock.clone())
+    }
+
+    fn book<F: Forward<Mapped>>(&self, next: F) -> OrderBookSink<Postgres, F> {
+        OrderBookSink {
+            store: Arc::clone(&self.store),
+            next,
+            company: self.company.clone(),
+            terms: terms_of(&self.config),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn runs<F: Forward<Computed>>(&self, next: F) -> PublishRuns<F> {
+        PublishRuns::new(next, self.clock.clone())
+    }
+
+    fn ledger<F: Forward<Posted>>(&self, next: F) -> LedgerSink<Postgres, F> {
+        LedgerSink::new(self.store.clone(), next, self.clock.clone())
+    }
+
+    /// What follows validate, as one: nothing goes through the log before it is posted.
+    fn fused(&self) -> impl Sink<<Validate as Stage>::Effect> + use<> {
+        let ledger = Fused::new(Ledger, self.ledger(self.to_log()));
+        let commission = Fused::new(self.commission(), self.runs(ledger));
+        let book = Fused::new(Map, self.book(commission));
+        self.events(book)
+    }
+
+    fn runner<S: Stage, K: Sink<S::Effect>>(
+        &self,
+        stage: S,
+        sink: K,
+        inbox: JetStreamInbox,
+        limits: Limits,
+    ) -> Runner<S, K, JetStreamInbox, JetStream> {
+        let (dead, clock) = (self.log.clone(), self.clock.clone());
+        Runner { stage, sink, inbox, dead, clock, limits }
+    }
+}
+
+/// Waits for ClickHouse, makes its tables, then runs the stage.
+async fn warehouse_stage(
+    warehouse: ClickHouse,
+    runner: Runner<Warehouse, WarehouseSink, JetStreamInbox, JetStream>,
+    stop: CancellationToken,
+) {
+    let mut failures = 0u32;
+    while let Err(error) = warehouse.migrate().await {
+        failures = failures.saturating_add(1);
+        let pause = runner.limits.back_off(failures);
+        tracing::warn!(error = error.chain(), "the warehouse is not ready");
+        metric::stage_failure(Warehouse::NAME);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    runner.run(stop).await;
+}
