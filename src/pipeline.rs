@@ -23,6 +23,7 @@ use crate::{
         order::RefundPolicy,
         plan::{Plan, PlanError},
     },
+    ingest::{ADOBE_KEYS_MAX, AdobeEvents, AdobeKey, KeyError},
     stage::{
         platform::{ReferralRule, StorePolicy},
         validate::OnUnfooted,
@@ -82,9 +83,32 @@ pub enum PipelineError {
     /// Two stores of one platform have one name.
     #[error("the {0} store {1} is defined twice")]
     Repeated(Platform, StoreId),
-    /// A store names no variable for its secret.
-    #[error("the {0} store {1} names no variable under `secrets`")]
+    /// A store names no variable for its secret, nor keys of Adobe's.
+    #[error(
+        "the {0} store {1} names no variable under `secrets`{hint}, so nobody could prove that a \
+         delivery is its own",
+        hint = if *.0 == Platform::Magento { " and no key files under `adobe`" } else { "" }
+    )]
     NoSecret(Platform, StoreId),
+    /// A store has the table `adobe` and is no Magento store, or the table is not whole.
+    #[error("the {platform} store {store}: adobe {reason}")]
+    Adobe {
+        /// The platform.
+        platform: Platform,
+        /// The store.
+        store: StoreId,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file under `adobe.keys` is not a public key.
+    #[error("{} is not a public key of Adobe I/O Events", path.display())]
+    AdobeKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: KeyError,
+    },
     /// A store gives unknown codes to a house account that it does not name.
     #[error(
         "the {0} store {1} has unknown_referrer = \"house\" and needs \
@@ -137,7 +161,10 @@ struct PipelineFile {
 struct StoreFile {
     name: String,
     platform: String,
+    #[serde(default)]
     secrets: Vec<String>,
+    #[serde(default)]
+    adobe: Option<AdobeFile>,
     #[serde(default)]
     attribution: Vec<ReferralRule>,
     #[serde(default)]
@@ -152,6 +179,43 @@ struct StoreFile {
     unattributed: Unattributed,
     #[serde(default)]
     unknown_referrer: UnknownReferrer,
+}
+
+/// Deliveries of Adobe I/O Events, as a file describes them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdobeFile {
+    client_id: Box<str>,
+    /// PEM files, relative to the pipeline file.
+    keys: Vec<PathBuf>,
+}
+
+impl AdobeFile {
+    fn load(
+        self,
+        path: &Path,
+        platform: Platform,
+        store: &StoreId,
+    ) -> Result<AdobeEvents, PipelineError> {
+        let fail = |reason| Err(PipelineError::Adobe { platform, store: store.clone(), reason });
+        if platform != Platform::Magento {
+            return fail("is for Magento stores only");
+        }
+        if self.client_id.trim().is_empty() {
+            return fail("needs `client_id`: Adobe signs the events of all its customers alike");
+        }
+        if self.keys.is_empty() || self.keys.len() > ADOBE_KEYS_MAX {
+            return fail("needs `keys`, the files of one to eight public keys");
+        }
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let key = |file: PathBuf| {
+            let path = folder.join(file);
+            let text = read(&path)?;
+            AdobeKey::from_pem(&text).map_err(|source| PipelineError::AdobeKey { path, source })
+        };
+        let keys = self.keys.into_iter().map(key).collect::<Result<_, _>>()?;
+        Ok(AdobeEvents { client_id: self.client_id, keys })
+    }
 }
 
 /// The limits of the stages, as a file may set them.
@@ -244,6 +308,8 @@ pub struct Store {
     pub variables: Vec<String>,
     /// The secrets; for the API they are bearer tokens.
     pub secrets: Vec<SecretString>,
+    /// For Magento: how deliveries of Adobe I/O Events prove themselves.
+    pub adobe: Option<AdobeEvents>,
     /// How its orders are read.
     pub policy: StorePolicy,
     /// What happens to an order that does not foot.
@@ -345,7 +411,8 @@ impl Pipelines {
             if store.unknown_referrer == UnknownReferrer::House && !house {
                 return Err(PipelineError::NoHouse(platform, name));
             }
-            if store.secrets.is_empty() {
+            let adobe = store.adobe.map(|adobe| adobe.load(path, platform, &name)).transpose()?;
+            if store.secrets.is_empty() && adobe.is_none() {
                 return Err(PipelineError::NoSecret(platform, name));
             }
             let mut secrets = Vec::with_capacity(store.secrets.len());
@@ -363,6 +430,7 @@ impl Pipelines {
                 platform,
                 variables: store.secrets,
                 secrets,
+                adobe,
                 policy: StorePolicy {
                     attribution: store.attribution,
                     shop: store.shop,

@@ -336,6 +336,7 @@ fn endpoints_of(config: &Config) -> Vec<StoreEndpoint> {
             store: store.name.clone(),
             platform: store.platform,
             secrets: store.secrets.clone(),
+            adobe: store.adobe.clone(),
         })
         .collect()
 }

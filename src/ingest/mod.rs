@@ -8,10 +8,11 @@
 //! Invariant: every request that reaches the service is counted exactly once, with one
 //! [`Outcome`], whether its client waited for the answer or not.
 //!
-//! Deliberately absent: nothing here parses a body. The signature is over the raw bytes, and a
-//! signed body that nobody can read must be kept as a dead letter, not refused at the door:
-//! `WooCommerce` never sends again. TLS is the business of the proxy in front.
+//! Deliberately absent: nothing here parses a body, but for the addressee of what Adobe has signed.
+//! The signature is over the raw bytes, and a signed body that nobody can read must be kept as a dead
+//! letter, not refused at the door: `WooCommerce` never sends again. TLS is the business of the proxy in front.
 
+mod adobe;
 mod answer;
 mod body;
 mod config;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use self::{
+    adobe::{AdobeEvents, AdobeKey, KEYS_MAX as ADOBE_KEYS_MAX, KeyError},
     config::{EdgeConfig, EdgeError, StoreEndpoint},
     server::{Drained, Edge},
 };

@@ -12,6 +12,7 @@ mod catalogue;
 mod crash;
 mod customers;
 mod disorder;
+mod edges;
 mod faults;
 mod letters;
 mod money;

@@ -182,7 +182,7 @@ pub(super) fn stores() -> Vec<StoreEndpoint> {
                 vec![SecretString::from("the next one"), SecretString::from(SECRET)]
             }
         };
-        StoreEndpoint { store: StoreId::parse("acme").unwrap(), platform, secrets }
+        StoreEndpoint { store: StoreId::parse("acme").unwrap(), platform, secrets, adobe: None }
     };
     Platform::ALL.map(endpoint).into()
 }
@@ -193,6 +193,10 @@ impl Server {
     }
 
     pub(super) async fn with(config: EdgeConfig) -> Self {
+        Self::of(config, stores()).await
+    }
+
+    pub(super) async fn of(config: EdgeConfig, stores: Vec<StoreEndpoint>) -> Self {
         let log = Arc::new(Log {
             mood: Mutex::new(Mood::Takes),
             gate: Semaphore::new(0),
@@ -202,7 +206,7 @@ impl Server {
         });
         let recorder = Arc::new(Recorder::default());
         let clock = Clock::of(|| NOW.parse().unwrap());
-        let edge = Edge::bind(config, stores(), Arc::clone(&log), Arc::clone(&recorder), clock)
+        let edge = Edge::bind(config, stores, Arc::clone(&log), Arc::clone(&recorder), clock)
             .await
             .unwrap();
         let address = edge.local_addr();
