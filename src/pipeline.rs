@@ -5,6 +5,8 @@
 //! environment variables that hold them, several per store while they are rotated. A variable
 //! `NAME` may also be given as `NAME_FILE`, the path of a file that holds the secret.
 
+mod access;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,6 +16,7 @@ use std::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use self::access::{AdobeFile, Place, RestFile};
 use crate::{
     config::Environment,
     domain::{
@@ -23,7 +26,8 @@ use crate::{
         order::RefundPolicy,
         plan::{Plan, PlanError},
     },
-    ingest::{ADOBE_KEYS_MAX, AdobeEvents, AdobeKey, KeyError},
+    ingest::{AdobeEvents, KeyError},
+    sink::RestAccess,
     stage::{
         platform::{ReferralRule, StorePolicy},
         validate::OnUnfooted,
@@ -90,15 +94,17 @@ pub enum PipelineError {
         hint = if *.0 == Platform::Magento { " and no key files under `adobe`" } else { "" }
     )]
     NoSecret(Platform, StoreId),
-    /// A store has the table `adobe` and is no Magento store, or the table is not whole.
-    #[error("the {platform} store {store}: adobe {reason}")]
-    Adobe {
+    /// A table of a store that says how it proves itself or can be asked is not right.
+    #[error("the {platform} store {store}: {key} {reason}")]
+    Access {
         /// The platform.
         platform: Platform,
         /// The store.
         store: StoreId,
+        /// The key in the file.
+        key: &'static str,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
     /// A file under `adobe.keys` is not a public key.
     #[error("{} is not a public key of Adobe I/O Events", path.display())]
@@ -166,6 +172,8 @@ struct StoreFile {
     #[serde(default)]
     adobe: Option<AdobeFile>,
     #[serde(default)]
+    rest: Option<RestFile>,
+    #[serde(default)]
     attribution: Vec<ReferralRule>,
     #[serde(default)]
     shop: Option<StoreId>,
@@ -179,43 +187,6 @@ struct StoreFile {
     unattributed: Unattributed,
     #[serde(default)]
     unknown_referrer: UnknownReferrer,
-}
-
-/// Deliveries of Adobe I/O Events, as a file describes them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AdobeFile {
-    client_id: Box<str>,
-    /// PEM files, relative to the pipeline file.
-    keys: Vec<PathBuf>,
-}
-
-impl AdobeFile {
-    fn load(
-        self,
-        path: &Path,
-        platform: Platform,
-        store: &StoreId,
-    ) -> Result<AdobeEvents, PipelineError> {
-        let fail = |reason| Err(PipelineError::Adobe { platform, store: store.clone(), reason });
-        if platform != Platform::Magento {
-            return fail("is for Magento stores only");
-        }
-        if self.client_id.trim().is_empty() {
-            return fail("needs `client_id`: Adobe signs the events of all its customers alike");
-        }
-        if self.keys.is_empty() || self.keys.len() > ADOBE_KEYS_MAX {
-            return fail("needs `keys`, the files of one to eight public keys");
-        }
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        let key = |file: PathBuf| {
-            let path = folder.join(file);
-            let text = read(&path)?;
-            AdobeKey::from_pem(&text).map_err(|source| PipelineError::AdobeKey { path, source })
-        };
-        let keys = self.keys.into_iter().map(key).collect::<Result<_, _>>()?;
-        Ok(AdobeEvents { client_id: self.client_id, keys })
-    }
 }
 
 /// The limits of the stages, as a file may set them.
@@ -310,6 +281,8 @@ pub struct Store {
     pub secrets: Vec<SecretString>,
     /// For Magento: how deliveries of Adobe I/O Events prove themselves.
     pub adobe: Option<AdobeEvents>,
+    /// For WooCommerce: how it is asked for refunds that it told the sum of.
+    pub rest: Option<RestAccess>,
     /// How its orders are read.
     pub policy: StorePolicy,
     /// What happens to an order that does not foot.
@@ -411,26 +384,30 @@ impl Pipelines {
             if store.unknown_referrer == UnknownReferrer::House && !house {
                 return Err(PipelineError::NoHouse(platform, name));
             }
-            let adobe = store.adobe.map(|adobe| adobe.load(path, platform, &name)).transpose()?;
+            let place = Place { path, platform, store: &name };
+            let adobe = store.adobe.map(|adobe| adobe.load(place)).transpose()?;
             if store.secrets.is_empty() && adobe.is_none() {
                 return Err(PipelineError::NoSecret(platform, name));
             }
-            let mut secrets = Vec::with_capacity(store.secrets.len());
-            for variable in &store.secrets {
-                let secret =
-                    environment.secret(variable).ok_or_else(|| PipelineError::MissingSecret {
-                        platform,
-                        store: name.clone(),
-                        variable: variable.clone(),
-                    })?;
-                secrets.push(secret);
-            }
+            let secret = |variable: &str| {
+                environment.secret(variable).ok_or_else(|| PipelineError::MissingSecret {
+                    platform,
+                    store: name.clone(),
+                    variable: variable.to_owned(),
+                })
+            };
+            let mut variables = store.secrets;
+            let secrets =
+                variables.iter().map(|name| secret(name)).collect::<Result<Vec<_>, _>>()?;
+            variables.extend(store.rest.iter().flat_map(RestFile::variables));
+            let rest = store.rest.map(|rest| rest.load(place, secret)).transpose()?;
             self.stores.push(Store {
                 name,
                 platform,
-                variables: store.secrets,
+                variables,
                 secrets,
                 adobe,
+                rest,
                 policy: StorePolicy {
                     attribution: store.attribution,
                     shop: store.shop,

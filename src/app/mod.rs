@@ -8,6 +8,7 @@
 mod admin;
 mod company;
 mod intake;
+mod refunds;
 
 pub(crate) use self::company::recheck;
 
@@ -33,6 +34,7 @@ use crate::{
         commission::Commission,
         ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
         map::{Company, Terms},
+        refunds::Refunds,
         validate::{self, Validate},
     },
     store::postgres::{CompanyReader, Postgres, UrlError},
@@ -151,7 +153,11 @@ impl App {
         company::report(&loaded);
         let company = CompanyCell::new(loaded);
         let stores = config.pipelines.stores.iter().map(|s| (s.platform.as_str(), s.name.as_str()));
-        metric::start(&CONSUMERS.map(|(_, stage, _)| stage), stores, clock.now());
+        let mut stages = CONSUMERS.map(|(_, stage, _)| stage).to_vec();
+        if !refunds::consumers(&config).is_empty() {
+            stages.push(Refunds::NAME);
+        }
+        metric::start(&stages, stores, clock.now());
         let edge_config =
             EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
         let intake = Arc::new(intake::LogIntake::new(log.clone()));
@@ -181,6 +187,7 @@ impl App {
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
         let mut work = self.spawn_stages(&stages).await?;
+        refunds::spawn(&self, &mut work, &stages).await?;
         let mut helpers = JoinSet::new();
         let keeper = company::Keeper {
             reader: CompanyReader::new((*self.store).clone()),
@@ -189,7 +196,8 @@ impl App {
             clock: self.clock.clone(),
         };
         helpers.spawn(keeper.run(always.clone()));
-        helpers.spawn(watch_lag(self.log.clone(), always.clone()));
+        let shops = refunds::consumers(&self.config);
+        helpers.spawn(watch_lag(self.log.clone(), shops, always.clone()));
         helpers.spawn(self.admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
@@ -309,7 +317,7 @@ pub async fn open_messages(log: &JetStream) -> Result<u64, ServiceError> {
 }
 
 /// Reports how far each stage is behind.
-async fn watch_lag(log: Arc<JetStream>, stop: CancellationToken) {
+async fn watch_lag(log: Arc<JetStream>, shops: Vec<String>, stop: CancellationToken) {
     loop {
         for (stream, stage, _) in CONSUMERS {
             match log.lag(stream, stage).await {
@@ -317,6 +325,7 @@ async fn watch_lag(log: Arc<JetStream>, stop: CancellationToken) {
                 Err(error) => tracing::debug!(stage, error = error.chain(), "the lag is unknown"),
             }
         }
+        refunds::watch_lag(&log, &shops).await;
         for stream in StreamName::ALL {
             if let Ok(bytes) = log.bytes(stream).await {
                 metric::stream_bytes(stream.upper(), bytes);

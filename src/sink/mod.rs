@@ -6,6 +6,7 @@
 //! | map | joins the event into the order book, publishes the revision |
 //! | catalogue | joins what shops say of their articles into the catalogue |
 //! | customers | writes links, does what privacy requests ask |
+//! | refunds | asks a shop for refunds that it told the sum of |
 //! | commission | publishes the calculation |
 //! | ledger | posts the difference, publishes what was posted |
 //! | warehouse | writes rows |
@@ -19,6 +20,7 @@ mod customers;
 mod ledger;
 mod order_book;
 mod publish;
+mod refunds;
 mod warehouse;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -29,6 +31,10 @@ pub use self::{
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},
+    refunds::{
+        AT_ONCE as REFUNDS_AT_ONCE, IN_FLIGHT as REFUNDS_IN_FLIGHT, RefundsSink, RestAccess,
+        RestUrlError,
+    },
     warehouse::WarehouseSink,
 };
 use crate::stage::{commission::CurrentCompany, map::Company};

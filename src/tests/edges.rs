@@ -9,7 +9,7 @@ use crate::support::{Delivery, World, world};
 
 impl World {
     /// Adds text to the pipeline file.
-    fn add_to_pipeline(&self, text: &str) {
+    pub(crate) fn add_to_pipeline(&self, text: &str) {
         let path = self.folder.join("pipelines/acme.toml");
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();

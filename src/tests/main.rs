@@ -17,6 +17,7 @@ mod faults;
 mod letters;
 mod money;
 mod pipeline;
+mod refunds;
 mod simulation;
 mod story;
 mod support;
