@@ -29,7 +29,7 @@ use crate::{
     ingest::{AdobeEvents, KeyError},
     sink::RestAccess,
     stage::{
-        platform::{ReferralRule, StorePolicy},
+        platform::{ReferralRule, StorePolicy, Writes},
         validate::OnUnfooted,
     },
     stream::runner::Limits,
@@ -177,6 +177,10 @@ struct StoreFile {
     attribution: Vec<ReferralRule>,
     #[serde(default)]
     shop: Option<StoreId>,
+    #[serde(default)]
+    writes: Writes,
+    #[serde(default)]
+    currency: Option<Currency>,
     #[serde(default)]
     refunds: RefundPolicy,
     #[serde(default)]
@@ -380,11 +384,13 @@ impl Pipelines {
             if self.stores.iter().any(|s| s.platform == platform && s.name == name) {
                 return Err(PipelineError::Repeated(platform, name));
             }
+            let place = Place { path, platform, store: &name };
+            place.for_the_api("currency", store.currency.is_some())?;
+            place.for_the_api("writes", store.writes != Writes::default())?;
             let house = matches!(store.unattributed, Unattributed::House(_));
             if store.unknown_referrer == UnknownReferrer::House && !house {
                 return Err(PipelineError::NoHouse(platform, name));
             }
-            let place = Place { path, platform, store: &name };
             let adobe = store.adobe.map(|adobe| adobe.load(place)).transpose()?;
             if store.secrets.is_empty() && adobe.is_none() {
                 return Err(PipelineError::NoSecret(platform, name));
@@ -411,6 +417,8 @@ impl Pipelines {
                 policy: StorePolicy {
                     attribution: store.attribution,
                     shop: store.shop,
+                    writes: store.writes,
+                    currency: store.currency,
                     refunds: store.refunds,
                 },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),

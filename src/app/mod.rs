@@ -34,6 +34,7 @@ use crate::{
         commission::Commission,
         ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
         map::{Company, Terms},
+        platform::Scope,
         refunds::Refunds,
         validate::{self, Validate},
     },
@@ -346,6 +347,7 @@ fn endpoints_of(config: &Config) -> Vec<StoreEndpoint> {
             platform: store.platform,
             secrets: store.secrets.clone(),
             adobe: store.adobe.clone(),
+            scope: Scope::new(store.name.clone(), &store.policy),
         })
         .collect()
 }

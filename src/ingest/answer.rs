@@ -17,7 +17,10 @@ use super::{
     route::Misroute,
     signature::{self, Disbelief},
 };
-use crate::domain::id::Platform;
+use crate::{
+    domain::id::{Platform, StoreId},
+    stage::platform::forbidden,
+};
 
 /// An answer before it is written.
 #[derive(Debug, Clone)]
@@ -114,6 +117,12 @@ impl Answer {
     pub(super) fn internal() -> Self {
         let message = "the delivery could not be handed over; send it again later";
         Self::fault(StatusCode::INTERNAL_SERVER_ERROR, Outcome::Internal, message)
+    }
+
+    /// The token is good, but not for the orders of this shop.
+    pub(super) fn forbidden(store: &StoreId, shop: &str) -> Self {
+        let message = forbidden(store, shop);
+        Self::fault(StatusCode::FORBIDDEN, Outcome::Forbidden, &message)
     }
 
     /// The request leads nowhere.

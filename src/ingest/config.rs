@@ -10,7 +10,10 @@ use std::{
 use secrecy::SecretString;
 
 use super::adobe::AdobeEvents;
-use crate::domain::id::{Platform, StoreId};
+use crate::{
+    domain::id::{Platform, StoreId},
+    stage::platform::Scope,
+};
 
 /// The limits of the edge. Every one is finite.
 #[derive(Debug, Clone)]
@@ -109,6 +112,8 @@ pub struct StoreEndpoint {
     /// For Magento: how deliveries of Adobe I/O Events prove themselves, beside or in the place of
     /// the secrets.
     pub adobe: Option<AdobeEvents>,
+    /// For the API: whose orders the tokens may write.
+    pub scope: Scope,
 }
 
 /// Why the edge does not start.

@@ -14,7 +14,10 @@ use super::{
     config::{EdgeError, StoreEndpoint},
     signature::{self, Disbelief, Keyring, Tag, Tokens},
 };
-use crate::domain::id::{Platform, StoreId};
+use crate::{
+    domain::id::{Platform, StoreId},
+    stage::platform::Scope,
+};
 
 /// How often a shop's refused deliveries are worth a line in the log, in seconds.
 const COMPLAINT_INTERVAL: i64 = 60;
@@ -101,13 +104,21 @@ impl Endpoint {
     }
 }
 
+/// Who speaks by a token.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) store: StoreId,
+    /// Whose orders they may write.
+    pub(super) scope: Scope,
+}
+
 /// All shops, found by the name in a path or by a token.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     shopify: HashMap<Box<str>, Endpoint>,
     woocommerce: HashMap<Box<str>, Endpoint>,
     magento: HashMap<Box<str>, Endpoint>,
-    api: Vec<StoreId>,
+    api: Vec<Caller>,
     tokens: Tokens,
 }
 
@@ -116,7 +127,7 @@ impl Directory {
     pub(super) fn new(stores: Vec<StoreEndpoint>) -> Result<Self, EdgeError> {
         let mut directory = Self::default();
         for endpoint in stores {
-            let StoreEndpoint { store, platform, secrets, adobe } = endpoint;
+            let StoreEndpoint { store, platform, secrets, adobe, scope } = endpoint;
             let adobe = adobe.filter(|_| platform == Platform::Magento);
             if adobe.as_ref().map_or(secrets.is_empty(), |adobe| !adobe.is_complete()) {
                 return Err(EdgeError::NoSecret { platform, store });
@@ -133,7 +144,7 @@ impl Directory {
                 Platform::Magento => {
                     insert(&mut directory.magento, platform, store, texts, adobe)?;
                 }
-                Platform::Api => directory.insert_api(store, texts)?,
+                Platform::Api => directory.insert_api(store, scope, texts)?,
             }
         }
         Ok(directory)
@@ -142,10 +153,11 @@ impl Directory {
     fn insert_api<'a>(
         &mut self,
         store: StoreId,
+        scope: Scope,
         tokens: impl Iterator<Item = &'a str>,
     ) -> Result<(), EdgeError> {
         let platform = Platform::Api;
-        if self.api.contains(&store) {
+        if self.api.iter().any(|caller| caller.store == store) {
             return Err(EdgeError::DuplicateStore { platform, store });
         }
         for token in tokens {
@@ -155,7 +167,7 @@ impl Directory {
                 Err(source) => return Err(EdgeError::Key { platform, store, source }),
             }
         }
-        self.api.push(store);
+        self.api.push(Caller { store, scope });
         Ok(())
     }
 
@@ -169,8 +181,8 @@ impl Directory {
         }
     }
 
-    /// The store that a request's bearer token speaks for.
-    pub(super) fn bearer(&self, headers: &HeaderMap) -> Result<&StoreId, Disbelief> {
+    /// Whose a request's bearer token is.
+    pub(super) fn bearer(&self, headers: &HeaderMap) -> Result<&Caller, Disbelief> {
         let token = signature::bearer(headers)?;
         self.tokens
             .find(token)
@@ -205,11 +217,13 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
+    use crate::stage::platform::StorePolicy;
 
     fn endpoint(platform: Platform, store: &str, secrets: &[&str]) -> StoreEndpoint {
         let store = StoreId::parse(store).unwrap();
         let secrets = secrets.iter().map(|secret| SecretString::from(*secret)).collect();
-        StoreEndpoint { store, platform, secrets, adobe: None }
+        let scope = Scope::new(store.clone(), &StorePolicy::default());
+        StoreEndpoint { store, platform, secrets, adobe: None, scope }
     }
 
     fn refused(stores: Vec<StoreEndpoint>) -> String {

@@ -23,7 +23,7 @@ use super::{
     Envelope, Intake, IntakeError, Observer, Outcome,
     answer::Answer,
     body::{self, Cut, Lease},
-    directory::{Claim, Endpoint},
+    directory::{Caller, Claim, Endpoint},
     route::{self, Form, Misroute, Route},
     server::Shared,
     signature::{self, Disbelief},
@@ -80,7 +80,7 @@ enum Sender<'a> {
     /// `WooCommerce` without a signature, which the head allows to be a ping.
     Greeting,
     /// The holder of a token.
-    Api { store: &'a StoreId, form: Form },
+    Api { caller: &'a Caller, form: Form },
 }
 
 /// A delivery that has proved itself.
@@ -171,7 +171,7 @@ impl<I: Intake, O: Observer> Shared<I, O> {
                 Err(Answer::challenge(challenge))
             }
             Route::Api { form } => match self.directory.bearer(&head.headers) {
-                Ok(store) => Ok(Sender::Api { store, form }),
+                Ok(caller) => Ok(Sender::Api { caller, form }),
                 Err(disbelief) => Err(Answer::disbelief(platform, disbelief)),
             },
             Route::Webhook { store, event, .. } => {
@@ -211,9 +211,12 @@ impl<I: Intake, O: Observer> Shared<I, O> {
                 (*platform, store, named, digest)
             }
             Sender::Api { .. } if body.is_empty() => return Err(Answer::empty()),
-            Sender::Api { store, form } => {
+            Sender::Api { caller: Caller { store, scope }, form } => {
+                if let Some(shop) = scope.trespass(form.topic(), &body) {
+                    return Err(Answer::forbidden(store, &shop));
+                }
                 let digest = Digest::of(&body);
-                (Platform::Api, *store, transport::api(store, *form, headers, &digest), digest)
+                (Platform::Api, store, transport::api(store, *form, headers, &digest), digest)
             }
         };
         let triggered_at = match platform {

@@ -28,6 +28,14 @@ impl Place<'_> {
         let Self { platform, store, .. } = self;
         PipelineError::Access { platform, store: store.clone(), key, reason: reason.into() }
     }
+
+    /// Refuses a key that means nothing to the store of a shop.
+    pub(super) fn for_the_api(self, key: &'static str, set: bool) -> Result<(), PipelineError> {
+        if !set || self.platform == Platform::Api {
+            return Ok(());
+        }
+        Err(self.fail(key, "is for API stores only"))
+    }
 }
 
 /// Deliveries of Adobe I/O Events, as a file describes them.

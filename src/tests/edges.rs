@@ -1,11 +1,15 @@
-//! What the edges of the shops need beyond a secret: Adobe's signatures.
+//! What the edges need beyond a secret: Adobe's signatures, and whose orders a token may write.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use upline::{
+    stage::message::Headers,
+    stream::{Outgoing, Publish as _, jetstream::StreamName},
+};
 
-use crate::support::{Delivery, World, world};
+use crate::support::{Delivery, TOKEN, World, eventually, world};
 
 impl World {
     /// Adds text to the pipeline file.
@@ -46,6 +50,86 @@ fn an_order_that_adobe_signed_is_paid_and_a_changed_one_is_refused() {
         world.client.deliver(app.http, &delivery).await;
         // 20 % of 100.00 less 12.00, of which 2.00 are tax compensation.
         world.pays("19", &["11043 18.00"]).await;
+        app.stop().await;
+    });
+}
+
+/// A canonical order of 10.00 pesos.
+fn canonical(id: u64, platform: &str, store: &str) -> Value {
+    json!({
+        "platform": platform, "store": store, "platform_order_id": id, "status": "paid",
+        "order_ts": "2026-09-14T08:30:00Z", "currency": "MXN", "distributor_ref": "11043",
+        "items": [{ "platform_sku": "SUPP001", "qty": 1, "unit_price": "10.00" }],
+        "total": "10.00",
+    })
+}
+
+#[test]
+fn a_token_writes_only_what_its_store_lists_and_in_the_currency_of_its_store() {
+    world("scope", async |world| {
+        world.add_to_pipeline(
+            "\n[[store]]\nname = \"erp\"\nplatform = \"api\"\nsecrets = [\"UPLINE_ERP_TOKEN\"]\n\
+             currency = \"EUR\"\nshop = \"acme-eu\"\nwrites = [\"magento/acme-mx\"]\n",
+        );
+        let token = "another-token".to_owned();
+        let app = world.start_with(&[("UPLINE_ERP_TOKEN", token.clone())]).await;
+        let erp = |path: &str, body: &Value| Delivery {
+            headers: vec![("authorization", format!("Bearer {token}"))],
+            ..Delivery::api(path, body)
+        };
+        let short = |id: u64, more: Value| {
+            let mut body = json!({
+                "shopify_order_id": id, "sku": "SUPP001", "referrer_id": 11043, "amount": "50.00",
+            });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let plain = |body: &Value| erp("/api/mlm/orders", body);
+        let listed = canonical(3, "magento", "acme-mx");
+        world.client.deliver(app.http, &plain(&short(1, json!({})))).await;
+        world.client.deliver(app.http, &plain(&short(2, json!({ "currency": "GBP" })))).await;
+        world.client.deliver(app.http, &erp("/v1/orders", &listed)).await;
+        for (path, body, names) in [
+            ("/api/mlm/orders", short(4, json!({ "store": "acme" })), "shopify/acme"),
+            ("/v1/orders", canonical(4, "shopify", "acme-mx"), "shopify/acme-mx"),
+        ] {
+            let answer = world.client.post(app.http, &erp(path, &body)).await;
+            let says = [names, "erp", "`writes`"].iter().all(|word| answer.body.contains(word));
+            assert!(answer.status == 403 && says, "{answer:?}");
+        }
+        // The other token may write its own store, and nothing else either.
+        let own = Delivery::api("/api/mlm/orders", &short(5, json!({ "store": "acme" })));
+        assert!(own.headers[0].1.contains(TOKEN));
+        world.client.deliver(app.http, &own).await;
+        // What was in the log before the list was made is not applied either.
+        let received: jiff::Timestamp = "2026-10-01T00:00:00Z".parse().unwrap();
+        let old = Outgoing {
+            subject: "ingest.api.erp".to_owned(),
+            id: "old".to_owned(),
+            headers: Headers::default()
+                .with(Headers::TOPIC, "canonical")
+                .with(Headers::RECEIVED_AT, &received.as_microsecond().to_string()),
+            payload: canonical(6, "shopify", "acme").to_string().into(),
+        };
+        world.log.publish_all(vec![old]).await.unwrap();
+        let letters = eventually("the letter is there", async || {
+            let letters = world.log.read(StreamName::Dead, "dead.validate", 9).await.unwrap();
+            (!letters.is_empty()).then_some(letters)
+        })
+        .await;
+        assert_eq!(letters[0].headers.get(Headers::CODE), Some("unknown_store"));
+        for (order, pays) in [("1", "10.00"), ("2", "10.00"), ("3", "2.00"), ("5", "10.00")] {
+            world.pays(order, &[&format!("11043 {pays}")]).await;
+        }
+        let query = "SELECT order_key || ' ' || currency FROM upline.ledger ORDER BY 1";
+        let found: Vec<String> = world.rows(query).await.iter().map(|row| row.get(0)).collect();
+        let expected = [
+            "magento/acme-mx/3 MXN",
+            "shopify/acme-eu/1 EUR",
+            "shopify/acme-eu/2 GBP",
+            "shopify/acme/5 USD",
+        ];
+        assert_eq!(found, expected);
         app.stop().await;
     });
 }

@@ -12,6 +12,7 @@ use crate::{
         adobe::{self, BODY_MAX, KeyError},
         signature::Disbelief,
     },
+    stage::platform::{Scope, StorePolicy},
 };
 
 const FIRST: &str = "x-adobe-digital-signature-1";
@@ -139,8 +140,10 @@ fn a_file_that_is_no_key_of_adobes_says_why() {
 
 /// An edge whose Magento store has these secrets beside both of Adobe's keys.
 async fn server(secrets: &[&str]) -> Server {
+    let store = StoreId::parse("acme").unwrap();
     let endpoint = StoreEndpoint {
-        store: StoreId::parse("acme").unwrap(),
+        scope: Scope::new(store.clone(), &StorePolicy::default()),
+        store,
         platform: Platform::Magento,
         secrets: secrets.iter().map(|secret| (*secret).into()).collect(),
         adobe: Some(Vectors::load().events(&[0, 1])),

@@ -27,6 +27,7 @@ use crate::{
         Accepted, Drained, Edge, EdgeConfig, Envelope, Intake, IntakeError, Observer, Outcome,
         StoreEndpoint,
     },
+    stage::platform::{Scope, StorePolicy},
 };
 
 pub(super) const SECRET: &str = "hush";
@@ -182,7 +183,9 @@ pub(super) fn stores() -> Vec<StoreEndpoint> {
                 vec![SecretString::from("the next one"), SecretString::from(SECRET)]
             }
         };
-        StoreEndpoint { store: StoreId::parse("acme").unwrap(), platform, secrets, adobe: None }
+        let store = StoreId::parse("acme").unwrap();
+        let scope = Scope::new(store.clone(), &StorePolicy::default());
+        StoreEndpoint { store, platform, secrets, adobe: None, scope }
     };
     Platform::ALL.map(endpoint).into()
 }
