@@ -43,6 +43,7 @@ const DISTRIBUTORS: &str = "upline_distributors";
 const GENEALOGY: &str = "upline_genealogy_version";
 const CATALOG: &str = "upline_catalog_version";
 const RATES: &str = "upline_rates_version";
+const UNFOOTED: &str = "upline_unfooted_accepted_total";
 const REFUND_FETCHES: &str = "upline_refund_fetches_total";
 const PARKED: &str = "upline_orders_parked";
 
@@ -105,6 +106,10 @@ fn describe() {
         (ENTRIES, "Ledger entries posted, by kind."),
         (BLOCKS, "Ledger blocks sealed."),
         (
+            UNFOOTED,
+            "States of orders that earn although their rows do not add up to their header (on_unfooted = accept).",
+        ),
+        (
             REFUND_FETCHES,
             "Orders whose refunds a shop was to be asked for, by store and outcome: fetched, known, missing, failed (comes again), given_up (a dead letter).",
         ),
@@ -149,6 +154,7 @@ pub fn start<'a>(
     }
     for (platform, store) in stores {
         source_seen(platform, store, now);
+        unfooted_accepted(platform, store, 0);
         for outcome in crate::ingest::Outcome::ALL {
             counter!(WEBHOOKS, "platform" => platform, "outcome" => outcome.as_str()).increment(0);
         }
@@ -264,6 +270,12 @@ pub fn ledger_block() {
 /// A posted revision is in the warehouse.
 pub fn warehoused(posted_at: Timestamp, now: Timestamp) {
     histogram!(WAREHOUSE_LAG).record(seconds_between(posted_at, now));
+}
+
+/// States of orders were let through that do not foot.
+pub fn unfooted_accepted(platform: &'static str, store: &str, states: u64) {
+    let label = store.to_owned();
+    counter!(UNFOOTED, "platform" => platform, "store" => label).increment(states);
 }
 
 /// How asking a shop for the refunds of an order ended.

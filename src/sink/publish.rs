@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::{
     clock::Clock,
-    domain::order::{OrderEvent, Origin},
+    domain::order::{Fact, OrderEvent, Origin, Status},
+    metric,
     stage::{
         message::{Computed, Headers, Subject, Trace, Validated},
         validate::Understood,
@@ -61,6 +62,22 @@ fn valid(event: &OrderEvent, number: usize, now: Timestamp) -> Result<Outgoing, 
     outgoing(Subject::Valid(&event.key), id_of("valid", &event.origin, number), &message)
 }
 
+/// Counts the orders that validate let through although they do not foot. A message that comes again
+/// was counted.
+fn count_unfooted(effects: &[Effect<Understood>]) {
+    for effect in effects.iter().filter(|effect| !effect.redelivered) {
+        let Understood::Orders(events) = &effect.value else { continue };
+        for event in events {
+            if let Fact::Snapshot(snapshot) = &event.fact
+                && snapshot.status == Status::Paid
+                && !snapshot.footing.holds()
+            {
+                metric::unfooted_accepted(event.key.platform.as_str(), event.key.store.as_str(), 1);
+            }
+        }
+    }
+}
+
 impl<P: Publish> Sink<Understood> for PublishEvents<P> {
     async fn deliver(&self, effects: &[Effect<Understood>]) -> Result<Vec<Fate>, ServiceError> {
         let now = self.clock.now();
@@ -85,6 +102,7 @@ impl<P: Publish> Sink<Understood> for PublishEvents<P> {
             }
         }
         self.log.publish_all(messages).await?;
+        count_unfooted(effects);
         Ok(effects.iter().map(|_| Fate::Delivered).collect())
     }
 }

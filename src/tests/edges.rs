@@ -9,7 +9,7 @@ use upline::{
     stream::{Outgoing, Publish as _, jetstream::StreamName},
 };
 
-use crate::support::{Delivery, TOKEN, World, eventually, world};
+use crate::support::{Delivery, TOKEN, World, eventually, metric_of, shopify_order, world};
 
 impl World {
     /// Adds text to the pipeline file.
@@ -50,6 +50,39 @@ fn an_order_that_adobe_signed_is_paid_and_a_changed_one_is_refused() {
         world.client.deliver(app.http, &delivery).await;
         // 20 % of 100.00 less 12.00, of which 2.00 are tax compensation.
         world.pays("19", &["11043 18.00"]).await;
+        app.stop().await;
+    });
+}
+
+#[test]
+fn an_order_that_does_not_foot_is_paid_counted_and_says_so_in_its_story() {
+    world("unfooted", async |world| {
+        world.add_to_pipeline(
+            "\n[[store]]\nname = \"unfooted\"\nplatform = \"shopify\"\n\
+             secrets = [\"UPLINE_SHOPIFY_SECRET\"]\n",
+        );
+        let app = world.start().await;
+        let deliver = async |id: u64, total: &str, status: &str| {
+            let mut body = shopify_order(id, 1, status, "SUPP001", "99.00", "11043");
+            body["total_price"] = json!(total);
+            let delivery = Delivery::shopify("orders/updated", &format!("d{id}"), &body);
+            let path = "/webhooks/shopify/unfooted".to_owned();
+            world.client.deliver(app.http, &Delivery { path, ..delivery }).await;
+        };
+        deliver(1, "104.50", "paid").await;
+        deliver(2, "99.00", "paid").await;
+        deliver(3, "104.50", "pending").await;
+        world.pays("1", &["11043 19.80"]).await;
+        world.pays("2", &["11043 19.80"]).await;
+        world.settles().await;
+        let page = world.client.get(app.admin, "/metrics").await.body;
+        let labels = [("platform", "shopify"), ("store", "unfooted")];
+        assert_eq!(metric_of(&page, "upline_unfooted_accepted_total", &labels), 1);
+        let story = world.run(&["explain", "shopify/unfooted/1"]).await;
+        let story = String::from_utf8(story.stdout).unwrap();
+        assert!(story.contains("rows of 99.00 under a header of 104.50"), "{story}");
+        let story = world.run(&["explain", "shopify/unfooted/2"]).await;
+        assert!(!String::from_utf8(story.stdout).unwrap().contains("header"));
         app.stop().await;
     });
 }
