@@ -6,10 +6,12 @@
 //! is durable and goes on at the next start.
 
 mod admin;
+mod books;
 mod company;
 mod intake;
 mod refunds;
 
+pub use self::books::BooksError;
 pub(crate) use self::company::recheck;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -64,6 +66,9 @@ pub enum BuildError {
     /// NATS or Postgres cannot be reached or refuses.
     #[error("a service is not usable")]
     Service(#[from] ServiceError),
+    /// The database is not what this release needs.
+    #[error("the books are not usable")]
+    Books(#[from] BooksError),
     /// The database URL cannot be read.
     #[error("UPLINE_DATABASE_URL is not usable")]
     Database(#[from] UrlError),
@@ -145,6 +150,7 @@ impl App {
         );
         log.ensure_streams(&stream_limits(config.replicas, config.stream_max_mib)).await?;
         let store = Arc::new(Postgres::new(endpoints.database.expose_secret(), 8)?);
+        books::check(&store).await?;
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
         for source in config.pipelines.plans.values() {
             store.register_plan(&source.plan, &source.text).await?;

@@ -1,9 +1,14 @@
-//! What the edges need beyond a secret: Adobe's signatures, and whose orders a token may write.
+//! What the edges need beyond a secret: Adobe's signatures, whose orders a token may write, orders that
+//! do not foot, and books that are ready.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use upline::{
     stage::message::Headers,
     stream::{Outgoing, Publish as _, jetstream::StreamName},
@@ -164,5 +169,80 @@ fn a_token_writes_only_what_its_store_lists_and_in_the_currency_of_its_store() {
         ];
         assert_eq!(found, expected);
         app.stop().await;
+    });
+}
+
+/// Runs `upline serve` against a database until it ends or takes orders, and then stops it: its exit
+/// code and what it logged.
+async fn served(world: &World, database: &str) -> (Option<i32>, String) {
+    let mut child = world
+        .program(&["serve"])
+        .env("UPLINE_DATABASE_URL", database)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut text = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("upline takes orders") {
+            let pid = i32::try_from(child.id().unwrap()).unwrap();
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        }
+        text += &line;
+    }
+    (child.wait().await.unwrap().code(), text)
+}
+
+#[test]
+fn books_that_are_missing_or_old_stop_the_start_and_say_what_to_run() {
+    world("unmigrated", async |world| {
+        world.execute("DELETE FROM upline.migration WHERE number > 2").await.unwrap();
+        let (code, text) = served(world, &world.database).await;
+        assert!(code == Some(1) && text.contains("at migration 2, this release needs"), "{text}");
+        assert!(text.contains("run `upline migrate`"), "{text}");
+        world.execute("DROP SCHEMA upline CASCADE").await.unwrap();
+        let (code, text) = served(world, &world.database).await;
+        assert!(code == Some(1) && text.contains("no tables of Upline: run `upline migrate`"));
+        let migrated = world.run(&["migrate"]).await;
+        assert!(migrated.status.success(), "{migrated:?}");
+        let (code, text) = served(world, &world.database).await;
+        assert!(code == Some(0) && text.contains("upline takes orders"), "{text}");
+        assert!(!text.contains("DOES NOT WORK AS"), "{text}");
+    });
+}
+
+#[test]
+fn a_service_that_may_change_the_ledger_is_warned_of_once() {
+    world("role", async |world| {
+        // A user without the role, and one whom nobody gave any right.
+        let (user, stranger) = (format!("{}_u", world.name), format!("{}_s", world.name));
+        for sql in [
+            format!("CREATE ROLE \"{user}\" LOGIN"),
+            format!("CREATE ROLE \"{stranger}\" LOGIN"),
+            format!("GRANT USAGE ON SCHEMA upline TO \"{user}\""),
+            format!("GRANT ALL ON ALL TABLES IN SCHEMA upline TO \"{user}\""),
+        ] {
+            world.execute(&sql).await.unwrap();
+        }
+        let url = |user: &str| {
+            let (scheme, rest) = world.database.split_once("://").unwrap();
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            format!("{scheme}://{user}@{host}")
+        };
+        let warned = served(world, &url(&user)).await;
+        let refused = served(world, &url(&stranger)).await;
+        for sql in [
+            format!("DROP OWNED BY \"{user}\""),
+            format!("DROP ROLE \"{user}\""),
+            format!("DROP ROLE \"{stranger}\""),
+        ] {
+            world.execute(&sql).await.unwrap();
+        }
+        assert_eq!(warned.0, Some(0), "{}", warned.1);
+        assert_eq!(warned.1.matches("DOES NOT WORK AS upline_service").count(), 1, "{}", warned.1);
+        assert!(warned.1.contains("grant upline_service to this user"), "{}", warned.1);
+        assert_eq!(refused.0, Some(1), "{}", refused.1);
+        assert!(refused.1.contains(&format!("the role {stranger} may not read")), "{}", refused.1);
     });
 }
