@@ -339,6 +339,43 @@ mod tests {
     }
 
     #[test]
+    fn a_store_without_any_key_is_refused_and_told_which_keys_there_are() {
+        let keys = include_str!("ingest/tests/adobe.json");
+        let keys: serde_json::Value = serde_json::from_str(keys).unwrap();
+        let magento = |adobe: &str| {
+            let store = PIPELINE.replace("shopify", "magento");
+            store.replace(r#"secrets = ["UPLINE_ACME_SECRET"]"#, adobe)
+        };
+        let load = |adobe: &str, key: &str| {
+            let folder =
+                Folder::new("adobe", &magento(adobe).replace("plan.toml", "plan.toml.txt"));
+            fs::write(folder.0.join("key.pem"), key).unwrap();
+            let config = Config::load_from(&Environment::default(), &folder.0);
+            config.map_err(|error| crate::stream::chain(&error))
+        };
+        let whole = r#"adobe = { client_id = "id", keys = ["key.pem"] }"#;
+        let config = load(whole, keys["keys"][0].as_str().unwrap()).unwrap();
+        let adobe = config.pipelines.stores[0].adobe.clone().unwrap();
+        assert_eq!((&*adobe.client_id, adobe.keys.len()), ("id", 1));
+        for (adobe, names) in [
+            ("", &["acme", "`secrets`", "`adobe`"][..]),
+            (r#"adobe = { keys = ["key.pem"] }"#, &["client_id"]),
+            (r#"adobe = { client_id = " ", keys = ["key.pem"] }"#, &["acme", "client_id"]),
+            (r#"adobe = { client_id = "id", keys = [] }"#, &["acme", "keys"]),
+            (r#"adobe = { client_id = "id", keys = ["none.pem"] }"#, &["none.pem"]),
+            (whole, &["key.pem", "1024 bits"]),
+        ] {
+            let error = load(adobe, keys["unusable"]["short"].as_str().unwrap()).unwrap_err();
+            assert!(names.iter().all(|name| error.contains(name)), "{adobe}: {error}");
+        }
+        let folder = Folder::new("adobe-elsewhere", &format!("{PIPELINE}\n{whole}"));
+        let text = fs::read_to_string(folder.0.join("shop.toml")).unwrap();
+        fs::write(folder.0.join("shop.toml"), text.replace("plan.toml", "plan.toml.txt")).unwrap();
+        let error = Config::load_from(&secret(), &folder.0).unwrap_err();
+        assert!(crate::stream::chain(&error).contains("Magento stores only"));
+    }
+
+    #[test]
     fn limits_must_agree() {
         let limited = format!("{PIPELINE}\n[limits]\nbatch = 10\nin_flight = 5\n");
         let error = load("limits", &limited, &secret()).unwrap_err();

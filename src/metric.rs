@@ -43,6 +43,8 @@ const DISTRIBUTORS: &str = "upline_distributors";
 const GENEALOGY: &str = "upline_genealogy_version";
 const CATALOG: &str = "upline_catalog_version";
 const RATES: &str = "upline_rates_version";
+const UNFOOTED: &str = "upline_unfooted_accepted_total";
+const REFUND_FETCHES: &str = "upline_refund_fetches_total";
 const PARKED: &str = "upline_orders_parked";
 
 /// Latency buckets in seconds; the limits of the SLAs (0.12, 0.3, 0.5, 2) are among them.
@@ -103,6 +105,14 @@ fn describe() {
         (DUPLICATES, "Duplicates recognised, by the place that recognised them."),
         (ENTRIES, "Ledger entries posted, by kind."),
         (BLOCKS, "Ledger blocks sealed."),
+        (
+            UNFOOTED,
+            "States of orders that earn although their rows do not add up to their header (on_unfooted = accept).",
+        ),
+        (
+            REFUND_FETCHES,
+            "Orders whose refunds a shop was to be asked for, by store and outcome: fetched, known, missing, failed (comes again), given_up (a dead letter).",
+        ),
     ] {
         describe_counter!(name, Unit::Count, help);
     }
@@ -144,6 +154,7 @@ pub fn start<'a>(
     }
     for (platform, store) in stores {
         source_seen(platform, store, now);
+        unfooted_accepted(platform, store, 0);
         for outcome in crate::ingest::Outcome::ALL {
             counter!(WEBHOOKS, "platform" => platform, "outcome" => outcome.as_str()).increment(0);
         }
@@ -259,6 +270,55 @@ pub fn ledger_block() {
 /// A posted revision is in the warehouse.
 pub fn warehoused(posted_at: Timestamp, now: Timestamp) {
     histogram!(WAREHOUSE_LAG).record(seconds_between(posted_at, now));
+}
+
+/// States of orders were let through that do not foot.
+pub fn unfooted_accepted(platform: &'static str, store: &str, states: u64) {
+    let label = store.to_owned();
+    counter!(UNFOOTED, "platform" => platform, "store" => label).increment(states);
+}
+
+/// How asking a shop for the refunds of an order ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefundFetch {
+    /// The shop answered, and what was new is on its way.
+    Fetched,
+    /// All of them were known with their lines, so the shop was not asked.
+    Known,
+    /// The shop answered and does not have them any more.
+    Missing,
+    /// There was no answer; it is tried again.
+    Failed,
+    /// It became a dead letter.
+    GivenUp,
+}
+
+impl RefundFetch {
+    const ALL: [Self; 5] = [Self::Fetched, Self::Known, Self::Missing, Self::Failed, Self::GivenUp];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Known => "known",
+            Self::Missing => "missing",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+/// Lets the series of a store that is asked for refunds exist from the start.
+pub fn refund_fetch_start(store: &str) {
+    for fetch in RefundFetch::ALL {
+        let label = store.to_owned();
+        counter!(REFUND_FETCHES, "store" => label, "outcome" => fetch.as_str()).increment(0);
+    }
+}
+
+/// A shop was asked for the refunds of an order, or did not have to be.
+pub fn refund_fetch(store: &str, fetch: RefundFetch) {
+    let label = store.to_owned();
+    counter!(REFUND_FETCHES, "store" => label, "outcome" => fetch.as_str()).increment(1);
 }
 
 /// What is loaded of the company.

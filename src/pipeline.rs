@@ -5,6 +5,8 @@
 //! environment variables that hold them, several per store while they are rotated. A variable
 //! `NAME` may also be given as `NAME_FILE`, the path of a file that holds the secret.
 
+mod access;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,6 +16,7 @@ use std::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use self::access::{AdobeFile, Place, RestFile};
 use crate::{
     config::Environment,
     domain::{
@@ -23,8 +26,10 @@ use crate::{
         order::RefundPolicy,
         plan::{Plan, PlanError},
     },
+    ingest::{AdobeEvents, KeyError},
+    sink::RestAccess,
     stage::{
-        platform::{ReferralRule, StorePolicy},
+        platform::{ReferralRule, StorePolicy, Writes},
         validate::OnUnfooted,
     },
     stream::runner::Limits,
@@ -82,9 +87,34 @@ pub enum PipelineError {
     /// Two stores of one platform have one name.
     #[error("the {0} store {1} is defined twice")]
     Repeated(Platform, StoreId),
-    /// A store names no variable for its secret.
-    #[error("the {0} store {1} names no variable under `secrets`")]
+    /// A store names no variable for its secret, nor keys of Adobe's.
+    #[error(
+        "the {0} store {1} names no variable under `secrets`{hint}, so nobody could prove that a \
+         delivery is its own",
+        hint = if *.0 == Platform::Magento { " and no key files under `adobe`" } else { "" }
+    )]
     NoSecret(Platform, StoreId),
+    /// A table of a store that says how it proves itself or can be asked is not right.
+    #[error("the {platform} store {store}: {key} {reason}")]
+    Access {
+        /// The platform.
+        platform: Platform,
+        /// The store.
+        store: StoreId,
+        /// The key in the file.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file under `adobe.keys` is not a public key.
+    #[error("{} is not a public key of Adobe I/O Events", path.display())]
+    AdobeKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: KeyError,
+    },
     /// A store gives unknown codes to a house account that it does not name.
     #[error(
         "the {0} store {1} has unknown_referrer = \"house\" and needs \
@@ -137,11 +167,20 @@ struct PipelineFile {
 struct StoreFile {
     name: String,
     platform: String,
+    #[serde(default)]
     secrets: Vec<String>,
+    #[serde(default)]
+    adobe: Option<AdobeFile>,
+    #[serde(default)]
+    rest: Option<RestFile>,
     #[serde(default)]
     attribution: Vec<ReferralRule>,
     #[serde(default)]
     shop: Option<StoreId>,
+    #[serde(default)]
+    writes: Writes,
+    #[serde(default)]
+    currency: Option<Currency>,
     #[serde(default)]
     refunds: RefundPolicy,
     #[serde(default)]
@@ -250,6 +289,10 @@ pub struct Store {
     pub variables: Vec<String>,
     /// The secrets; for the API they are bearer tokens.
     pub secrets: Vec<SecretString>,
+    /// For Magento: how deliveries of Adobe I/O Events prove themselves.
+    pub adobe: Option<AdobeEvents>,
+    /// For WooCommerce: how it is asked for refunds that it told the sum of.
+    pub rest: Option<RestAccess>,
     /// How its orders are read.
     pub policy: StorePolicy,
     /// What happens to an order that does not foot.
@@ -347,31 +390,41 @@ impl Pipelines {
             if self.stores.iter().any(|s| s.platform == platform && s.name == name) {
                 return Err(PipelineError::Repeated(platform, name));
             }
+            let place = Place { path, platform, store: &name };
+            place.for_the_api("currency", store.currency.is_some())?;
+            place.for_the_api("writes", store.writes != Writes::default())?;
             let house = matches!(store.unattributed, Unattributed::House(_));
             if store.unknown_referrer == UnknownReferrer::House && !house {
                 return Err(PipelineError::NoHouse(platform, name));
             }
-            if store.secrets.is_empty() {
+            let adobe = store.adobe.map(|adobe| adobe.load(place)).transpose()?;
+            if store.secrets.is_empty() && adobe.is_none() {
                 return Err(PipelineError::NoSecret(platform, name));
             }
-            let mut secrets = Vec::with_capacity(store.secrets.len());
-            for variable in &store.secrets {
-                let secret =
-                    environment.secret(variable).ok_or_else(|| PipelineError::MissingSecret {
-                        platform,
-                        store: name.clone(),
-                        variable: variable.clone(),
-                    })?;
-                secrets.push(secret);
-            }
+            let secret = |variable: &str| {
+                environment.secret(variable).ok_or_else(|| PipelineError::MissingSecret {
+                    platform,
+                    store: name.clone(),
+                    variable: variable.to_owned(),
+                })
+            };
+            let mut variables = store.secrets;
+            let secrets =
+                variables.iter().map(|name| secret(name)).collect::<Result<Vec<_>, _>>()?;
+            variables.extend(store.rest.iter().flat_map(RestFile::variables));
+            let rest = store.rest.map(|rest| rest.load(place, secret)).transpose()?;
             self.stores.push(Store {
                 name,
                 platform,
-                variables: store.secrets,
+                variables,
                 secrets,
+                adobe,
+                rest,
                 policy: StorePolicy {
                     attribution: store.attribution,
                     shop: store.shop,
+                    writes: store.writes,
+                    currency: store.currency,
                     refunds: store.refunds,
                 },
                 on_unfooted: store.on_unfooted.unwrap_or_else(|| OnUnfooted::default_for(platform)),

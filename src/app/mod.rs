@@ -6,10 +6,13 @@
 //! is durable and goes on at the next start.
 
 mod admin;
+mod books;
 mod company;
 mod intake;
+mod refunds;
 mod stages;
 
+pub use self::books::BooksError;
 pub(crate) use self::company::recheck;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -31,6 +34,8 @@ use crate::{
         commission::Commission,
         ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
         map::{Company, Terms},
+        platform::Scope,
+        refunds::Refunds,
         validate::{self, Validate},
     },
     store::postgres::{CompanyReader, Postgres, UrlError},
@@ -58,6 +63,9 @@ pub enum BuildError {
     /// NATS or Postgres cannot be reached or refuses.
     #[error("a service is not usable")]
     Service(#[from] ServiceError),
+    /// The database is not what this release needs.
+    #[error("the books are not usable")]
+    Books(#[from] BooksError),
     /// The database URL cannot be read.
     #[error("UPLINE_DATABASE_URL is not usable")]
     Database(#[from] UrlError),
@@ -139,6 +147,7 @@ impl App {
         );
         log.ensure_streams(&stream_limits(config.replicas, config.stream_max_mib)).await?;
         let store = Arc::new(Postgres::new(endpoints.database.expose_secret(), 8)?);
+        books::check(&store).await?;
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
         for source in config.pipelines.plans.values() {
             store.register_plan(&source.plan, &source.text).await?;
@@ -148,7 +157,11 @@ impl App {
         company::report(&loaded);
         let company = CompanyCell::new(loaded);
         let stores = config.pipelines.stores.iter().map(|s| (s.platform.as_str(), s.name.as_str()));
-        metric::start(&CONSUMERS.map(|(_, stage, _)| stage), stores, clock.now());
+        let mut stages = CONSUMERS.map(|(_, stage, _)| stage).to_vec();
+        if !refunds::consumers(&config).is_empty() {
+            stages.push(Refunds::NAME);
+        }
+        metric::start(&stages, stores, clock.now());
         let edge_config =
             EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
         let intake = Arc::new(intake::LogIntake::new(log.clone()));
@@ -178,6 +191,7 @@ impl App {
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
         let mut work = self.spawn_stages(&stages).await?;
+        refunds::spawn(&self, &mut work, &stages).await?;
         let mut helpers = JoinSet::new();
         let keeper = company::Keeper {
             reader: CompanyReader::new((*self.store).clone()),
@@ -186,7 +200,8 @@ impl App {
             clock: self.clock.clone(),
         };
         helpers.spawn(keeper.run(always.clone()));
-        helpers.spawn(watch_lag(self.log.clone(), always.clone()));
+        let shops = refunds::consumers(&self.config);
+        helpers.spawn(watch_lag(self.log.clone(), shops, always.clone()));
         helpers.spawn(self.admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
@@ -227,7 +242,7 @@ pub async fn open_messages(log: &JetStream) -> Result<u64, ServiceError> {
 }
 
 /// Reports how far each stage is behind.
-async fn watch_lag(log: Arc<JetStream>, stop: CancellationToken) {
+async fn watch_lag(log: Arc<JetStream>, shops: Vec<String>, stop: CancellationToken) {
     loop {
         for (stream, stage, _) in CONSUMERS {
             match log.lag(stream, stage).await {
@@ -235,6 +250,7 @@ async fn watch_lag(log: Arc<JetStream>, stop: CancellationToken) {
                 Err(error) => tracing::debug!(stage, error = error.chain(), "the lag is unknown"),
             }
         }
+        refunds::watch_lag(&log, &shops).await;
         for stream in StreamName::ALL {
             if let Ok(bytes) = log.bytes(stream).await {
                 metric::stream_bytes(stream.upper(), bytes);
@@ -254,6 +270,8 @@ fn endpoints_of(config: &Config) -> Vec<StoreEndpoint> {
             store: store.name.clone(),
             platform: store.platform,
             secrets: store.secrets.clone(),
+            adobe: store.adobe.clone(),
+            scope: Scope::new(store.name.clone(), &store.policy),
         })
         .collect()
 }

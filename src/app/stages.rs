@@ -1,12 +1,13 @@
 //! The stages, each with its consumer and its sink; as a chain through the log, or fused.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, BuildError, CONSUMERS, stores_of, terms_of};
+use super::{App, BuildError, CONSUMERS, refunds, stores_of, terms_of};
 use crate::{
+    domain::id::StoreId,
     metric,
     sink::{
         CatalogueSink, CompanyCell, CustomersSink, Fused, LedgerSink, OrderBookSink, PublishEvents,
@@ -17,6 +18,7 @@ use crate::{
         commission::Commission,
         ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
         message::{Computed, Mapped, Posted, Validated},
+        refunds::has_summaries,
         validate::Validate,
     },
     store::postgres::Postgres,
@@ -129,10 +131,14 @@ impl App {
         let ledger = Fused::new(Ledger, self.ledger(self.to_log()));
         let commission = Fused::new(self.commission(), self.runs(ledger));
         let book = Fused::new(Map, self.book(commission));
-        self.events(book)
+        let asked: BTreeSet<StoreId> = refunds::asked(&self.config);
+        let wanted = move |valid: &Validated| {
+            asked.contains(&valid.event.key.store) && has_summaries(&valid.event)
+        };
+        self.events(Unless::new(wanted, book, self.to_log()))
     }
 
-    fn runner<S: Stage, K: Sink<S::Effect>>(
+    pub(super) fn runner<S: Stage, K: Sink<S::Effect>>(
         &self,
         stage: S,
         sink: K,

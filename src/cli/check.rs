@@ -38,7 +38,9 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
         .stores
         .iter()
         .map(|store| {
-            let secrets = store.variables.iter().map(|name| format!("{name}=***"));
+            let adobe = store.adobe.iter();
+            let adobe = adobe.map(|adobe| format!("adobe({} keys)", adobe.keys.len()));
+            let secrets = store.variables.iter().map(|name| format!("{name}=***")).chain(adobe);
             vec![
                 store.platform.to_string(),
                 store.name.to_string(),

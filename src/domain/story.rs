@@ -9,7 +9,7 @@ use super::{
     digest::Digest,
     id::OrderKey,
     money::Money,
-    order::{Fact, OrderEvent, OrderState},
+    order::{Fact, Footing, OrderEvent, OrderState},
 };
 
 /// What an event made of its order.
@@ -74,10 +74,14 @@ impl Chapter {
         let (fact, said, version_at) = match &event.fact {
             Fact::Snapshot(snapshot) => {
                 let status = snapshot.status.as_str();
-                let said = match snapshot.refunds.as_ref().map_or(0, Vec::len) {
+                let mut said = match snapshot.refunds.as_ref().map_or(0, Vec::len) {
                     0 => format!("{status} ({})", snapshot.platform_status),
                     some => format!("{status} ({}), {some} refunds", snapshot.platform_status),
                 };
+                if !snapshot.footing.holds() {
+                    let Footing { rows, header, .. } = snapshot.footing;
+                    said += &format!(", rows of {rows} under a header of {header}");
+                }
                 ("snapshot".to_owned(), said, Some(snapshot.version.at))
             }
             Fact::Refund(refund) => {

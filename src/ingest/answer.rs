@@ -11,8 +11,16 @@ use hyper::{
 };
 use serde::Serialize;
 
-use super::{IntakeError, Outcome, body::Cut, route::Misroute, signature::Disbelief};
-use crate::domain::id::Platform;
+use super::{
+    IntakeError, Outcome,
+    body::Cut,
+    route::Misroute,
+    signature::{self, Disbelief},
+};
+use crate::{
+    domain::id::{Platform, StoreId},
+    stage::platform::forbidden,
+};
 
 /// An answer before it is written.
 #[derive(Debug, Clone)]
@@ -111,6 +119,12 @@ impl Answer {
         Self::fault(StatusCode::INTERNAL_SERVER_ERROR, Outcome::Internal, message)
     }
 
+    /// The token is good, but not for the orders of this shop.
+    pub(super) fn forbidden(store: &StoreId, shop: &str) -> Self {
+        let message = forbidden(store, shop);
+        Self::fault(StatusCode::FORBIDDEN, Outcome::Forbidden, &message)
+    }
+
     /// The request leads nowhere.
     pub(super) fn misroute(misroute: Misroute) -> Self {
         match misroute {
@@ -159,11 +173,26 @@ impl Answer {
             (_, Disbelief::Missing(name)) => Cow::Owned(format!(
                 "the header {name} is missing; give the webhook the secret of this store"
             )),
-            (Platform::Magento, Disbelief::Malformed(name)) => {
+            (_, Disbelief::Recipient) => Cow::Borrowed(
+                "the field recipient_client_id of the body is not the client id of this store; \
+                 compare adobe.client_id in the pipeline file with the project of the registration",
+            ),
+            (Platform::Magento, Disbelief::Malformed(signature::MAGENTO_HMAC)) => {
+                let name = signature::MAGENTO_HMAC;
                 Cow::Owned(format!("the header {name} must be 64 hexadecimal digits"))
+            }
+            (Platform::Magento, Disbelief::Malformed(name)) => {
+                Cow::Owned(format!("the header {name} must be an RSA signature in base64"))
             }
             (_, Disbelief::Malformed(name)) => {
                 Cow::Owned(format!("the header {name} must be 32 bytes in base64"))
+            }
+            (Platform::Magento, Disbelief::Wrong(name)) if name != signature::MAGENTO_HMAC => {
+                Cow::Owned(format!(
+                    "the header {name} does not fit the body under any key of this store; compare \
+                     the files in adobe.keys with the paths that Adobe sends, and let no proxy \
+                     change the body"
+                ))
             }
             (_, Disbelief::Wrong(name)) => Cow::Owned(format!(
                 "the header {name} does not fit the body; give the webhook the secret of this \

@@ -9,7 +9,11 @@ use std::{
 
 use secrecy::SecretString;
 
-use crate::domain::id::{Platform, StoreId};
+use super::adobe::AdobeEvents;
+use crate::{
+    domain::id::{Platform, StoreId},
+    stage::platform::Scope,
+};
 
 /// The limits of the edge. Every one is finite.
 #[derive(Debug, Clone)]
@@ -105,6 +109,11 @@ pub struct StoreEndpoint {
     /// The secrets that are valid now, one of which must have signed; several during a rotation
     /// (Shopify goes on with the old one for up to an hour). For the API they are bearer tokens.
     pub secrets: Vec<SecretString>,
+    /// For Magento: how deliveries of Adobe I/O Events prove themselves, beside or in the place of
+    /// the secrets.
+    pub adobe: Option<AdobeEvents>,
+    /// For the API: whose orders the tokens may write.
+    pub scope: Scope,
 }
 
 /// Why the edge does not start.
@@ -126,7 +135,7 @@ pub enum EdgeError {
         /// The shop.
         store: StoreId,
     },
-    /// An endpoint has no secret, so nothing that it sends could be proved.
+    /// An endpoint has no secret, or keys of Adobe without a client id, so nothing that it sends could be proved.
     #[error("the {platform} store {store} has no secret")]
     NoSecret {
         /// The platform.

@@ -10,10 +10,14 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::{
+    adobe::{self, AdobeEvents, Signatures},
     config::{EdgeError, StoreEndpoint},
-    signature::{self, Disbelief, Keyring, Tokens},
+    signature::{self, Disbelief, Keyring, Tag, Tokens},
 };
-use crate::domain::id::{Platform, StoreId};
+use crate::{
+    domain::id::{Platform, StoreId},
+    stage::platform::Scope,
+};
 
 /// How often a shop's refused deliveries are worth a line in the log, in seconds.
 const COMPLAINT_INTERVAL: i64 = 60;
@@ -22,12 +26,71 @@ const COMPLAINT_INTERVAL: i64 = 60;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) store: StoreId,
-    pub(super) keys: Keyring,
+    keys: Keyring,
+    /// Magento only: the keys of Adobe I/O Events.
+    adobe: Option<AdobeEvents>,
     /// The second of the last complaint.
     complained: AtomicI64,
 }
 
+/// The proof that a delivery offers.
+#[derive(Debug, Clone)]
+pub(super) enum Claim {
+    /// An HMAC with a secret of the shop.
+    Hmac(Tag),
+    /// Signatures of Adobe.
+    Adobe(Signatures),
+}
+
+impl Claim {
+    /// The largest body that may come with it, in bytes, where the edge takes `limit`.
+    pub(super) fn body_max(&self, limit: usize) -> usize {
+        match self {
+            Self::Hmac(_) => limit,
+            Self::Adobe(_) => limit.min(adobe::BODY_MAX),
+        }
+    }
+}
+
 impl Endpoint {
+    /// Reads what the sender claims. A Magento shop with both kinds of keys is judged by the HMAC if
+    /// there is one: it is what its own module sends.
+    pub(super) fn claimed(
+        &self,
+        platform: Platform,
+        headers: &HeaderMap,
+    ) -> Result<Claim, Disbelief> {
+        let by_adobe = self.adobe.is_some()
+            && (self.keys.is_empty()
+                || (adobe::is_claimed(headers) && !headers.contains_key(signature::MAGENTO_HMAC)));
+        if by_adobe {
+            adobe::claimed(headers).map(Claim::Adobe)
+        } else {
+            signature::claimed(platform, headers).map(Claim::Hmac)
+        }
+    }
+
+    /// Whether the claim holds for this body. Without a key for it, it does not.
+    pub(super) fn verify(
+        &self,
+        platform: Platform,
+        headers: &HeaderMap,
+        body: &[u8],
+        claim: &Claim,
+    ) -> Result<(), Disbelief> {
+        let wrong = Disbelief::Wrong(signature::header(platform, headers));
+        match claim {
+            // Shopify's own library calls an empty body invalid, whatever its signature.
+            Claim::Hmac(_) if platform == Platform::Shopify && body.is_empty() => Err(wrong),
+            Claim::Hmac(tag) if self.keys.verify(body, tag) => Ok(()),
+            Claim::Hmac(_) => Err(wrong),
+            Claim::Adobe(claimed) => match &self.adobe {
+                Some(adobe) => adobe.verify(body, claimed),
+                None => Err(wrong),
+            },
+        }
+    }
+
     /// Whether a refusal may be logged now: once a minute and shop, so that a stranger cannot
     /// flood the log and the operator still sees which shop has the wrong secret.
     pub(super) fn may_complain(&self, now: Timestamp) -> bool {
@@ -41,13 +104,21 @@ impl Endpoint {
     }
 }
 
+/// Who speaks by a token.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) store: StoreId,
+    /// Whose orders they may write.
+    pub(super) scope: Scope,
+}
+
 /// All shops, found by the name in a path or by a token.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     shopify: HashMap<Box<str>, Endpoint>,
     woocommerce: HashMap<Box<str>, Endpoint>,
     magento: HashMap<Box<str>, Endpoint>,
-    api: Vec<StoreId>,
+    api: Vec<Caller>,
     tokens: Tokens,
 }
 
@@ -56,8 +127,9 @@ impl Directory {
     pub(super) fn new(stores: Vec<StoreEndpoint>) -> Result<Self, EdgeError> {
         let mut directory = Self::default();
         for endpoint in stores {
-            let StoreEndpoint { store, platform, secrets } = endpoint;
-            if secrets.is_empty() {
+            let StoreEndpoint { store, platform, secrets, adobe, scope } = endpoint;
+            let adobe = adobe.filter(|_| platform == Platform::Magento);
+            if adobe.as_ref().map_or(secrets.is_empty(), |adobe| !adobe.is_complete()) {
                 return Err(EdgeError::NoSecret { platform, store });
             }
             if secrets.iter().any(|secret| secret.expose_secret().trim().is_empty()) {
@@ -65,12 +137,14 @@ impl Directory {
             }
             let texts = secrets.iter().map(ExposeSecret::expose_secret);
             match platform {
-                Platform::Shopify => insert(&mut directory.shopify, platform, store, texts)?,
+                Platform::Shopify => insert(&mut directory.shopify, platform, store, texts, None)?,
                 Platform::WooCommerce => {
-                    insert(&mut directory.woocommerce, platform, store, texts)?;
+                    insert(&mut directory.woocommerce, platform, store, texts, None)?;
                 }
-                Platform::Magento => insert(&mut directory.magento, platform, store, texts)?,
-                Platform::Api => directory.insert_api(store, texts)?,
+                Platform::Magento => {
+                    insert(&mut directory.magento, platform, store, texts, adobe)?;
+                }
+                Platform::Api => directory.insert_api(store, scope, texts)?,
             }
         }
         Ok(directory)
@@ -79,10 +153,11 @@ impl Directory {
     fn insert_api<'a>(
         &mut self,
         store: StoreId,
+        scope: Scope,
         tokens: impl Iterator<Item = &'a str>,
     ) -> Result<(), EdgeError> {
         let platform = Platform::Api;
-        if self.api.contains(&store) {
+        if self.api.iter().any(|caller| caller.store == store) {
             return Err(EdgeError::DuplicateStore { platform, store });
         }
         for token in tokens {
@@ -92,7 +167,7 @@ impl Directory {
                 Err(source) => return Err(EdgeError::Key { platform, store, source }),
             }
         }
-        self.api.push(store);
+        self.api.push(Caller { store, scope });
         Ok(())
     }
 
@@ -106,8 +181,8 @@ impl Directory {
         }
     }
 
-    /// The store that a request's bearer token speaks for.
-    pub(super) fn bearer(&self, headers: &HeaderMap) -> Result<&StoreId, Disbelief> {
+    /// Whose a request's bearer token is.
+    pub(super) fn bearer(&self, headers: &HeaderMap) -> Result<&Caller, Disbelief> {
         let token = signature::bearer(headers)?;
         self.tokens
             .find(token)
@@ -121,6 +196,7 @@ fn insert<'a>(
     platform: Platform,
     store: StoreId,
     secrets: impl Iterator<Item = &'a str>,
+    adobe: Option<AdobeEvents>,
 ) -> Result<(), EdgeError> {
     if shops.contains_key(store.as_str()) {
         return Err(EdgeError::DuplicateStore { platform, store });
@@ -129,7 +205,7 @@ fn insert<'a>(
         Ok(keys) => {
             let name = store.as_str().into();
             let complained = AtomicI64::new(i64::MIN);
-            shops.insert(name, Endpoint { store, keys, complained });
+            shops.insert(name, Endpoint { store, keys, adobe, complained });
             Ok(())
         }
         Err(source) => Err(EdgeError::Key { platform, store, source }),
@@ -141,11 +217,13 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
+    use crate::stage::platform::StorePolicy;
 
     fn endpoint(platform: Platform, store: &str, secrets: &[&str]) -> StoreEndpoint {
         let store = StoreId::parse(store).unwrap();
         let secrets = secrets.iter().map(|secret| SecretString::from(*secret)).collect();
-        StoreEndpoint { store, platform, secrets }
+        let scope = Scope::new(store.clone(), &StorePolicy::default());
+        StoreEndpoint { store, platform, secrets, adobe: None, scope }
     }
 
     fn refused(stores: Vec<StoreEndpoint>) -> String {
@@ -167,6 +245,12 @@ mod tests {
     fn endpoints_that_would_let_anybody_in_are_refused() {
         let one = |platform, secrets: &[&str]| refused(vec![endpoint(platform, "a", secrets)]);
         assert_eq!(one(Platform::Shopify, &[]), "the shopify store a has no secret");
+        let keyless = AdobeEvents { client_id: "id".into(), keys: Vec::new() };
+        for platform in [Platform::Magento, Platform::Shopify] {
+            let adobe = Some(keyless.clone());
+            let half = StoreEndpoint { adobe, ..endpoint(platform, "a", &[]) };
+            assert_eq!(refused(vec![half]), format!("the {platform} store a has no secret"));
+        }
         assert_eq!(one(Platform::Api, &["x", " "]), "the api store a has an empty secret");
         let two = |platform, first, second| {
             refused(vec![endpoint(platform, first, &["x"]), endpoint(platform, second, &["x"])])

@@ -8,10 +8,12 @@
 //! Invariant: every request that reaches the service is counted exactly once, with one
 //! [`Outcome`], whether its client waited for the answer or not.
 //!
-//! Deliberately absent: nothing here parses a body. The signature is over the raw bytes, and a
-//! signed body that nobody can read must be kept as a dead letter, not refused at the door:
-//! `WooCommerce` never sends again. TLS is the business of the proxy in front.
+//! Deliberately absent: nothing here parses a body, but for the addressee of what Adobe has signed and
+//! the shop that a caller of the API names.
+//! The signature is over the raw bytes, and a signed body that nobody can read must be kept as a dead
+//! letter, not refused at the door: `WooCommerce` never sends again. TLS is the business of the proxy in front.
 
+mod adobe;
 mod answer;
 mod body;
 mod config;
@@ -32,6 +34,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use self::{
+    adobe::{AdobeEvents, AdobeKey, KEYS_MAX as ADOBE_KEYS_MAX, KeyError},
     config::{EdgeConfig, EdgeError, StoreEndpoint},
     server::{Drained, Edge},
 };
@@ -155,6 +158,8 @@ pub enum Outcome {
     Challenge,
     /// The signature or token is missing, is malformed, or is not that of the shop.
     BadSignature,
+    /// The token may not write the orders of the shop that the body names.
+    Forbidden,
     /// The path names a shop that is not configured.
     UnknownStore,
     /// The path is none of the edge's.
@@ -181,12 +186,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Ping,
         Self::Challenge,
         Self::BadSignature,
+        Self::Forbidden,
         Self::UnknownStore,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -208,6 +214,7 @@ impl Outcome {
             Self::Ping => "ping",
             Self::Challenge => "challenge",
             Self::BadSignature => "bad_signature",
+            Self::Forbidden => "forbidden",
             Self::UnknownStore => "unknown_store",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",

@@ -23,10 +23,10 @@ use super::{
     Envelope, Intake, IntakeError, Observer, Outcome,
     answer::Answer,
     body::{self, Cut, Lease},
-    directory::Endpoint,
+    directory::{Caller, Claim, Endpoint},
     route::{self, Form, Misroute, Route},
     server::Shared,
-    signature::{self, Disbelief, Tag},
+    signature::{self, Disbelief},
     transport::{self, Transport},
 };
 use crate::{
@@ -75,12 +75,12 @@ impl<O: Observer> Drop for Tally<O> {
 
 /// Who a request says it is from, before its body is read.
 enum Sender<'a> {
-    /// A shop, with the signature that it claims.
-    Shop { endpoint: &'a Endpoint, platform: Platform, event: &'a str, tag: Tag },
+    /// A shop, with the proof that it offers.
+    Shop { endpoint: &'a Endpoint, platform: Platform, event: &'a str, claim: Claim },
     /// `WooCommerce` without a signature, which the head allows to be a ping.
     Greeting,
     /// The holder of a token.
-    Api { store: &'a StoreId, form: Form },
+    Api { caller: &'a Caller, form: Form },
 }
 
 /// A delivery that has proved itself.
@@ -124,9 +124,11 @@ impl<I: Intake, O: Observer> Shared<I, O> {
                 return Err(answer);
             }
         };
-        let limit = match sender {
+        let limit = self.config.body_limit.get();
+        let limit = match &sender {
             Sender::Greeting => transport::PING_MAX,
-            Sender::Shop { .. } | Sender::Api { .. } => self.config.body_limit.get(),
+            Sender::Shop { claim, .. } => claim.body_max(limit),
+            Sender::Api { .. } => limit,
         };
         let mut lease = self.budget.lease();
         let within = self.config.body_timeout;
@@ -169,13 +171,13 @@ impl<I: Intake, O: Observer> Shared<I, O> {
                 Err(Answer::challenge(challenge))
             }
             Route::Api { form } => match self.directory.bearer(&head.headers) {
-                Ok(store) => Ok(Sender::Api { store, form }),
+                Ok(caller) => Ok(Sender::Api { caller, form }),
                 Err(disbelief) => Err(Answer::disbelief(platform, disbelief)),
             },
             Route::Webhook { store, event, .. } => {
                 let endpoint = shop(store)?;
-                match signature::claimed(platform, &head.headers) {
-                    Ok(tag) => Ok(Sender::Shop { endpoint, platform, event, tag }),
+                match endpoint.claimed(platform, &head.headers) {
+                    Ok(claim) => Ok(Sender::Shop { endpoint, platform, event, claim }),
                     Err(Disbelief::Missing(_))
                         if platform == Platform::WooCommerce
                             && transport::may_be_ping(&head.headers) =>
@@ -200,21 +202,21 @@ impl<I: Intake, O: Observer> Shared<I, O> {
         let (platform, store, Transport { topic, key }, digest) = match sender {
             Sender::Greeting if transport::is_ping(headers, &body) => return Err(Answer::ping()),
             Sender::Greeting => return Err(unsigned(headers)),
-            Sender::Shop { endpoint, platform, event, tag } => {
-                // Shopify's own library calls an empty body invalid, whatever its signature.
-                let empty = *platform == Platform::Shopify && body.is_empty();
-                if empty || !endpoint.keys.verify(&body, tag) {
-                    let wrong = Disbelief::Wrong(signature::header(*platform, headers));
-                    return Err(self.refuse(endpoint, *platform, wrong));
-                }
+            Sender::Shop { endpoint, platform, event, claim } => {
+                endpoint
+                    .verify(*platform, headers, &body, claim)
+                    .map_err(|disbelief| self.refuse(endpoint, *platform, disbelief))?;
                 let (store, digest) = (&endpoint.store, Digest::of(&body));
                 let named = transport::webhook(*platform, store, event, headers, &digest);
                 (*platform, store, named, digest)
             }
             Sender::Api { .. } if body.is_empty() => return Err(Answer::empty()),
-            Sender::Api { store, form } => {
+            Sender::Api { caller: Caller { store, scope }, form } => {
+                if let Some(shop) = scope.trespass(form.topic(), &body) {
+                    return Err(Answer::forbidden(store, &shop));
+                }
                 let digest = Digest::of(&body);
-                (Platform::Api, *store, transport::api(store, *form, headers, &digest), digest)
+                (Platform::Api, store, transport::api(store, *form, headers, &digest), digest)
             }
         };
         let triggered_at = match platform {

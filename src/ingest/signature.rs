@@ -3,8 +3,8 @@
 //! Invariant: what is compared with a secret's product is compared in constant time, and no type
 //! here shows its key in `Debug`.
 //!
-//! Deliberately absent: the RSA signatures of Adobe I/O and Adobe Commerce. A Magento delivery
-//! proves itself with the HMAC of mage-os async events or not at all.
+//! The RSA signatures of Adobe I/O Events are in `adobe`. Deliberately absent: those of Adobe Commerce
+//! webhooks, which call the shop's partner in the middle of a checkout and wait.
 
 use std::{borrow::Cow, fmt};
 
@@ -23,7 +23,7 @@ use crate::domain::id::Platform;
 pub(super) const SHOPIFY_EVENTS_HMAC: &str = "shopify-hmac-sha256";
 const SHOPIFY_HMAC: &str = "x-shopify-hmac-sha256";
 const WOOCOMMERCE_HMAC: &str = "x-wc-webhook-signature";
-const MAGENTO_HMAC: &str = "x-magento-signature";
+pub(super) const MAGENTO_HMAC: &str = "x-magento-signature";
 
 /// The length of 32 bytes in padded base64.
 const BASE64_LENGTH: usize = 44;
@@ -38,8 +38,10 @@ pub(super) enum Disbelief {
     Missing(&'static str),
     /// The header does not hold 32 bytes in its encoding.
     Malformed(&'static str),
-    /// None of the shop's secrets gives this value for this body.
+    /// None of the shop's secrets or keys gives this value for this body.
     Wrong(&'static str),
+    /// Adobe signed it, for another of its customers.
+    Recipient,
 }
 
 /// One key, with both inner hash states computed.
@@ -51,6 +53,11 @@ struct Key(Hmac<Sha256>);
 pub(super) struct Keyring(Box<[Key]>);
 
 impl Keyring {
+    /// Whether there is no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Prepares the keys of a platform: one per secret, and for `WooCommerce` one more where the
     /// decoded secret differs.
     pub(super) fn new<'a>(

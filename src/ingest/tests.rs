@@ -1,5 +1,6 @@
 //! The edge over real sockets: who is believed, and what is answered.
 
+mod adobe;
 mod lifecycle;
 mod limits;
 mod support;
@@ -177,6 +178,26 @@ async fn the_api_takes_both_forms_from_the_holder_of_a_token() {
     }
     let topics: Vec<String> = server.log.taken().into_iter().map(|taken| taken.topic).collect();
     assert_eq!(topics, ["short", "canonical"]);
+}
+
+#[tokio::test]
+async fn a_token_writes_the_orders_of_its_own_store_only() {
+    let server = Server::start().await;
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("Authorization", &*token)];
+    let foreign = r#"{"platform": "magento", "store": "other"}"#;
+    let reply = server.send(post("/v1/orders", &headers, foreign)).await;
+    assert_eq!((reply.status, &*reply.error()), (403, "forbidden"));
+    assert!(reply.body.contains("magento/other") && reply.body.contains("`writes`"));
+    let reply = server.send(post("/api/mlm/orders", &headers, r#"{"store": "other"}"#)).await;
+    assert!(reply.status == 403 && reply.body.contains("shopify/other"), "{}", reply.body);
+    assert!(server.log.taken().is_empty());
+    assert_eq!(server.recorder.outcomes(), [("api", Outcome::Forbidden); 2]);
+    // What cannot be read is kept and judged later, with the path of what is wrong.
+    for fine in [r#"{"store": "acme"}"#, "{", r#"{"store": 1}"#] {
+        let status = server.send(post("/api/mlm/orders", &headers, fine)).await.status;
+        assert_eq!(status, if fine.contains('1') { 403 } else { 202 }, "{fine}");
+    }
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ where
             .into_iter()
             .map(|parcel| outgoing(parcel.value.subject(), parcel.id, &parcel.value))
             .collect();
-        self.0.publish_all(messages?).await
+        let messages = messages?;
+        if messages.is_empty() { Ok(()) } else { self.0.publish_all(messages).await }
     }
 }
 
@@ -80,5 +81,44 @@ impl<J: Judge, K: Sink<J::Effect>> Forward<J::Input> for Fused<J, K> {
             metric::message(J::NAME, &fate);
         }
         Ok(())
+    }
+}
+
+/// Hands on to the next stage in the same process, but through the log what other consumers look for
+/// there.
+pub struct Unless<T, F, P> {
+    wanted: Box<dyn Fn(&T) -> bool + Send + Sync>,
+    next: F,
+    log: ToLog<P>,
+}
+
+impl<T, F, P> Unless<T, F, P> {
+    /// Hands on to `next` unless `wanted` says that it is looked for in the log.
+    pub fn new(
+        wanted: impl Fn(&T) -> bool + Send + Sync + 'static,
+        next: F,
+        log: ToLog<P>,
+    ) -> Self {
+        Self { wanted: Box::new(wanted), next, log }
+    }
+}
+
+impl<T, F: std::fmt::Debug, P> std::fmt::Debug for Unless<T, F, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unless").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl<T, F, P> Forward<T> for Unless<T, F, P>
+where
+    T: Routed + Serialize + Send + Sync + 'static,
+    F: Forward<T>,
+    P: Publish,
+{
+    async fn forward(&self, parcels: Vec<Parcel<T>>) -> Result<(), ServiceError> {
+        let (logged, at_once): (Vec<_>, Vec<_>) =
+            parcels.into_iter().partition(|parcel| (self.wanted)(&parcel.value));
+        self.log.forward(logged).await?;
+        self.next.forward(at_once).await
     }
 }

@@ -6,6 +6,7 @@
 //! | map | joins the event into the order book, hands the revision on |
 //! | catalogue | joins what shops say of their articles into the catalogue |
 //! | customers | writes links, does what privacy requests ask |
+//! | refunds | asks a shop for refunds that it told the sum of |
 //! | commission | hands the calculation on |
 //! | ledger | posts the difference, hands on what was posted |
 //! | warehouse | writes rows |
@@ -22,6 +23,7 @@ mod forward;
 mod ledger;
 mod order_book;
 mod publish;
+mod refunds;
 mod warehouse;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -29,10 +31,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use self::{
     catalogue::CatalogueSink,
     customers::CustomersSink,
-    forward::{Fused, ToLog},
+    forward::{Fused, ToLog, Unless},
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},
+    refunds::{
+        AT_ONCE as REFUNDS_AT_ONCE, IN_FLIGHT as REFUNDS_IN_FLIGHT, RefundsSink, RestAccess,
+        RestUrlError,
+    },
     warehouse::WarehouseSink,
 };
 use crate::stage::{commission::CurrentCompany, map::Company};

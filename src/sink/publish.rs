@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{
     clock::Clock,
-    domain::order::{OrderEvent, Origin},
+    domain::order::{Fact, OrderEvent, Origin, Status},
+    metric,
     stage::{
         message::{Computed, Headers, Subject, Trace, Validated},
         validate::Understood,
@@ -53,6 +54,22 @@ fn id_of(kind: &str, origin: &Origin, number: usize) -> String {
     format!("{kind}:{}:{number}:{}", origin.delivery, origin.received_at.as_microsecond())
 }
 
+/// Counts the orders that validate let through although they do not foot. A message that comes again
+/// was counted.
+fn count_unfooted(effects: &[Effect<Understood>]) {
+    for effect in effects.iter().filter(|effect| !effect.redelivered) {
+        let Understood::Orders(events) = &effect.value else { continue };
+        for event in events {
+            if let Fact::Snapshot(snapshot) = &event.fact
+                && snapshot.status == Status::Paid
+                && !snapshot.footing.holds()
+            {
+                metric::unfooted_accepted(event.key.platform.as_str(), event.key.store.as_str(), 1);
+            }
+        }
+    }
+}
+
 impl<P: Publish, F: Forward<Validated>> Sink<Understood> for PublishEvents<P, F> {
     async fn deliver(&self, effects: &[Effect<Understood>]) -> Result<Vec<Fate>, ServiceError> {
         let now = self.clock.now();
@@ -90,6 +107,7 @@ impl<P: Publish, F: Forward<Validated>> Sink<Understood> for PublishEvents<P, F>
             self.log.publish_all(messages).await?;
         }
         self.next.forward(parcels).await?;
+        count_unfooted(effects);
         Ok(effects.iter().map(|_| Fate::Delivered).collect())
     }
 }

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod map;
 pub mod message;
 pub mod platform;
+pub mod refunds;
 pub mod validate;
 
 use std::fmt;
@@ -105,6 +106,8 @@ pub enum SkipReason {
     AlreadyPosted,
     /// The message carries no facts of its own and only announces that something changed.
     Notice,
+    /// There is no refund that the shop would have to be asked for.
+    NothingToFetch,
 }
 
 impl SkipReason {
@@ -116,6 +119,7 @@ impl SkipReason {
             Self::NothingNew => "nothing_new",
             Self::AlreadyPosted => "already_posted",
             Self::Notice => "notice",
+            Self::NothingToFetch => "nothing_to_fetch",
         }
     }
 }

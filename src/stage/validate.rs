@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     Message, RejectCode, Rejection, SkipReason, Stage, Verdict,
     message::Headers,
-    platform::{Parsed, RawEvent, StorePolicy, parse},
+    platform::{Parsed, RawEvent, Scope, StorePolicy, forbidden, parse},
 };
 use crate::domain::{
     article::ArticleEvent,
@@ -96,6 +96,12 @@ impl Validate {
         };
         let parsed = parse(&event, &known.policy)?;
         if let Parsed::Facts(events) = &parsed {
+            let scope = Scope::new(store.clone(), &known.policy);
+            if let Some(event) = events.iter().find(|event| !scope.covers(&event.key)) {
+                let shop = format!("{}/{}", event.key.platform, event.key.store);
+                let message = forbidden(&store, &shop);
+                return Err(Rejection::new(RejectCode::UnknownStore, "store", message));
+            }
             events.iter().try_for_each(|event| footing(event, known.on_unfooted))?;
         }
         Ok(parsed)

@@ -27,6 +27,7 @@ use crate::{
         Accepted, Drained, Edge, EdgeConfig, Envelope, Intake, IntakeError, Observer, Outcome,
         StoreEndpoint,
     },
+    stage::platform::{Scope, StorePolicy},
 };
 
 pub(super) const SECRET: &str = "hush";
@@ -182,7 +183,9 @@ pub(super) fn stores() -> Vec<StoreEndpoint> {
                 vec![SecretString::from("the next one"), SecretString::from(SECRET)]
             }
         };
-        StoreEndpoint { store: StoreId::parse("acme").unwrap(), platform, secrets }
+        let store = StoreId::parse("acme").unwrap();
+        let scope = Scope::new(store.clone(), &StorePolicy::default());
+        StoreEndpoint { store, platform, secrets, adobe: None, scope }
     };
     Platform::ALL.map(endpoint).into()
 }
@@ -193,6 +196,10 @@ impl Server {
     }
 
     pub(super) async fn with(config: EdgeConfig) -> Self {
+        Self::of(config, stores()).await
+    }
+
+    pub(super) async fn of(config: EdgeConfig, stores: Vec<StoreEndpoint>) -> Self {
         let log = Arc::new(Log {
             mood: Mutex::new(Mood::Takes),
             gate: Semaphore::new(0),
@@ -202,7 +209,7 @@ impl Server {
         });
         let recorder = Arc::new(Recorder::default());
         let clock = Clock::of(|| NOW.parse().unwrap());
-        let edge = Edge::bind(config, stores(), Arc::clone(&log), Arc::clone(&recorder), clock)
+        let edge = Edge::bind(config, stores, Arc::clone(&log), Arc::clone(&recorder), clock)
             .await
             .unwrap();
         let address = edge.local_addr();

@@ -5,7 +5,10 @@
 //! be understood is refused while the caller still listens. `schemas/order-*.schema.json` are
 //! their JSON Schemas.
 //!
-//! Version: `updated_at`, or else `order_ts`, or else the time of receipt. Two messages of one
+//! The currency of the short form is that of the body, else that of the store's policy, else US dollars.
+//!
+//! Version: `updated_at`, or else `order_ts`, or else the time of receipt: without either, of two
+//! messages about one order the one that arrives last wins, whatever the caller meant. Two messages of one
 //! instant are ordered by what they say (`ranked`), so that a caller who repeats `order_ts` on a
 //! cancellation is understood.
 
@@ -239,7 +242,7 @@ fn short(
     };
     let placed_at = time(&form.order_ts, "order_ts")?.unwrap_or(event.received_at);
     let at = changed(&form.updated_at, placed_at, event)?;
-    let currency = match form.currency.currency(root.key("currency"))? {
+    let currency = match form.currency.currency(root.key("currency"))?.or(policy.currency) {
         Some(currency) => currency,
         None => Currency::parse("USD")
             .map_err(|error| root.key("currency").reject(RejectCode::Value, error.to_string()))?,

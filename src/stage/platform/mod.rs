@@ -21,6 +21,7 @@ mod magento;
 mod net;
 mod path;
 mod referral;
+mod scope;
 mod shopify;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -30,6 +31,7 @@ mod woocommerce;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::scope::{Scope, Writes, forbidden};
 use self::wire::{Path, Raw};
 use super::{RejectCode, Rejection, SkipReason};
 use crate::domain::{
@@ -37,6 +39,7 @@ use crate::domain::{
     customer::CustomerEvent,
     digest::Digest,
     id::{IdError, LineId, OrderId, OrderKey, Platform, RefundId, Sku, StoreId},
+    money::Currency,
     order::{Fact, OrderEvent, Origin, Referral, RefundPolicy, Snapshot, Status, Version},
 };
 
@@ -82,6 +85,10 @@ pub struct StorePolicy {
     /// For an API store: the shop that its orders belong to unless the caller names another, so that
     /// an order that comes by webhook and by API is one order.
     pub shop: Option<StoreId>,
+    /// For an API store: further shops whose orders its tokens may write.
+    pub writes: Writes,
+    /// For an API store: the currency of a short form that names none; US dollars if there is none.
+    pub currency: Option<Currency>,
     /// What refunds and chargebacks take, where the platform leaves it open.
     pub refunds: RefundPolicy,
 }

@@ -13,6 +13,11 @@ const FILES: &[(i32, &str, &str)] = &[
     (5, "order_events", include_str!("../../../schemas/postgres/0005_order_events.sql")),
 ];
 
+/// The number of the last migration that this release knows.
+pub fn last_migration() -> i32 {
+    FILES.last().map_or(0, |(number, _, _)| *number)
+}
+
 /// Why the schema cannot be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -75,7 +80,7 @@ pub async fn migrate(url: &str) -> Result<Vec<i32>, MigrateError> {
             .await
             .map_err(fail)?;
         let done: Vec<(i32, Vec<u8>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let known = FILES.last().map_or(0, |(number, _, _)| *number);
+        let known = last_migration();
         if let Some((found, _)) = done.last().filter(|(found, _)| *found > known) {
             return Err(MigrateError::Newer { found: *found, known });
         }

@@ -19,7 +19,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
     company::{CompanyReader, Versions},
-    migrate::{MigrateError, migrate},
+    migrate::{MigrateError, last_migration, migrate},
     plans::PlanConflict,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},

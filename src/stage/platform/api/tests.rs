@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::{
         id::{Platform, StoreId},
+        money::Currency,
         order::Status,
     },
     stage::{
@@ -94,4 +95,19 @@ fn the_short_form_is_a_paid_shopify_order_in_dollars() {
     let missing = json!({"shopify_order_id": 301, "amount": "9"});
     let outcome = testing::json(Platform::Api, "short", &missing);
     assert_eq!(code(outcome), (RejectCode::Shape, "sku".to_owned()));
+}
+
+#[test]
+fn the_currency_of_the_short_form_is_that_of_the_body_or_of_the_store() {
+    let currency = |store: Option<&str>, stated: Value| {
+        let currency = store.map(|code| Currency::parse(code).unwrap());
+        let policy = StorePolicy { currency, ..StorePolicy::default() };
+        let body = json!({"shopify_order_id": 301, "sku": "A", "amount": 9, "currency": stated});
+        let body = body.to_string();
+        let parsed = testing::read_by(Platform::Api, "short", body.as_bytes(), &policy);
+        snapshot(parsed).currency.to_string()
+    };
+    assert_eq!(currency(None, Value::Null), "USD");
+    assert_eq!(currency(Some("EUR"), Value::Null), "EUR");
+    assert_eq!(currency(Some("EUR"), json!("GBP")), "GBP");
 }
