@@ -9,7 +9,7 @@ mod admin;
 mod company;
 mod intake;
 
-pub(crate) use self::company::recheck;
+pub(crate) use self::company::{decided, event_message, recheck};
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -356,7 +356,8 @@ fn stores_of(config: &Config) -> HashMap<(Platform, StoreId), validate::Store> {
         .collect()
 }
 
-fn terms_of(config: &Config) -> StoreTerms {
+/// What the stores of the configuration pay by: the terms of each.
+pub(crate) fn terms_of(config: &Config) -> StoreTerms {
     let stores = &config.pipelines.stores;
     let terms = |store: &crate::pipeline::Store| Terms {
         plan: store.plan.clone(),

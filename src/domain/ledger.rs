@@ -314,6 +314,7 @@ mod tests {
                 rate: None,
                 attribution: None,
             },
+            chargebacks: Vec::new(),
             lines: Vec::new(),
         };
         let lines = lines

@@ -41,7 +41,8 @@ pub struct StoreTerms {
 }
 
 impl StoreTerms {
-    fn of(&self, key: &OrderKey) -> &Terms {
+    /// The terms that hold for an order.
+    pub fn of(&self, key: &OrderKey) -> &Terms {
         let known = self.by_store.get(&(key.platform, key.store.clone()));
         known.unwrap_or(&self.default)
     }
@@ -343,7 +344,8 @@ fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {
         Some(WaitsFor::Distributor(_)) => DeferReason::UnknownDistributor,
         Some(WaitsFor::Referrer) => DeferReason::NoReferrer,
         Some(WaitsFor::Rate(..)) => DeferReason::UnknownRate,
-        Some(WaitsFor::Sku(_) | WaitsFor::Unidentified(_)) | None => DeferReason::UnknownSku,
+        Some(WaitsFor::Unidentified(_) | WaitsFor::Chargeback(..)) => DeferReason::Undecided,
+        Some(WaitsFor::Sku(_) | WaitsFor::Article(_)) | None => DeferReason::UnknownSku,
     }
 }
 

@@ -80,6 +80,7 @@ fn computed(order: u64, revision: u64) -> Computed {
         total: Money::ZERO,
         attribution: Attribution::default(),
         locks: locks(),
+        chargebacks: Vec::new(),
         lines: Vec::new(),
     };
     let (order_hash, engine) = (order.hash(), "test".into());

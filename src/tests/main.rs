@@ -11,6 +11,7 @@ mod books;
 mod catalogue;
 mod crash;
 mod customers;
+mod decisions;
 mod disorder;
 mod faults;
 mod letters;

@@ -15,7 +15,9 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::order::{Attribution, Candidate, Locks, MappedLine, MappedOrder, WonBy, ZeroReason};
+pub use self::order::{
+    Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, WonBy, ZeroReason,
+};
 use super::{
     digest::Digest,
     genealogy::{AsOf, DistributorStatus, Genealogy, GenealogyVersion, Member},

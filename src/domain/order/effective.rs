@@ -40,7 +40,7 @@ impl OrderState {
                 }
             }
         }
-        spread += self.standing_chargebacks().map(|chargeback| chargeback.amount).sum();
+        spread += self.charged_back();
         let unit = snapshot.currency.minor_unit();
         for left in &mut left {
             left.settle_lines(unit);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::id::{Operator, Reason};
 
 fn money(text: &str) -> Money {
     Money::parse(text).unwrap()
@@ -78,6 +79,59 @@ fn a_chargeback_in_another_currency_is_for_a_person() {
     assert_eq!(state.foreign_chargebacks().count(), 1);
     let state = order(RefundPolicy::default()).join(disputed(ChargebackStage::Open, "EUR"));
     assert_eq!(state.foreign_chargebacks().count(), 0);
+}
+
+fn decided(second: i64, why: &str, verdict: Verdict) -> OrderState {
+    let decision = Decision {
+        at: Timestamp::from_second(second).unwrap(),
+        by: Operator::parse("ops-7").unwrap(),
+        why: Reason::parse(why).unwrap(),
+        verdict,
+    };
+    let subject = decision.verdict.subject();
+    OrderState { decisions: [(subject, decision)].into(), ..OrderState::default() }
+}
+
+fn takes(second: i64, amount: &str, currency: &str) -> OrderState {
+    let verdict = Verdict::Chargeback {
+        chargeback: RefundId::parse("7").unwrap(),
+        takes: money(amount),
+        currency: Currency::parse(currency).unwrap(),
+    };
+    decided(second, "the bank's letter", verdict)
+}
+
+#[test]
+fn a_foreign_chargeback_takes_what_was_decided_last() {
+    let disputed = order(RefundPolicy::default()).join(disputed(ChargebackStage::Lost, "EUR"));
+    assert_eq!(earns(&disputed), "100.00", "nobody knows what it takes");
+    let (first, second) = (takes(1, "11", "USD"), takes(2, "33", "USD"));
+    for decisions in [[&first, &second], [&second, &first]] {
+        let state = decisions.into_iter().cloned().fold(disputed.clone(), OrderState::join);
+        assert_eq!(earns(&state), "70.00");
+        assert!(state.foreign_chargebacks().all(|(_, decided)| decided.is_some()));
+    }
+    // Decided while the order was in another currency: the amount means nothing any more.
+    let state = disputed.clone().join(takes(3, "11", "GBP"));
+    assert!(state.foreign_chargebacks().all(|(_, decided)| decided.is_none()));
+    assert_eq!(earns(&disputed.join(takes(4, "0", "USD"))), "100.00");
+}
+
+#[test]
+fn a_subject_reads_back_what_it_writes_and_stands_as_a_key() {
+    let state = takes(1, "1", "USD").join(decided(1, "a", Verdict::Referrer { distributor: None }));
+    let text = serde_json::to_string(&state).unwrap();
+    assert!(text.contains("\"chargeback:7\":{") && text.contains("\"referrer\":{"), "{text}");
+    assert_eq!(serde_json::from_str::<OrderState>(&text).unwrap(), state);
+    assert!(Subject::try_from("order:7".to_owned()).is_err());
+}
+
+#[test]
+fn of_two_decisions_of_one_instant_all_agree_on_one() {
+    let nobody = || Verdict::Referrer { distributor: None };
+    let (a, b) = (decided(1, "one reason", nobody()), decided(1, "another", nobody()));
+    assert_ne!(a, b);
+    assert_eq!(a.clone().join(b.clone()), b.join(a));
 }
 
 #[test]
