@@ -99,6 +99,9 @@ fn company() -> Company {
     let entry = RateEntry { seq: 1, rate, effective_from: Timestamp::UNIX_EPOCH };
     let code = |code: &str| Currency::parse(code).unwrap();
     company.rates.add(code("EUR"), code("USD"), entry);
+    let rate = ExchangeRate::parse("1.317").unwrap();
+    let entry = RateEntry { seq: 2, rate, effective_from: Timestamp::UNIX_EPOCH };
+    company.rates.add(code("GBP"), code("USD"), entry);
     company.plans.add(Plan::parse(PLAN).unwrap());
     company
 }
@@ -204,7 +207,8 @@ fn snapshot(
         status,
         platform_status: "told".into(),
         number: None,
-        currency: Currency::parse("EUR").unwrap(),
+        // Now and then the shop has changed the currency of the order.
+        currency: Currency::parse(if nets[0] % 4 == 2 { "GBP" } else { "EUR" }).unwrap(),
         lines: lines.collect(),
         total: Money::ZERO,
         footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
@@ -403,12 +407,14 @@ pub(crate) fn sums(
             Mapping::NoOrderYet => continue,
         };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
+        let currency = mapped.payout_currency();
         for line in run(*mapped, &company.genealogy, plan).unwrap().lines {
             let position = Position {
                 line: line.line,
                 component: line.component,
                 level: line.level,
                 account: line.account,
+                currency,
             };
             *sums.entry((key.clone(), position)).or_default() += line.amount;
         }
