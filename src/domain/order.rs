@@ -112,6 +112,11 @@ pub struct Snapshot {
     pub currency: Currency,
     /// The lines, each id once, in the platform's order.
     pub lines: Vec<Line>,
+    /// Rows of the platform that are no lines, because their money stands in lines (the child of a
+    /// configurable product, the parent of a bundle). What a refund says of them takes nothing: its
+    /// other rows say it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<LineId>,
     /// What the platform says the buyer owes in all: shipping and tax included.
     pub total: Money,
     /// Whether the rows add up to what the header says.

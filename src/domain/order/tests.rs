@@ -26,6 +26,7 @@ fn order(policy: RefundPolicy) -> OrderState {
         number: None,
         currency: Currency::parse("USD").unwrap(),
         lines: vec![line],
+        folded: Vec::new(),
         total: money("110"),
         footing: Footing { rows: zero, header: zero, tolerance: zero },
         buyer: None,
@@ -132,6 +133,29 @@ fn of_two_decisions_of_one_instant_all_agree_on_one() {
     let (a, b) = (decided(1, "one reason", nobody()), decided(1, "another", nobody()));
     assert_ne!(a, b);
     assert_eq!(a.clone().join(b.clone()), b.join(a));
+}
+
+#[test]
+fn a_refund_of_a_line_that_is_not_there_is_money_without_lines() {
+    let of = |line: &str| {
+        let line = LineId::parse(line).unwrap();
+        let line =
+            RefundLine { line, quantity: Decimal::ONE, net: money("10"), gross: money("11") };
+        let refund = Refund {
+            id: RefundId::parse("1").unwrap(),
+            at: Some(Timestamp::from_second(60).unwrap()),
+            detail: Detail::Full,
+            lines: vec![line],
+            loose: Vec::new(),
+        };
+        OrderState { refunds: [(refund.id.clone(), refund)].into(), ..OrderState::default() }
+    };
+    let policy = |without_lines| RefundPolicy { without_lines, ..RefundPolicy::default() };
+    assert_eq!(earns(&order(policy(WithoutLines::ProRata)).join(of("gone"))), "90.00");
+    assert_eq!(earns(&order(policy(WithoutLines::Ignore)).join(of("gone"))), "100.00");
+    let mut folded = order(policy(WithoutLines::ProRata));
+    folded.snapshot.as_mut().unwrap().folded.push(LineId::parse("child").unwrap());
+    assert_eq!(earns(&folded.join(of("child"))), "100.00");
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn snapshot(net: &str) -> Snapshot {
         number: None,
         currency: currency("EUR"),
         lines: vec![line],
+        folded: Vec::new(),
         total: money(net),
         footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
         buyer: Some("c1".into()),
