@@ -304,11 +304,8 @@ fn chapters(
     settled: &Settled,
 ) -> Vec<Chapter> {
     let known = before.map(|(state, revision)| (state, *revision));
-    let waits: Vec<String> = change
-        .iter()
-        .flat_map(|change| &change.waits)
-        .map(|wait| format!("{} {}", wait.parts().0, wait.parts().1))
-        .collect();
+    let waits: Vec<String> =
+        change.iter().flat_map(|change| &change.waits).map(WaitsFor::told).collect();
     let effect = match settled {
         Settled::Ready(_) => story::Effect::Revision,
         Settled::Parked(DeferReason::NoOrderYet) => story::Effect::NoOrderYet,

@@ -19,6 +19,7 @@ use crate::domain::{
     catalog::Catalog,
     commission::{Attribution, DecidedChargeback, Locks, MappedLine, MappedOrder, ZeroReason},
     customer::{AttributionLock, AttributionPolicy, CustomerLink},
+    digest::Digest,
     fx::{LockedRate, RateBook},
     genealogy::Genealogy,
     id::{CommissionClass, DistributorId, OrderKey, RefundId, Sku},
@@ -50,6 +51,21 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
+    /// The kind and the value for the story, which is kept for ever: a code that is no distributor's
+    /// by its mark only.
+    pub fn told(&self) -> String {
+        let (kind, value) = self.parts();
+        match self {
+            Self::Distributor(_) => format!("{kind} {}", Digest::mark(&value)),
+            Self::Sku(_)
+            | Self::Rate(..)
+            | Self::Referrer
+            | Self::Unidentified(_)
+            | Self::Article(_)
+            | Self::Chargeback(..) => format!("{kind} {value}"),
+        }
+    }
+
     /// The kind and the value as they stand in the table `order_wait`.
     pub fn parts(&self) -> (&'static str, Cow<'_, str>) {
         match self {

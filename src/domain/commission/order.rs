@@ -145,7 +145,8 @@ pub enum WonBy {
 pub struct Candidate {
     /// Where it was found.
     pub source: Box<str>,
-    /// The code that stood there.
+    /// The code that stood there, if it names a distributor; else its [`Digest::mark`]: a shop may put
+    /// anything into a referral parameter, the name of a person too, and a calculation is kept for ever.
     pub value: Box<str>,
     /// Whether a distributor of that id is enrolled.
     pub known: bool,

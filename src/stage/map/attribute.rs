@@ -10,6 +10,7 @@ use crate::domain::{
         AttributionLock, AttributionPolicy, CustomerKey, CustomerLink, LinkKind, Unattributed,
         UnknownReferrer, in_force,
     },
+    digest::Digest,
     genealogy::Genealogy,
     id::{DistributorId, OrderKey},
     order::{OrderState, Referral, Snapshot},
@@ -33,18 +34,15 @@ pub(super) fn decide(
     let seq = locks.genealogy.seq;
     let known = |text: &str| known_by(tree, seq, text);
     let said = candidates(snapshot, locks.attribution.as_ref(), links);
-    let candidates: Vec<Candidate> = said
-        .into_iter()
-        .map(|(source, value)| Candidate { known: known(&value).is_some(), source, value })
-        .collect();
-    let linked = candidates.iter().find(|c| *c.source == *Referral::CUSTOMER && c.known);
+    let mut named = said.iter().filter_map(|(source, value)| Some((source, known(value)?)));
+    let linked = named.clone().find(|(source, _)| ***source == *Referral::CUSTOMER);
     let member = snapshot.member.as_deref().and_then(known);
-    let buyer = member.or_else(|| linked.and_then(|candidate| known(&candidate.value)));
+    let buyer = member.or_else(|| linked.map(|(_, buyer)| buyer));
     let decided = state.decided_referrer();
-    let winner = candidates.iter().find(|candidate| candidate.known);
+    let winner = named.next();
     let (referrer, found) = match (decided, winner) {
         (Some((referrer, _)), _) => (referrer.cloned(), WonBy::Decision),
-        (None, Some(winner)) => (known(&winner.value), WonBy::Source(winner.source.clone())),
+        (None, Some((source, winner))) => (Some(winner), WonBy::Source(source.clone())),
         (None, None) => (None, WonBy::Nobody),
     };
     let own = buyer.is_some() && (referrer.is_none() || referrer == buyer);
@@ -62,13 +60,25 @@ pub(super) fn decide(
             if decided.is_some() {
                 decided_nobody(&policy, tree, waits)
             } else {
-                fall_back(&policy, &candidates, tree, waits)
+                fall_back(&policy, &said, tree, waits)
             }
         }
     };
     let own_purchase = if own { buyer } else { None };
     let decision = decided.map(|(_, decision)| decision.reference());
+    let candidates = said.iter().map(|(source, value)| candidate(source, value, known)).collect();
     Attribution { referrer, own_purchase, won_by, decision, candidates }
+}
+
+/// A candidate as a calculation keeps it: what names nobody by its mark only.
+fn candidate(
+    source: &str,
+    value: &str,
+    known: impl Fn(&str) -> Option<DistributorId>,
+) -> Candidate {
+    let known = known(value).is_some();
+    let value = if known { value.into() } else { Digest::mark(value).into() };
+    Candidate { source: source.into(), value, known }
 }
 
 fn known_by(tree: &Genealogy, seq: u64, text: &str) -> Option<DistributorId> {
@@ -118,14 +128,14 @@ fn candidates(
 /// What the policy makes of an order that no known distributor referred.
 fn fall_back(
     policy: &AttributionPolicy,
-    candidates: &[Candidate],
+    said: &[(Box<str>, Box<str>)],
     tree: &Genealogy,
     waits: &mut BTreeSet<WaitsFor>,
 ) -> (Option<DistributorId>, WonBy) {
     let mut house = |id: &DistributorId, policy: &str| house(id, policy, tree, waits);
     // What cannot be the id of a distributor is no code.
     let ids: Vec<DistributorId> =
-        candidates.iter().filter_map(|c| DistributorId::parse(&c.value).ok()).collect();
+        said.iter().filter_map(|(_, value)| DistributorId::parse(value).ok()).collect();
     match (policy.unknown_referrer, &policy.unattributed) {
         (UnknownReferrer::House, Unattributed::House(id)) if !ids.is_empty() => {
             return house(id, "unknown_referrer");
