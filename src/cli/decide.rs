@@ -33,11 +33,30 @@ use crate::{
 
 /// Arguments of `decide`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("subject").required(true))]
-#[command(group = ArgGroup::new("sells"))]
 pub(super) struct Arguments {
     /// The order: `platform/store/id`, or just the platform's id.
     order: String,
+    #[command(flatten)]
+    what: What,
+    /// Who decides: an account or a number of your staff, it stays in the calculation for ever.
+    #[arg(long)]
+    by: String,
+    /// Why, in a line; without personal data of customers.
+    #[arg(long)]
+    why: String,
+    /// Only show what the order would earn, or what it would still wait for.
+    #[arg(long)]
+    dry_run: bool,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is decided: about one subject.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("subject").required(true))]
+#[command(group = ArgGroup::new("sells"))]
+struct What {
     /// Decide what this line sells: with --class, --sku or --no-commission.
     #[arg(long, value_name = "LINE", group = "subject", requires = "sells")]
     line: Option<String>,
@@ -62,18 +81,6 @@ pub(super) struct Arguments {
     /// Nobody referred the order: the store's house account has it, or nobody earns.
     #[arg(long, group = "subject")]
     no_referrer: bool,
-    /// Who decides: an account or a number of your staff, it stays in the calculation for ever.
-    #[arg(long)]
-    by: String,
-    /// Why, in a line; without personal data of customers.
-    #[arg(long)]
-    why: String,
-    /// Only show what the order would earn, or what it would still wait for.
-    #[arg(long)]
-    dry_run: bool,
-    /// As one JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -108,17 +115,17 @@ struct Known {
 }
 
 impl Known {
-    async fn read(store: &Postgres, order: &str) -> anyhow::Result<Self> {
-        let mut stories = store.stories(order).await?;
-        let story = stories.pop().with_context(|| format!("no order {order} is known"))?;
-        if let Some(other) = stories.first() {
+    async fn read(books: &Postgres, order: &str) -> anyhow::Result<Self> {
+        let mut found = books.stories(order).await?;
+        let story = found.pop().with_context(|| format!("no order {order} is known"))?;
+        if let Some(other) = found.first() {
             bail!("{order} is {} and {}: name one by its key", other.order, story.order);
         }
         let key = OrderKey::parse(&story.order)?;
-        let mut books = store.load(std::slice::from_ref(&key)).await?;
-        let booked = books.remove(&key).with_context(|| format!("no order {key} is known"))?;
+        let mut loaded = books.load(std::slice::from_ref(&key)).await?;
+        let booked = loaded.remove(&key).with_context(|| format!("no order {key} is known"))?;
         let mut company = Company::default();
-        CompanyReader::new(store.clone()).catch_up(&mut company).await?;
+        CompanyReader::new(books.clone()).catch_up(&mut company).await?;
         Ok(Self { key, story, booked, company })
     }
 
@@ -141,12 +148,13 @@ impl Known {
         let snapshot = snapshot.with_context(|| {
             format!("{} itself has not arrived yet, only what is said of it", self.key)
         })?;
-        let verdict = if let Some(line) = &arguments.line {
-            self.line(arguments, line, snapshot)?
-        } else if let Some(id) = &arguments.chargeback {
-            self.chargeback(id, arguments.takes.as_deref().unwrap_or_default(), snapshot)?
+        let what = &arguments.what;
+        let verdict = if let Some(line) = &what.line {
+            self.line(what, line, snapshot)?
+        } else if let Some(id) = &what.chargeback {
+            self.chargeback(id, what.takes.as_deref().unwrap_or_default(), snapshot)?
         } else {
-            self.referrer(arguments.referrer.as_deref())?
+            self.referrer(what.referrer.as_deref())?
         };
         // Later than what it overrules, whatever the clock of this machine says.
         let earlier = self.state().decisions.get(&verdict.subject()).map(|known| known.at);
@@ -159,12 +167,7 @@ impl Known {
         })
     }
 
-    fn line(
-        &self,
-        arguments: &Arguments,
-        line: &str,
-        snapshot: &Snapshot,
-    ) -> anyhow::Result<Verdict> {
+    fn line(&self, what: &What, line: &str, snapshot: &Snapshot) -> anyhow::Result<Verdict> {
         let id = LineId::parse(line).context("--line")?;
         let Some(line) = snapshot.lines.iter().find(|line| line.id == id) else {
             let lines: Vec<&str> = snapshot.lines.iter().map(|l| l.id.as_str()).take(50).collect();
@@ -175,7 +178,7 @@ impl Known {
             line.kind == LineKind::Merchandise,
             "line {id} sells a gift card or is a tip: that never earns, so there is nothing to decide"
         );
-        let sells = match (&arguments.class, &arguments.sku) {
+        let sells = match (&what.class, &what.sku) {
             (Some(class), _) => Sells::Class(self.class(class, snapshot)?),
             (_, Some(sku)) => Sells::Article(self.article(sku, snapshot)?),
             (None, None) => Sells::NoCommission,
@@ -286,15 +289,15 @@ fn show(key: &OrderKey, decision: &Decision, trial: Option<&Trial>, json: bool) 
             };
             waits.iter().map(one).collect::<Vec<_>>()
         };
-        let mut told = json!({
+        let (run, waits) = match trial {
+            Some(Trial::Earns(run)) => (json!(run), json!([])),
+            Some(Trial::Waits(list)) => (json!(null), json!(waits(list))),
+            None => (json!(null), json!(null)),
+        };
+        let told = json!({
             "order": key.to_string(), "subject": verdict.subject(), "decision": decision,
-            "sent": trial.is_none(),
+            "sent": trial.is_none(), "run": run, "waits": waits,
         });
-        match trial {
-            Some(Trial::Earns(run)) => told["run"] = json!(run),
-            Some(Trial::Waits(list)) => told["waits"] = json!(waits(list)),
-            None => {}
-        }
         output::line(&told.to_string());
         return;
     }

@@ -35,6 +35,55 @@ async fn decide(world: &World, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(told).unwrap())
 }
 
+/// What the order does not have, and what the company does not know, is refused.
+async fn refuses(world: &World) {
+    for (arguments, why) in [
+        (&["--line", "9", "--class", "beauty"][..], "no line 9, only 1, 2"),
+        (&["--line", "9", "--class", "beauty"], "waits for chargeback 77 in EUR, line 2"),
+        (&["--line", "2", "--class", "luxury"], "class luxury"),
+        (&["--line", "2", "--sku", "NOPE"], "no article NOPE"),
+        (&["--chargeback", "78", "--takes", "1"], "no chargeback 78"),
+        (&["--chargeback", "77", "--takes=-1"], "--takes is -1"),
+        (&["--referrer", "99999"], "no distributor 99999"),
+        (&["--line", "2"], "--class"),
+        (&["--no-referrer", "--line", "2", "--no-commission"], "cannot be used"),
+    ] {
+        let (done, told) = decide(world, arguments).await;
+        assert!(!done && told.contains(why), "{arguments:?}: {told}");
+    }
+    let unsigned = world.run(&["decide", "1", "--no-referrer"]).await;
+    assert_eq!(unsigned.status.code(), Some(2), "who and why are needed");
+}
+
+/// The story tells who decided what and why; the sealed calculation proves the reason and does not hold it.
+async fn explains(world: &World) {
+    let output = world.run(&["explain", "1"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "line 2 earns as class beauty, decided by ops-7: the fair in May, ticket 12",
+        "chargeback 77 takes 30.00 USD, decided by ops-7",
+        "parked as revision 3 (waits for chargeback 77 in EUR)",
+        "line 2 earns nothing: decided",
+        "referrer ABC123 (by decision)",
+        "who referred it: decided by ops-7 at",
+        "line 2: decided by ops-7 at",
+        "corrects #1",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let proof = "SELECT r.calc_snapshot_json #>> '{order,lines,1,decision,digest}',
+                        r.calc_snapshot_json::text, b.state::text
+                 FROM upline.commission_run r JOIN upline.order_book b USING (order_key)
+                 ORDER BY r.revision DESC LIMIT 1";
+    let row = &world.rows(proof).await[0];
+    let state: upline::domain::order::OrderState =
+        serde_json::from_str(row.get::<_, &str>(2)).unwrap();
+    let decided =
+        state.decisions.values().find(|d| d.digest().to_string() == row.get::<_, &str>(0));
+    assert_eq!(decided.unwrap().why.as_str(), "the fair in May, ticket 12");
+    assert!(!row.get::<_, &str>(1).contains("ticket 12"));
+}
+
 #[test]
 fn what_only_a_person_can_say_is_decided_posted_corrected_and_explained() {
     world("decisions", async |world| {
@@ -47,23 +96,7 @@ fn what_only_a_person_can_say_is_decided_posted_corrected_and_explained() {
         world.client.deliver(app.http, &dispute).await;
         waits(world, &[("chargeback", "77 in EUR"), ("line", "2")]).await;
 
-        // What the order does not have, and what the company does not know, is refused.
-        for (arguments, why) in [
-            (&["--line", "9", "--class", "beauty"][..], "no line 9, only 1, 2"),
-            (&["--line", "9", "--class", "beauty"], "waits for chargeback 77 in EUR, line 2"),
-            (&["--line", "2", "--class", "luxury"], "class luxury"),
-            (&["--line", "2", "--sku", "NOPE"], "no article NOPE"),
-            (&["--chargeback", "78", "--takes", "1"], "no chargeback 78"),
-            (&["--chargeback", "77", "--takes=-1"], "--takes is -1"),
-            (&["--referrer", "99999"], "no distributor 99999"),
-            (&["--line", "2"], "--class"),
-            (&["--no-referrer", "--line", "2", "--no-commission"], "cannot be used"),
-        ] {
-            let (done, told) = decide(world, arguments).await;
-            assert!(!done && told.contains(why), "{arguments:?}: {told}");
-        }
-        let unsigned = world.run(&["decide", "1", "--no-referrer"]).await;
-        assert_eq!(unsigned.status.code(), Some(2), "who and why are needed");
+        refuses(world).await;
 
         // A trial says what would still be missing, and changes nothing.
         let line = ["--line", "2", "--class", "beauty"];
@@ -94,32 +127,7 @@ fn what_only_a_person_can_say_is_decided_posted_corrected_and_explained() {
         world.settles().await;
         world.pays("1", &["ABC123 12.00"]).await;
 
-        let output = world.run(&["explain", "1"]).await;
-        let text = String::from_utf8(output.stdout).unwrap();
-        for part in [
-            "line 2 earns as class beauty, decided by ops-7: the fair in May, ticket 12",
-            "chargeback 77 takes 30.00 USD, decided by ops-7",
-            "parked as revision 3 (waits for chargeback 77 in EUR)",
-            "line 2 earns nothing: decided",
-            "referrer ABC123 (by decision)",
-            "who referred it: decided by ops-7 at",
-            "line 2: decided by ops-7 at",
-            "corrects #1",
-        ] {
-            assert!(text.contains(part), "{part:?} is not in\n{text}");
-        }
-        // The sealed calculation proves the reason and does not hold it; the state does.
-        let proof = "SELECT r.calc_snapshot_json #>> '{order,lines,1,decision,digest}',
-                            r.calc_snapshot_json::text, b.state::text
-                     FROM upline.commission_run r JOIN upline.order_book b USING (order_key)
-                     ORDER BY r.revision DESC LIMIT 1";
-        let row = &world.rows(proof).await[0];
-        let state: upline::domain::order::OrderState =
-            serde_json::from_str(row.get::<_, &str>(2)).unwrap();
-        let decided =
-            state.decisions.values().find(|d| d.digest().to_string() == row.get::<_, &str>(0));
-        assert_eq!(decided.unwrap().why.as_str(), "the fair in May, ticket 12");
-        assert!(!row.get::<_, &str>(1).contains("ticket 12"));
+        explains(world).await;
         world.blocks_hold().await;
         world.warehouse_agrees().await;
     });

@@ -201,7 +201,7 @@ fn bundles_of_both_kinds_in_one_order() {
     let ids: Vec<_> = found.lines.iter().map(|line| line.id.as_str()).collect();
     assert_eq!(ids, ["1", "4", "5"]);
     assert!(found.footing.holds());
-    let folded: Vec<_> = found.folded.iter().map(|row| row.as_str()).collect();
+    let folded: Vec<_> = found.folded.iter().map(crate::domain::id::LineId::as_str).collect();
     assert_eq!(folded, ["2", "3"]);
 }
 
