@@ -1,6 +1,14 @@
 //! What only a person can decide, with the real command line on the real servers.
 
 use serde_json::{Value, json};
+use upline::{
+    domain::{
+        id::{LineId, Operator, OrderKey, Reason, Sku},
+        order::{Decision, Fact, OrderEvent, Origin, Sells, Verdict},
+    },
+    stage::message::{Headers, Subject, Trace, Validated},
+    stream::{Outgoing, Publish},
+};
 
 use crate::support::{Delivery, World, eventually, shopify_order, world};
 
@@ -130,5 +138,49 @@ fn what_only_a_person_can_say_is_decided_posted_corrected_and_explained() {
         explains(world).await;
         world.blocks_hold().await;
         world.warehouse_agrees().await;
+    });
+}
+
+/// Another program may have decided for an article that nobody has mapped: mapping it releases the order,
+/// by the id of the company, whatever the platforms call it.
+#[test]
+fn an_order_that_waits_for_a_decided_article_goes_on_when_it_is_mapped() {
+    world("fair", async |world| {
+        let app = world.start().await;
+        world.client.deliver(app.http, &order(1)).await;
+        waits(world, &[("line", "2")]).await;
+        let decision = Decision {
+            at: "2026-10-03T00:00:00Z".parse().unwrap(),
+            by: Operator::parse("ops-7").unwrap(),
+            why: Reason::parse("the kit of the fair").unwrap(),
+            verdict: Verdict::Line {
+                line: LineId::parse("2").unwrap(),
+                sells: Sells::Article(Sku::parse("FAIR-KIT").unwrap()),
+            },
+        };
+        let origin = Origin {
+            delivery: "decided".into(),
+            topic: "decision".into(),
+            received_at: decision.at,
+            digest: decision.digest(),
+        };
+        let key = OrderKey::parse("shopify/acme/1").unwrap();
+        let event = OrderEvent { key: key.clone(), origin, fact: Fact::Decision(decision) };
+        let trace = Trace::start(event.origin.received_at);
+        let message = Outgoing {
+            subject: Subject::Valid(&key).to_string(),
+            id: "decided".to_owned(),
+            headers: Headers::default(),
+            payload: serde_json::to_vec(&Validated { event, trace }).unwrap().into(),
+        };
+        world.log.publish_all(vec![message]).await.unwrap();
+        waits(world, &[("article", "FAIR-KIT")]).await;
+        let rows = "sku_id,platform,platform_sku,commission_class\nFAIR-KIT,any,99-KIT,beauty\n";
+        let path = world.folder.join("fair.csv");
+        std::fs::write(&path, rows).unwrap();
+        let imported = world.run(&["import", "skus", path.to_str().unwrap()]).await;
+        assert!(imported.status.success(), "{imported:?}");
+        world.pays("1", &["11043 22.50"]).await;
+        waits(world, &[]).await;
     });
 }
