@@ -97,12 +97,14 @@ pub(super) fn rebind(
     links: &[CustomerLink],
 ) -> Locks {
     let said = candidates(snapshot, locks.attribution.as_ref(), links);
-    let names: Vec<&str> = match state.decided_referrer() {
-        Some((Some(decided), _)) => vec![decided.as_str()],
-        Some((None, _)) => snapshot.member.as_deref().into_iter().collect(),
-        None => said.iter().map(|(_, value)| &**value).chain(snapshot.member.as_deref()).collect(),
+    let code = |name: &str, seq: u64| known_by(tree, seq, name).is_some();
+    let buyer = |seq: u64| snapshot.member.as_deref().is_some_and(|name| code(name, seq));
+    let any = |seq: u64| match state.decided_referrer() {
+        // A person gives an id as it stands, no code that a shop has folded.
+        Some((Some(decided), _)) => tree.find_known(decided, seq).is_some(),
+        Some((None, _)) => buyer(seq),
+        None => buyer(seq) || said.iter().any(|(_, name)| code(name, seq)),
     };
-    let any = |seq: u64| names.iter().any(|name| known_by(tree, seq, name).is_some());
     if !any(locks.genealogy.seq) && any(tree.version().seq) {
         locks.genealogy = tree.version();
     }

@@ -515,15 +515,18 @@ fn a_decided_referrer_holds_before_every_source_and_policy() {
 fn a_decided_distributor_whom_nobody_knows_is_waited_for_and_binds_once() {
     let (mut company, terms) = (company(), Terms::of_plan("p"));
     let first = ready(&state(snapshot("99")), None, &company, &terms);
-    let known = decided(state(snapshot("99")), 1, referred(Some("late")));
-    let waits = BTreeSet::from([WaitsFor::Distributor(DistributorId::parse("late").unwrap())]);
+    // A folded code D1 would mean d1; an id that a person gives is taken as it stands.
+    let known = decided(state(snapshot("99")), 1, referred(Some("D1")));
+    let waits = BTreeSet::from([WaitsFor::Distributor(DistributorId::parse("D1").unwrap())]);
     let mapping = map(&key(), 2, &known, Some(&first.locks), &company, &terms, &[]);
     assert_eq!(mapping, Mapping::Parked(waits));
     let sponsor = Some(DistributorId::parse("d1").unwrap());
-    append(&mut company.genealogy, "late", Change::Enrolled(sponsor), 2000);
+    append(&mut company.genealogy, "D1", Change::Enrolled(sponsor.clone()), 2000);
     let second = ready(&known, Some(&first.locks), &company, &terms);
-    assert_eq!(second.attribution.referrer.as_ref().unwrap().as_str(), "late");
+    assert_eq!(second.attribution.referrer.as_ref().unwrap().as_str(), "D1");
     assert_eq!(second.locks.genealogy, company.genealogy.version());
+    append(&mut company.genealogy, "later", Change::Enrolled(sponsor), 3000);
+    assert_eq!(ready(&known, Some(&second.locks), &company, &terms).locks, second.locks);
 }
 
 #[test]
