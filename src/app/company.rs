@@ -9,7 +9,7 @@ use crate::{
     domain::{
         digest::Digest,
         id::OrderKey,
-        order::{Fact, OrderEvent, Origin},
+        order::{Decision, Fact, OrderEvent, Origin},
     },
     metric,
     sink::CompanyCell,
@@ -122,18 +122,35 @@ pub(crate) fn recheck(
     let now = clock.now();
     let id = format!("recheck:{key}:{reason}");
     let origin = Origin {
-        delivery: id.clone().into(),
+        delivery: id.into(),
         topic: "recheck".into(),
         received_at: now,
         digest: Digest::ZERO,
     };
-    let event = OrderEvent { key: key.clone(), origin, fact: Fact::Recheck };
-    let message = Validated { event, trace: Trace::start(now) };
+    event_message(&OrderEvent { key: key.clone(), origin, fact: Fact::Recheck })
+}
+
+/// What a person decided about an order, as an event of it.
+pub(crate) fn decided(key: &OrderKey, decision: Decision) -> OrderEvent {
+    let digest = decision.digest();
+    let origin = Origin {
+        delivery: format!("decision:{key}:{digest}").into(),
+        topic: "decision".into(),
+        received_at: decision.at,
+        digest,
+    };
+    OrderEvent { key: key.clone(), origin, fact: Fact::Decision(decision) }
+}
+
+/// An event that no shop sent, on its way to the order book. Its delivery is the deduplication key.
+pub(crate) fn event_message(event: &OrderEvent) -> Result<Outgoing, ServiceError> {
+    let trace = Trace::start(event.origin.received_at);
+    let message = Validated { event: event.clone(), trace };
     let payload = serde_json::to_vec(&message)
         .map_err(|error| ServiceError::Refused { service: "json", source: error.into() })?;
     Ok(Outgoing {
-        subject: Subject::Valid(key).to_string(),
-        id,
+        subject: Subject::Valid(&event.key).to_string(),
+        id: event.origin.delivery.to_string(),
         headers: Headers::default(),
         payload: payload.into(),
     })

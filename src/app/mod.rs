@@ -13,7 +13,7 @@ mod refunds;
 mod stages;
 
 pub use self::books::BooksError;
-pub(crate) use self::company::recheck;
+pub(crate) use self::company::{decided, event_message, recheck};
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -292,7 +292,8 @@ fn stores_of(config: &Config) -> HashMap<(Platform, StoreId), validate::Store> {
         .collect()
 }
 
-fn terms_of(config: &Config) -> StoreTerms {
+/// What the stores of the configuration pay by: the terms of each.
+pub(crate) fn terms_of(config: &Config) -> StoreTerms {
     let stores = &config.pipelines.stores;
     let terms = |store: &crate::pipeline::Store| Terms {
         plan: store.plan.clone(),

@@ -11,7 +11,7 @@ use crate::{
     metric,
     sink::{
         CatalogueSink, CompanyCell, CustomersSink, Fused, LedgerSink, OrderBookSink, PublishEvents,
-        PublishRuns, ToLog, WarehouseSink,
+        PublishRuns, ToLog, Unless, WarehouseSink,
     },
     stage::{
         Stage,

@@ -13,7 +13,7 @@ use super::{block_on, output, services};
 use crate::{
     config::Environment,
     domain::{
-        commission::{Account, Run, WonBy},
+        commission::{Account, MappedOrder, Run, WonBy},
         id::ComponentId,
     },
     store::postgres::Postgres,
@@ -59,6 +59,7 @@ pub(super) fn explain(run: &Run) -> String {
     let people = &order.attribution;
     let found = match &people.won_by {
         WonBy::Source(source) => format!("found in {source}"),
+        WonBy::Decision => "by decision".to_owned(),
         WonBy::OwnPurchase => "a distributor who buys".to_owned(),
         WonBy::House(policy) => format!("the house account, by {policy}"),
         WonBy::Nobody => "nobody referred it".to_owned(),
@@ -94,6 +95,9 @@ pub(super) fn explain(run: &Run) -> String {
             ]
         })
         .collect();
+    for decided in decisions(order) {
+        text.push_str(&decided);
+    }
     let head = ["line", "sku", "class", "units", "net", "refunded", "earns on", "why not"];
     text.push_str(&output::table(&head, &rows));
     text.push('\n');
@@ -108,6 +112,23 @@ pub(super) fn explain(run: &Run) -> String {
         text.push_str("  no component pays for it\n");
     }
     text
+}
+
+/// The decisions that the calculation rests on: who, when, and the digest that proves the reason.
+fn decisions(order: &MappedOrder) -> Vec<String> {
+    let people = order.attribution.decision.iter().map(|d| ("who referred it".to_owned(), d));
+    let lines = order.lines.iter();
+    let lines = lines.filter_map(|l| Some((format!("line {}", l.id), l.decision.as_ref()?)));
+    let charged = order.chargebacks.iter().map(|c| {
+        let what = format!("chargeback {} takes {} {}", c.chargeback, c.takes, order.currency);
+        (what, &c.decision)
+    });
+    let all: Vec<String> = people
+        .chain(lines)
+        .chain(charged)
+        .map(|(what, d)| format!("  {what}: decided by {} at {} ({})\n", d.by, d.at, d.digest))
+        .collect();
+    if all.is_empty() { all } else { [all, vec!["\n".to_owned()]].concat() }
 }
 
 fn of_component(run: &Run, component: &ComponentId) -> String {

@@ -5,6 +5,7 @@
 
 mod check;
 mod dead;
+mod decide;
 mod demo;
 mod explain;
 mod import;
@@ -49,6 +50,9 @@ enum Command {
     Skus(skus::Arguments),
     /// Lists and replays what could not be processed: dead letters and parked orders.
     Dead(dead::Arguments),
+    /// Decides what only a person can say about an order: what a line sells, what a chargeback in
+    /// another currency takes, who referred it.
+    Decide(decide::Arguments),
     /// Explains the commission of an order line by line.
     Explain(explain::Arguments),
 }
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments, &environment),
         Command::Skus(arguments) => skus::run(&arguments, &environment),
         Command::Dead(arguments) => dead::run(&arguments, &environment),
+        Command::Decide(arguments) => decide::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
     };
     match result {

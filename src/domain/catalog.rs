@@ -106,6 +106,31 @@ impl Catalog {
         })
     }
 
+    /// The row in force for an article of the company by its own id, as [`Catalog::resolve`] judges
+    /// rows. It reads all of the mapping: only what a person decided asks for it.
+    pub fn article(
+        &self,
+        platform: Platform,
+        sku_id: &Sku,
+        at: Timestamp,
+        seq: u64,
+    ) -> Option<&SkuEntry> {
+        let rank = |scope: &Scope, entry: &SkuEntry| {
+            (*scope == Scope::Platform(platform), entry.effective_from, entry.seq)
+        };
+        let scopes = [Scope::Platform(platform), Scope::Any];
+        let own = self.entries.iter().filter(|((scope, _), _)| scopes.contains(scope));
+        let rows = own.flat_map(|((scope, _), rows)| rows.iter().map(move |row| (scope, row)));
+        let known = rows.filter(|(_, row)| row.sku_id == *sku_id && row.seq <= seq);
+        let held = known.filter(|(_, row)| row.effective_from <= at);
+        held.max_by_key(|(scope, row)| rank(scope, row)).map(|(_, row)| row)
+    }
+
+    /// Whether some article has this commission class.
+    pub fn has_class(&self, class: &CommissionClass) -> bool {
+        self.entries.values().flatten().any(|entry| entry.class == *class)
+    }
+
     fn in_force(&self, scope: Scope, key: &Sku, at: Timestamp, seq: u64) -> Option<&SkuEntry> {
         let entries = self.entries.get(&(scope, key.clone()))?;
         let known = || entries.iter().filter(|e| e.seq <= seq);
@@ -159,5 +184,23 @@ pub(crate) mod tests {
         assert_eq!(class(&catalog, Some("B"), Some("4711"), 1, 4), Some("variant"));
         assert_eq!(class(&catalog, Some("B"), Some("4711"), 1, 1), None);
         assert_eq!(class(&catalog, Some("B"), None, 1, 4), None);
+    }
+
+    #[test]
+    fn an_article_is_found_by_the_id_of_the_company() {
+        let mut catalog = Catalog::default();
+        let sku = |text: &str| Sku::parse(text).unwrap();
+        catalog.add(Scope::Any, sku("A-1"), entry(1, "any", 0));
+        catalog.add(Scope::Platform(Platform::Magento), sku("A-2"), entry(2, "elsewhere", 0));
+        catalog.add(Scope::Platform(Platform::Shopify), sku("A-3"), entry(3, "own", 50));
+        let class = |id: &str, at: i64, seq: u64| {
+            let at = Timestamp::from_second(at).unwrap();
+            let row = catalog.article(Platform::Shopify, &sku(id), at, seq);
+            row.map(|row| row.class.as_str())
+        };
+        assert_eq!(class("article", 99, 3), Some("own"));
+        assert_eq!(class("article", 49, 3), Some("any"), "not in force yet");
+        assert_eq!(class("article", 99, 2), Some("any"), "not known at that version");
+        assert_eq!(class("A-1", 99, 3), None, "the platform's SKU is no id of the company");
     }
 }

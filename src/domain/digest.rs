@@ -43,6 +43,13 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// A mark of a text that must not be kept as it is: `sha256:` and the first eight digits of its
+    /// digest. Enough to see that two texts are one, too little to be sure of any.
+    pub fn mark(text: &str) -> String {
+        let digits: String = Self::of(text.as_bytes()).to_string().chars().take(8).collect();
+        format!("sha256:{digits}")
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -103,6 +110,12 @@ mod tests {
     #[test]
     fn fields_are_framed() {
         assert_ne!(Digest::of_fields([&b"ab"[..], b"c"]), Digest::of_fields([&b"a"[..], b"bc"]));
+    }
+
+    #[test]
+    fn a_mark_is_the_beginning_of_the_digest() {
+        let digest = Digest::of(b"jane.doe").to_string();
+        assert_eq!(Digest::mark("jane.doe"), format!("sha256:{}", &digest[..8]));
     }
 
     #[test]

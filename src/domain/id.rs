@@ -145,6 +145,15 @@ id!(
     CommissionClass, "commission class", max 64, label
 );
 id!(
+    /// Who decided something by hand, as the company names its staff: an account or a number says
+    /// enough, for it stays in calculations for ever.
+    Operator, "operator", max 64, printable
+);
+id!(
+    /// Why somebody decided something by hand: free text of one line.
+    Reason, "reason", max 500, printable
+);
+id!(
     /// A component of a plan, by the name that the plan file gives it.
     ComponentId, "component", max 64, label
 );

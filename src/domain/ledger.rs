@@ -5,7 +5,8 @@
 //! that points to the one that it corrects.
 //!
 //! Invariant: after posting, the sum per position is what the newest run says; so any sequence of
-//! revisions ends at the last one's lines, and an order that earns nothing ends at exactly zero.
+//! revisions ends at the last one's lines, and an order that earns nothing ends at exactly zero. The
+//! currency is part of a position: amounts of two currencies are never netted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +20,7 @@ use super::{
     commission::{Account, Breakage, Run},
     digest::Digest,
     id::{ComponentId, LineId, OrderKey},
-    money::Money,
+    money::{Currency, Money},
 };
 
 /// The account that commission is paid from.
@@ -39,6 +40,7 @@ impl EventId {
             position.account.to_string().as_bytes(),
             position.component.as_str().as_bytes(),
             &position.level.to_be_bytes(),
+            position.currency.as_str().as_bytes(),
         ])
         .short();
         let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
@@ -102,6 +104,8 @@ pub struct Position {
     pub level: u16,
     /// Who gets it.
     pub account: Account,
+    /// The currency that it is paid in.
+    pub currency: Currency,
 }
 
 /// What is posted on a position.
@@ -180,13 +184,7 @@ impl Entry {
     }
 
     /// The leaf of the entry in its block's Merkle tree: everything that the entry says.
-    pub fn leaf(
-        &self,
-        key: &OrderKey,
-        revision: u64,
-        currency: &str,
-        placed_at: Timestamp,
-    ) -> Digest {
+    pub fn leaf(&self, key: &OrderKey, revision: u64, placed_at: Timestamp) -> Digest {
         let corrects = self.corrects.map(|id| id.to_string()).unwrap_or_default();
         Digest::of_fields([
             b"entry".as_slice(),
@@ -199,7 +197,7 @@ impl Entry {
             self.debit().as_bytes(),
             self.credit().as_bytes(),
             self.amount.to_string().as_bytes(),
-            currency.as_bytes(),
+            self.position.currency.as_str().as_bytes(),
             corrects.as_bytes(),
             self.breakage.map_or("", Breakage::as_str).as_bytes(),
             &placed_at.as_microsecond().to_be_bytes(),
@@ -220,6 +218,7 @@ pub fn run_leaf(key: &OrderKey, revision: u64, snapshot: &str) -> Digest {
 
 /// The entries that bring what is posted for an order to what its newest run says.
 pub fn post(run: &Run, posted: &[Posted]) -> Vec<Entry> {
+    let currency = run.order.payout_currency();
     let mut target: BTreeMap<Position, (Money, Option<Breakage>)> = BTreeMap::new();
     for line in &run.lines {
         let position = Position {
@@ -227,6 +226,7 @@ pub fn post(run: &Run, posted: &[Posted]) -> Vec<Entry> {
             component: line.component.clone(),
             level: line.level,
             account: line.account.clone(),
+            currency,
         };
         let sum = target.entry(position).or_insert((Money::ZERO, line.breakage));
         sum.0 += line.amount;
@@ -291,19 +291,23 @@ mod tests {
         commission::{Attribution, CommissionLine, Locks, MappedOrder},
         genealogy::GenealogyVersion,
         id::DistributorId,
-        money::{Currency, Rate},
+        money::Rate,
         order::{RefundPolicy, Status},
         plan::PlanRef,
     };
 
-    fn run(revision: u64, lines: &[(u8, u16, i64)]) -> Run {
+    fn euros(revision: u64, lines: &[(u8, u16, i64)]) -> Run {
+        run("EUR", revision, lines)
+    }
+
+    fn run(currency: &str, revision: u64, lines: &[(u8, u16, i64)]) -> Run {
         let order = MappedOrder {
             key: OrderKey::parse("shopify/acme/1").unwrap(),
             revision,
             status: Status::Paid,
             refund_policy: RefundPolicy::default(),
             placed_at: Timestamp::UNIX_EPOCH,
-            currency: Currency::parse("EUR").unwrap(),
+            currency: Currency::parse(currency).unwrap(),
             total: Money::ZERO,
             attribution: Attribution::default(),
             locks: Locks {
@@ -314,6 +318,7 @@ mod tests {
                 rate: None,
                 attribution: None,
             },
+            chargebacks: Vec::new(),
             lines: Vec::new(),
         };
         let lines = lines
@@ -373,40 +378,76 @@ mod tests {
         prop::collection::vec((0u8..3, 0u16..4, 0i64..5000), 0..8)
     }
 
+    fn currency() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["EUR", "USD", "JPY"])
+    }
+
+    #[test]
+    fn a_change_of_currency_takes_all_of_the_old_one_back_and_posts_the_new_one() {
+        let first = post(&run("EUR", 1, &[(1, 1, 1000)]), &[]);
+        let mut book = Book(first.clone());
+        let told = |entry: &Entry| {
+            let currency = entry.position.currency;
+            (entry.kind, entry.amount.to_string(), currency.to_string(), entry.corrects)
+        };
+        let second = post(&run("USD", 2, &[(1, 1, 1100)]), &book.posted());
+        let mut found: Vec<_> = second.iter().map(told).collect();
+        found.sort();
+        let taken = (Kind::Reversed, "10.00".to_owned(), "EUR".to_owned(), Some(first[0].event_id));
+        assert_eq!(found, [(Kind::Earned, "11.00".to_owned(), "USD".to_owned(), None), taken]);
+        assert_ne!(second[0].event_id, second[1].event_id);
+        book.0.extend(second);
+        let third = post(&run("EUR", 3, &[(1, 1, 400)]), &book.posted());
+        assert_eq!(third.len(), 2, "{third:?}");
+        book.0.extend(third);
+        let sums: Vec<String> =
+            book.sums().iter().map(|(p, m)| format!("{m} {}", p.currency)).collect();
+        assert_eq!(sums, ["4.00 EUR"]);
+    }
+
     proptest! {
-        /// Whatever came before, the sums are those of the last run; no event id repeats; a run
-        /// without lines ends at zero; every reversal points to what it takes back; and posting the
-        /// same run again posts nothing.
+        /// Whatever came before, and in whatever currencies, the sums per position and currency are
+        /// those of the last run; no event id repeats; a run without lines ends at zero; every
+        /// reversal points to what it takes back, in its currency; and posting the same run again
+        /// posts nothing.
         #[test]
-        fn the_ledger_ends_where_the_last_run_says(history in prop::collection::vec(lines(), 1..6)) {
+        fn the_ledger_ends_where_the_last_run_says(
+            history in prop::collection::vec((currency(), lines()), 1..6),
+        ) {
             let mut book = Book::default();
-            for (revision, lines) in (1u64..).zip(&history) {
-                let entries = post(&run(revision, lines), &book.posted());
+            for (revision, (currency, lines)) in (1u64..).zip(&history) {
+                let entries = post(&run(currency, revision, lines), &book.posted());
                 for entry in &entries {
                     prop_assert!(entry.amount.is_positive());
                     prop_assert_ne!(entry.debit(), entry.credit());
                     if entry.kind == Kind::Reversed {
-                        prop_assert!(entry.corrects.is_some());
+                        let corrected = book.0.iter().find(|e| Some(e.event_id) == entry.corrects);
+                        prop_assert_eq!(&corrected.unwrap().position, &entry.position);
+                    } else {
+                        prop_assert_eq!(entry.position.currency.as_str(), *currency);
                     }
                 }
                 book.0.extend(entries);
-                prop_assert!(post(&run(revision, lines), &book.posted()).is_empty());
+                prop_assert!(post(&run(currency, revision, lines), &book.posted()).is_empty());
+                let elsewhere = book.sums().into_iter().filter(|(p, _)| p.currency.as_str() != *currency);
+                prop_assert_eq!(elsewhere.count(), 0, "money of another currency is left");
             }
             let ids: BTreeSet<EventId> = book.0.iter().map(|e| e.event_id).collect();
             prop_assert_eq!(ids.len(), book.0.len());
 
             let mut fresh = Book::default();
-            fresh.0.extend(post(&run(1, history.last().unwrap()), &[]));
+            let (currency, last) = history.last().unwrap();
+            fresh.0.extend(post(&run(currency, 1, last), &[]));
             prop_assert_eq!(book.sums(), fresh.sums());
 
-            book.0.extend(post(&run(99, &[]), &book.posted()));
+            book.0.extend(post(&euros(99, &[]), &book.posted()));
             prop_assert!(book.sums().is_empty());
         }
     }
 
     #[test]
     fn an_event_id_is_a_uuid_and_reads_back() {
-        let entry = &post(&run(1, &[(1, 1, 100)]), &[])[0];
+        let entry = &post(&euros(1, &[(1, 1, 100)]), &[])[0];
         let text = String::from(entry.event_id);
         assert_eq!(text.len(), 36);
         assert_eq!(&text[14..15], "8");

@@ -11,6 +11,7 @@
 //! Deliberately absent: names, addresses, mail addresses, telephone numbers. The adapters never
 //! read them, so no snapshot, hash or log can hold them.
 
+mod decision;
 mod effective;
 mod refund;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    decision::{Decision, DecisionRef, Sells, Subject, Verdict},
     effective::EffectiveLine,
     refund::{
         Chargeback, ChargebackPolicy, ChargebackStage, Detail, LooseMoney, Refund, RefundLine,
@@ -32,7 +34,7 @@ pub use self::{
 use super::{
     customer::LinkKind,
     digest::Digest,
-    id::{LineId, OrderKey, RefundId, Sku},
+    id::{DistributorId, LineId, OrderKey, RefundId, Sku},
     money::{Currency, Money},
 };
 
@@ -72,6 +74,8 @@ pub enum Fact {
     Chargeback(Chargeback),
     /// The order was deleted; the platform gives no version, so the receipt time counts.
     Deleted,
+    /// A person decided what nobody else can say.
+    Decision(Decision),
     /// Nothing new is known of the order, but a mapping that it waits for may have changed.
     Recheck,
 }
@@ -108,6 +112,11 @@ pub struct Snapshot {
     pub currency: Currency,
     /// The lines, each id once, in the platform's order.
     pub lines: Vec<Line>,
+    /// Rows of the platform that are no lines, because their money stands in lines (the child of a
+    /// configurable product, the parent of a bundle). What a refund says of them takes nothing: its
+    /// other rows say it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<LineId>,
     /// What the platform says the buyer owes in all: shipping and tax included.
     pub total: Money,
     /// Whether the rows add up to what the header says.
@@ -288,6 +297,9 @@ pub struct OrderState {
     /// Deletions by their delivery, each with its earliest receipt.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deletions: BTreeMap<Box<str>, Timestamp>,
+    /// What people decided, the latest decision about each subject.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub decisions: BTreeMap<Subject, Decision>,
 }
 
 impl OrderState {
@@ -306,6 +318,7 @@ impl OrderState {
             Fact::Deleted => {
                 state.deletions.insert(event.origin.delivery, event.origin.received_at);
             }
+            Fact::Decision(decision) => state.add_decision(decision),
             Fact::Recheck => {}
         }
         state
@@ -328,7 +341,20 @@ impl OrderState {
             let known = self.deletions.entry(delivery).or_insert(at);
             *known = at.min(*known);
         }
+        for decision in other.decisions.into_values() {
+            self.add_decision(decision);
+        }
         self
+    }
+
+    fn add_decision(&mut self, decision: Decision) {
+        match self.decisions.get_mut(&decision.verdict.subject()) {
+            Some(known) if decision.overrules(known) => *known = decision,
+            Some(_) => {}
+            None => {
+                self.decisions.insert(decision.verdict.subject(), decision);
+            }
+        }
     }
 
     fn add_chargeback(&mut self, chargeback: Chargeback) {
@@ -348,10 +374,50 @@ impl OrderState {
     }
 
     /// The chargebacks that count but are in another currency than the order: how much of it they
-    /// take is for a person to say.
-    pub fn foreign_chargebacks(&self) -> impl Iterator<Item = &Chargeback> {
-        let currency = self.snapshot.as_ref().map(|s| s.currency);
-        self.standing_chargebacks().filter(move |c| Some(c.currency) != currency)
+    /// take is for a person to say. Each with what was decided, if it was in the order's currency.
+    pub fn foreign_chargebacks(
+        &self,
+    ) -> impl Iterator<Item = (&Chargeback, Option<(Money, &Decision)>)> {
+        let own = self.snapshot.as_ref().map(|s| s.currency);
+        let foreign = self.standing_chargebacks().filter(move |c| Some(c.currency) != own);
+        foreign.map(move |chargeback| {
+            let decision = self.decisions.get(&Subject::Chargeback(chargeback.id.clone()));
+            let decided = decision.and_then(|decision| match &decision.verdict {
+                Verdict::Chargeback { takes, currency, .. } if Some(*currency) == own => {
+                    Some((takes.at_least_zero(), decision))
+                }
+                Verdict::Chargeback { .. } | Verdict::Line { .. } | Verdict::Referrer { .. } => {
+                    None
+                }
+            });
+            (chargeback, decided)
+        })
+    }
+
+    /// What a person decided that a line sells.
+    pub fn decided_line(&self, line: &LineId) -> Option<(&Sells, &Decision)> {
+        let decision = self.decisions.get(&Subject::Line(line.clone()))?;
+        match &decision.verdict {
+            Verdict::Line { sells, .. } => Some((sells, decision)),
+            Verdict::Chargeback { .. } | Verdict::Referrer { .. } => None,
+        }
+    }
+
+    /// Whom a person decided to have referred the order: a distributor, or nobody.
+    pub fn decided_referrer(&self) -> Option<(Option<&DistributorId>, &Decision)> {
+        let decision = self.decisions.get(&Subject::Referrer)?;
+        match &decision.verdict {
+            Verdict::Referrer { distributor } => Some((distributor.as_ref(), decision)),
+            Verdict::Line { .. } | Verdict::Chargeback { .. } => None,
+        }
+    }
+
+    /// Gross that chargebacks take, in the order's currency; of a foreign one what was decided.
+    fn charged_back(&self) -> Money {
+        let own = self.snapshot.as_ref().map(|s| s.currency);
+        let plain = self.standing_chargebacks().filter(move |c| Some(c.currency) == own);
+        let decided = self.foreign_chargebacks().filter_map(|(_, decided)| Some(decided?.0));
+        plain.map(|chargeback| chargeback.amount).chain(decided).sum()
     }
 
     /// Keeps the more detailed of two descriptions; between equals the greater one, so that the

@@ -1,6 +1,7 @@
 //! What became of each event of an order: its story, for whoever asks why.
 //!
-//! Invariant: a story holds no personal data; it says status words, ids, amounts and times.
+//! Invariant: a story holds no personal data of customers; it says status words, ids, amounts and
+//! times, and who of the company decided what, and why.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::{
     digest::Digest,
     id::OrderKey,
     money::Money,
-    order::{Fact, Footing, OrderEvent, OrderState},
+    order::{Decision, Fact, Footing, OrderEvent, OrderState},
 };
 
 /// What an event made of its order.
@@ -54,7 +55,7 @@ pub struct Chapter {
     pub received_at: Timestamp,
     /// SHA-256 of the body.
     pub digest: Digest,
-    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted` or `recheck`.
+    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted`, `decision:SUBJECT` or `recheck`.
     pub fact: String,
     /// What it said, for people.
     pub said: String,
@@ -96,6 +97,11 @@ impl Chapter {
                 (format!("chargeback:{}", chargeback.id), said, None)
             }
             Fact::Deleted => ("deleted".to_owned(), "deleted".to_owned(), None),
+            Fact::Decision(decision) => {
+                let Decision { by, why, verdict, .. } = decision;
+                let said = format!("{verdict}, decided by {by}: {why}");
+                (format!("decision:{}", verdict.subject()), said, Some(decision.at))
+            }
             Fact::Recheck => ("recheck".to_owned(), "look again".to_owned(), None),
         };
         let origin = &event.origin;
@@ -180,6 +186,12 @@ fn why_nothing(fact: &Fact, state: &OrderState, revision: u64) -> String {
         (Fact::Chargeback(_), _) => {
             format!("duplicate: revision {revision} knows the chargeback in this or a later stage")
         }
+        (Fact::Decision(told), _) => match state.decisions.get(&told.verdict.subject()) {
+            Some(known) if known != told => {
+                format!("stale: revision {revision} has the later decision of {}", known.at)
+            }
+            Some(_) | None => format!("duplicate: revision {revision} knows it"),
+        },
         (Fact::Snapshot(_) | Fact::Deleted | Fact::Recheck, _) => {
             format!("duplicate: revision {revision} knows it")
         }

@@ -39,7 +39,8 @@ pub struct StoreTerms {
 }
 
 impl StoreTerms {
-    fn of(&self, key: &OrderKey) -> &Terms {
+    /// The terms that hold for an order.
+    pub fn of(&self, key: &OrderKey) -> &Terms {
         let known = self.by_store.get(&(key.platform, key.store.clone()));
         known.unwrap_or(&self.default)
     }
@@ -301,11 +302,8 @@ fn chapters(
     settled: &Settled,
 ) -> Vec<Chapter> {
     let known = before.map(|(state, revision)| (state, *revision));
-    let waits: Vec<String> = change
-        .iter()
-        .flat_map(|change| &change.waits)
-        .map(|wait| format!("{} {}", wait.parts().0, wait.parts().1))
-        .collect();
+    let waits: Vec<String> =
+        change.iter().flat_map(|change| &change.waits).map(WaitsFor::told).collect();
     let effect = match settled {
         Settled::Ready(_) => story::Effect::Revision,
         Settled::Parked(DeferReason::NoOrderYet) => story::Effect::NoOrderYet,
@@ -341,7 +339,8 @@ fn reason(waits: &BTreeSet<WaitsFor>) -> DeferReason {
         Some(WaitsFor::Distributor(_)) => DeferReason::UnknownDistributor,
         Some(WaitsFor::Referrer) => DeferReason::NoReferrer,
         Some(WaitsFor::Rate(..)) => DeferReason::UnknownRate,
-        Some(WaitsFor::Sku(_) | WaitsFor::Unidentified(_)) | None => DeferReason::UnknownSku,
+        Some(WaitsFor::Unidentified(_) | WaitsFor::Chargeback(..)) => DeferReason::Undecided,
+        Some(WaitsFor::Sku(_) | WaitsFor::Article(_)) | None => DeferReason::UnknownSku,
     }
 }
 

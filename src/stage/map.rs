@@ -1,7 +1,8 @@
 //! Map: from what a shop calls things to what the company calls them.
 //!
 //! SKU or variant id becomes a commission class, a referral code becomes a distributor. What is not
-//! known yet parks the order, whole: nothing earns in part, nothing is lost.
+//! known yet parks the order, whole: nothing earns in part, nothing is lost. What a person decided about
+//! the order holds before all of it.
 
 mod attribute;
 
@@ -16,13 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     catalog::Catalog,
-    commission::{Attribution, Locks, MappedLine, MappedOrder, ZeroReason},
+    commission::{Attribution, DecidedChargeback, Locks, MappedLine, MappedOrder, ZeroReason},
     customer::{AttributionLock, AttributionPolicy, CustomerLink},
+    digest::Digest,
     fx::{LockedRate, RateBook},
     genealogy::Genealogy,
-    id::{DistributorId, OrderKey, Sku},
+    id::{CommissionClass, DistributorId, OrderKey, RefundId, Sku},
     money::{Currency, Money},
-    order::{EffectiveLine, LineKind, OrderState, Snapshot, Status},
+    order::{EffectiveLine, Line, LineKind, OrderState, Sells, Snapshot, Status},
     plan::PlanBook,
 };
 
@@ -38,12 +40,32 @@ pub enum WaitsFor {
     Rate(Currency, Currency),
     /// A distributor to whom it belongs: the customer's link, or a code that the shop adds.
     Referrer,
-    /// A line that has neither SKU nor variant id, or a chargeback in another currency: only a
-    /// person can mend it.
+    /// A line that has neither SKU nor variant id: only a person can decide what it is.
     Unidentified(Box<str>),
+    /// A row of the SKU mapping for this article of the company, which a person decided that a line
+    /// sells.
+    Article(Sku),
+    /// A chargeback in this currency, which is not that of the order: only a person can decide how
+    /// much of it is taken.
+    Chargeback(RefundId, Currency),
 }
 
 impl WaitsFor {
+    /// The kind and the value for the story, which is kept for ever: a code that is no distributor's
+    /// by its mark only.
+    pub fn told(&self) -> String {
+        let (kind, value) = self.parts();
+        match self {
+            Self::Distributor(_) => format!("{kind} {}", Digest::mark(&value)),
+            Self::Sku(_)
+            | Self::Rate(..)
+            | Self::Referrer
+            | Self::Unidentified(_)
+            | Self::Article(_)
+            | Self::Chargeback(..) => format!("{kind} {value}"),
+        }
+    }
+
     /// The kind and the value as they stand in the table `order_wait`.
     pub fn parts(&self) -> (&'static str, Cow<'_, str>) {
         match self {
@@ -52,6 +74,8 @@ impl WaitsFor {
             Self::Rate(from, to) => ("rate", format!("{from}/{to}").into()),
             Self::Referrer => ("referrer", "".into()),
             Self::Unidentified(line) => ("line", line.as_ref().into()),
+            Self::Article(sku_id) => ("article", sku_id.as_str().into()),
+            Self::Chargeback(id, currency) => ("chargeback", format!("{id} in {currency}").into()),
         }
     }
 }
@@ -120,21 +144,19 @@ pub fn map(
     let Some(locks) = bind(snapshot, locks, company, terms, customer, &mut waits) else {
         return Mapping::NoOrderYet;
     };
-    let mut locks = attribute::rebind(snapshot, &company.genealogy, locks, customer);
+    let tree = &company.genealogy;
+    let mut locks = attribute::rebind(state, snapshot, tree, locks, customer);
     lock_late_lines(key, state, &mut locks, company);
-    let attribution = attribute::decide(snapshot, &company.genealogy, &locks, customer, &mut waits);
+    let attribution = attribute::decide(state, snapshot, tree, &locks, customer, &mut waits);
     let mapped = state
         .effective()
         .iter()
         .map(|line| {
-            let mapper = LineMapper { key, snapshot, status, locks: &locks, company };
+            let mapper = LineMapper { key, state, snapshot, status, locks: &locks, company };
             mapper.map(line, &attribution, &mut waits)
         })
         .collect();
-    waits.extend(state.foreign_chargebacks().map(|chargeback| {
-        let text = format!("chargeback {} in {}", chargeback.id, chargeback.currency);
-        WaitsFor::Unidentified(text.into())
-    }));
+    let chargebacks = foreign_chargebacks(state, &mut waits);
     if status == Status::Paid && !waits.is_empty() {
         return Mapping::Parked(waits);
     }
@@ -148,8 +170,67 @@ pub fn map(
         total: snapshot.total,
         attribution,
         locks,
+        chargebacks,
         lines: mapped,
     }))
+}
+
+/// What was decided of the chargebacks in another currency; the others are waited for.
+fn foreign_chargebacks(
+    state: &OrderState,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> Vec<DecidedChargeback> {
+    let mut decided = Vec::new();
+    for (chargeback, decision) in state.foreign_chargebacks() {
+        let (chargeback, currency) = (chargeback.id.clone(), chargeback.currency);
+        match decision {
+            Some((takes, decision)) => {
+                let decision = decision.reference();
+                decided.push(DecidedChargeback { chargeback, takes, decision });
+            }
+            None => {
+                waits.insert(WaitsFor::Chargeback(chargeback, currency));
+            }
+        }
+    }
+    decided
+}
+
+/// What a line is for the company: its own id of the article where it is known, and the class.
+struct Identity {
+    sku: Option<Sku>,
+    class: Option<CommissionClass>,
+}
+
+/// Finds out what a line sells, by decision or by the mapping at version `seq`; or what is missing.
+fn identify(
+    key: &OrderKey,
+    state: &OrderState,
+    snapshot: &Snapshot,
+    line: &Line,
+    catalog: &Catalog,
+    seq: u64,
+) -> Result<Identity, WaitsFor> {
+    let at = snapshot.placed_at;
+    let named = || line.sku.clone();
+    let entry = match state.decided_line(&line.id).map(|(sells, _)| sells) {
+        Some(Sells::Class(class)) => {
+            return Ok(Identity { sku: named(), class: Some(class.clone()) });
+        }
+        Some(Sells::NoCommission) => return Ok(Identity { sku: named(), class: None }),
+        Some(Sells::Article(sku_id)) => catalog
+            .article(key.platform, sku_id, at, seq)
+            .ok_or_else(|| WaitsFor::Article(sku_id.clone()))?,
+        None => {
+            let (sku, variant) = (line.sku.as_ref(), line.variant.as_ref());
+            let found = catalog.resolve(key.platform, sku, variant, at, seq);
+            found.ok_or_else(|| match sku.or(variant) {
+                Some(sku) => WaitsFor::Sku(sku.clone()),
+                None => WaitsFor::Unidentified(line.id.as_str().into()),
+            })?
+        }
+    };
+    Ok(Identity { sku: Some(entry.sku_id.clone()), class: Some(entry.class.clone()) })
 }
 
 /// The versions that hold for an order: those of an earlier revision, else those loaded now. `None`
@@ -183,11 +264,7 @@ fn lock_late_lines(key: &OrderKey, state: &OrderState, locks: &mut Locks, compan
     let Some(snapshot) = state.snapshot.as_deref() else { return };
     let now = company.catalog.version();
     for line in &snapshot.lines {
-        let known = |seq: u64| {
-            let (sku, variant) = (line.sku.as_ref(), line.variant.as_ref());
-            let at = snapshot.placed_at;
-            company.catalog.resolve(key.platform, sku, variant, at, seq).is_some()
-        };
+        let known = |seq: u64| identify(key, state, snapshot, line, &company.catalog, seq).is_ok();
         if !known(locks.catalog_of(&line.id)) && known(now) {
             locks.late_lines.insert(line.id.clone(), now);
         }
@@ -234,6 +311,7 @@ fn rate(
 
 struct LineMapper<'a> {
     key: &'a OrderKey,
+    state: &'a OrderState,
     snapshot: &'a Snapshot,
     status: Status,
     locks: &'a Locks,
@@ -248,32 +326,30 @@ impl LineMapper<'_> {
         waits: &mut BTreeSet<WaitsFor>,
     ) -> MappedLine {
         let line = effective.line;
-        let article = self.company.catalog.resolve(
-            self.key.platform,
-            line.sku.as_ref(),
-            line.variant.as_ref(),
-            self.snapshot.placed_at,
-            self.locks.catalog_of(&line.id),
-        );
-        if article.is_none() && effective.net.is_positive() {
-            waits.insert(match line.sku.as_ref().or(line.variant.as_ref()) {
-                Some(sku) => WaitsFor::Sku(sku.clone()),
-                None => WaitsFor::Unidentified(line.id.as_str().into()),
-            });
-        }
+        let seq = self.locks.catalog_of(&line.id);
+        let catalog = &self.company.catalog;
+        let identity = identify(self.key, self.state, self.snapshot, line, catalog, seq);
+        let identity = identity.unwrap_or_else(|missing| {
+            if effective.net.is_positive() {
+                waits.insert(missing);
+            }
+            Identity { sku: line.sku.clone(), class: None }
+        });
+        let decided = self.state.decided_line(&line.id);
         let zero = self.zero(effective, attribution);
         let base = if zero.is_some() { Money::ZERO } else { effective.net };
         let rate = self.locks.rate.filter(|rate| !rate.is_identity());
         MappedLine {
             id: line.id.clone(),
-            sku: article.map(|a| a.sku_id.clone()).or_else(|| line.sku.clone()),
-            class: article.map(|a| a.class.clone()),
+            sku: identity.sku,
+            class: identity.class,
             quantity: line.quantity,
             net: line.net,
             refunded: effective.refunded,
             base,
             payout_base: rate.map(|rate| rate.convert(base)),
             zero,
+            decision: decided.map(|(_, decision)| decision.reference()),
         }
     }
 
@@ -292,6 +368,10 @@ impl LineMapper<'_> {
             LineKind::GiftCard => Some(ZeroReason::GiftCard),
             LineKind::Tip => Some(ZeroReason::Tip),
         };
+        let decided = self.state.decided_line(&effective.line.id);
+        let of_decision = decided
+            .filter(|(sells, _)| **sells == Sells::NoCommission)
+            .map(|_| ZeroReason::Decided);
         let nobody = attribution.referrer.is_none() && attribution.own_purchase.is_none();
         let of_amount = if effective.net.is_positive() {
             nobody.then_some(ZeroReason::NoReferrer)
@@ -300,7 +380,7 @@ impl LineMapper<'_> {
         } else {
             Some(ZeroReason::Free)
         };
-        of_status.or(of_kind).or(of_amount)
+        of_status.or(of_kind).or(of_decision).or(of_amount)
     }
 }
 

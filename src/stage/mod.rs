@@ -138,6 +138,8 @@ pub enum DeferReason {
     NoReferrer,
     /// An exchange rate is not known yet: the order is parked in the order book.
     UnknownRate,
+    /// A line or a chargeback of the order waits for a person's decision: it is parked.
+    Undecided,
     /// A refund or deletion came before its order: it is kept in the order book.
     NoOrderYet,
 }
@@ -151,6 +153,7 @@ impl DeferReason {
             Self::UnknownDistributor => "unknown_distributor",
             Self::NoReferrer => "no_referrer",
             Self::UnknownRate => "unknown_rate",
+            Self::Undecided => "undecided",
             Self::NoOrderYet => "no_order_yet",
         }
     }

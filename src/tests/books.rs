@@ -11,6 +11,7 @@ use upline::{
         digest::Digest,
         genealogy::{Change as Event, Genealogy, GenealogyEvent, GenealogyVersion},
         id::{ComponentId, DistributorId, LineId, OrderKey},
+        ledger::Position,
         money::{Currency, Money, Rate},
         order::{OrderState, Status},
         plan::{Plan, PlanRef},
@@ -76,10 +77,12 @@ fn computed(order: u64, revision: u64) -> Computed {
         revision,
         status: Status::Paid,
         placed_at: at(order),
-        currency: Currency::parse("USD").unwrap(),
+        // A shop may change the currency of an order.
+        currency: Currency::parse(if dice.roll(4) == 0 { "EUR" } else { "USD" }).unwrap(),
         total: Money::ZERO,
         attribution: Attribution::default(),
         locks: locks(),
+        chargebacks: Vec::new(),
         lines: Vec::new(),
     };
     let (order_hash, engine) = (order.hash(), "test".into());
@@ -232,12 +235,13 @@ fn a_batch_with_several_revisions_of_an_order_ends_where_the_model_ends() {
             assert_eq!(books.post(&runs, at(step)).await.unwrap().len(), runs.len());
             model.post(&runs, at(step)).await.unwrap();
         }
-        let query = "SELECT order_key, line_id, component, level::int, account, sum(amount)::text
-            FROM upline.ledger GROUP BY 1, 2, 3, 4, 5 HAVING sum(amount) <> 0";
+        let query = "SELECT order_key, line_id, component, level::int, account, sum(amount)::text,
+                currency
+            FROM upline.ledger GROUP BY 1, 2, 3, 4, 5, 7 HAVING sum(amount) <> 0";
         let rows = world.rows(query).await;
         let text = |row: &tokio_postgres::Row| {
             let sum: Decimal = row.get::<_, &str>(5).parse().unwrap();
-            let columns: [&str; 4] = [row.get(0), row.get(1), row.get(2), row.get(4)];
+            let columns: [&str; 5] = [row.get(0), row.get(1), row.get(2), row.get(4), row.get(6)];
             (columns.join(" "), row.get::<_, i32>(3), sum.normalize().to_string())
         };
         let found: BTreeSet<(String, i32, String)> = rows.iter().map(text).collect();
@@ -245,8 +249,8 @@ fn a_batch_with_several_revisions_of_an_order_ends_where_the_model_ends() {
         let wanted: BTreeSet<(String, i32, String)> = balances
             .iter()
             .map(|((key, position), sum)| {
-                let columns =
-                    format!("{key} {} {} {}", position.line, position.component, position.account);
+                let Position { line, component, account, currency, .. } = position;
+                let columns = format!("{key} {line} {component} {account} {currency}");
                 let sum = sum.as_decimal().normalize().to_string();
                 (columns, i32::from(position.level), sum)
             })

@@ -42,6 +42,34 @@ fn body(id: u64, customer: u64, hour: u8, code: Option<&str>) -> Value {
     body
 }
 
+/// A shop may put anything into a referral parameter: what names nobody stays in the order state, where
+/// it may still come to name somebody, and is a mark in everything that is kept for ever.
+#[test]
+fn a_code_that_names_nobody_is_kept_where_it_can_be_erased_and_nowhere_else() {
+    world("strangers", async |world| {
+        let app = world.start().await;
+        world.client.deliver(app.http, &order(1, 7, 10, Some("jane.doe-1980"))).await;
+        let waits = "SELECT count(*) FROM upline.order_wait WHERE value = 'jane.doe-1980'";
+        eventually("the order waits for whoever that is", async || {
+            (world.count(waits).await == 1).then_some(())
+        })
+        .await;
+        let signed = ["--by", "ops-7", "--why", "a name, no code"];
+        let decided = world.run(&[&["decide", "1", "--no-referrer"][..], &signed].concat()).await;
+        assert!(decided.status.success(), "{decided:?}");
+        world.settles().await;
+        assert_eq!(world.count(waits).await, 0);
+        let mark = upline::domain::digest::Digest::mark("jane.doe-1980");
+        for (table, holds) in [("commission_run", 1), ("order_event", 1)] {
+            let rows = format!("SELECT count(*) FROM upline.{table} t WHERE t::text LIKE ");
+            assert_eq!(world.count(&format!("{rows} '%jane.doe%'")).await, 0, "{table}");
+            assert_eq!(world.count(&format!("{rows} '%{mark}%'")).await, holds, "{table}");
+        }
+        let book = "SELECT count(*) FROM upline.order_book WHERE state::text LIKE '%jane.doe%'";
+        assert_eq!(world.count(book).await, 1, "mapping needs it");
+    });
+}
+
 /// How a posted order was attributed.
 async fn won_by(world: &World, order: u64) -> String {
     let query = format!(

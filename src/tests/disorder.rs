@@ -9,7 +9,7 @@ use upline::{
         commission::Account,
         id::{ComponentId, LineId, OrderKey},
         ledger::Position,
-        money::Money,
+        money::{Currency, Money},
     },
     stage::{
         map::{Company, Terms},
@@ -56,8 +56,8 @@ fn message(nth: usize, order: usize, fact: usize, told: &Told) -> Outgoing {
 }
 
 async fn balances(world: &World) -> BTreeMap<(OrderKey, Position), Money> {
-    let query = "SELECT order_key, line_id, component, level::int, account, sum(amount)
-                 FROM upline.ledger GROUP BY 1, 2, 3, 4, 5 HAVING sum(amount) <> 0";
+    let query = "SELECT order_key, line_id, component, level::int, account, sum(amount), currency
+                 FROM upline.ledger GROUP BY 1, 2, 3, 4, 5, 7 HAVING sum(amount) <> 0";
     let rows = world.rows(query).await;
     rows.iter()
         .map(|row| {
@@ -66,6 +66,7 @@ async fn balances(world: &World) -> BTreeMap<(OrderKey, Position), Money> {
                 component: ComponentId::parse(row.get(2)).unwrap(),
                 level: u16::try_from(row.get::<_, i32>(3)).unwrap(),
                 account: Account::try_from(row.get::<_, String>(4)).unwrap(),
+                currency: Currency::parse(row.get(6)).unwrap(),
             };
             let key = OrderKey::parse(row.get(0)).unwrap();
             ((key, position), Money::from_decimal(row.get(5)).unwrap())
@@ -96,9 +97,14 @@ fn thousands_of_orders_end_where_their_facts_say_whatever_the_arrival() {
         world.settles().await;
         let mut company = Company::default();
         CompanyReader::new(world.store()).catch_up(&mut company).await.unwrap();
-        let wanted = sums(&orders, &company, &Terms::of_plan("field"));
+        let (wanted, parked) = sums(&orders, &company, &Terms::of_plan("field"));
+        assert!(parked.len() < ORDERS / 2, "too many orders wait for a decision");
         assert!(wanted.len() > ORDERS, "the story pays too little to prove anything");
-        assert_eq!(balances(world).await, wanted);
+        let mut found = balances(world).await;
+        found.retain(|(key, _), _| !parked.contains(key));
+        assert_eq!(found, wanted);
+        let waiting = "SELECT count(DISTINCT order_key) FROM upline.order_wait";
+        assert_eq!(world.count(waiting).await, i64::try_from(parked.len()).unwrap());
         world.blocks_hold().await;
         world.warehouse_agrees().await;
         first.stop().await;

@@ -12,6 +12,7 @@ mod catalogue;
 mod commit;
 mod crash;
 mod customers;
+mod decisions;
 mod disorder;
 mod edges;
 mod faults;

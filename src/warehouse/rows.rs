@@ -160,7 +160,7 @@ fn line(posted: &Posted, entry: &Entry) -> LineRow {
         account: entry.position.account.to_string(),
         kind: entry.kind.as_str(),
         amount: decimal(entry.signed()),
-        currency: order.payout_currency().to_string(),
+        currency: entry.position.currency.to_string(),
         breakage: entry.breakage.map_or("", crate::domain::commission::Breakage::as_str),
         order_ts: order.placed_at.as_microsecond(),
         posted_at: micros(posted.trace.posted_at),

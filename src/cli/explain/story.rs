@@ -116,6 +116,9 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
         found.push("the referrer or the candidates for it changed".to_owned());
     }
     let known: BTreeMap<_, _> = old.lines.iter().map(|line| (&line.id, line)).collect();
+    if old.chargebacks != new.chargebacks {
+        found.push("what was decided of chargebacks changed".to_owned());
+    }
     for line in &new.lines {
         let Some(was) = known.get(&line.id) else {
             found.push(format!("line {} is new: earns on {}", line.id, line.base));
@@ -132,6 +135,12 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
         }
         if was.zero != line.zero {
             found.extend(zero(line));
+        }
+        if was.class != line.class {
+            let class = |line: &MappedLine| {
+                line.class.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+            };
+            found.push(format!("line {} class {} -> {}", line.id, class(was), class(line)));
         }
     }
     for line in old.lines.iter().filter(|line| !new.lines.iter().any(|l| l.id == line.id)) {

@@ -15,7 +15,9 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::order::{Attribution, Candidate, Locks, MappedLine, MappedOrder, WonBy, ZeroReason};
+pub use self::order::{
+    Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, WonBy, ZeroReason,
+};
 use super::{
     digest::Digest,
     genealogy::{AsOf, DistributorStatus, Genealogy, GenealogyVersion, Member},
@@ -24,9 +26,9 @@ use super::{
     plan::{Component, Plan, PlanRef},
 };
 
-/// The identity of the rules in this module. It changes when the same inputs would give other
-/// lines, and stands on every run.
-pub const ENGINE: &str = "upline-1";
+/// The identity of the rules in this module and in `ledger`. It changes when the same inputs would
+/// give other lines or entries, and stands on every run.
+pub const ENGINE: &str = "upline-2";
 
 /// Who gets the money of a line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

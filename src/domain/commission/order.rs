@@ -11,9 +11,9 @@ use crate::domain::{
     digest::Digest,
     fx::LockedRate,
     genealogy::GenealogyVersion,
-    id::{CommissionClass, DistributorId, LineId, OrderKey, Sku},
+    id::{CommissionClass, DistributorId, LineId, OrderKey, RefundId, Sku},
     money::{Currency, Money},
-    order::{RefundPolicy, Status},
+    order::{DecisionRef, RefundPolicy, Status},
     plan::PlanRef,
 };
 
@@ -73,8 +73,22 @@ pub struct MappedOrder {
     pub attribution: Attribution,
     /// The versions that it is bound to.
     pub locks: Locks,
+    /// What chargebacks in another currency take, by decision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chargebacks: Vec<DecidedChargeback>,
     /// The lines.
     pub lines: Vec<MappedLine>,
+}
+
+/// A chargeback in another currency than its order, and what a person decided that it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidedChargeback {
+    /// The platform's id of the dispute.
+    pub chargeback: RefundId,
+    /// Gross, in the order's currency.
+    pub takes: Money,
+    /// Who decided it, and when.
+    pub decision: DecisionRef,
 }
 
 impl MappedOrder {
@@ -98,8 +112,11 @@ pub struct Attribution {
     /// The distributor who bought for themselves; level 1 is their sponsor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_purchase: Option<DistributorId>,
-    /// How the decision came about.
+    /// How that came about.
     pub won_by: WonBy,
+    /// The decision of a person, if there is one: it holds before every candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionRef>,
     /// Every candidate, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
@@ -113,6 +130,8 @@ pub enum WonBy {
     Source(Box<str>),
     /// The buyer is a distributor and nobody else referred the order.
     OwnPurchase,
+    /// A person decided who referred it, or that nobody did.
+    Decision,
     /// No known distributor referred the order, and the store's policy gives it to its house
     /// account; this is the policy: `unattributed` or `unknown_referrer`.
     House(Box<str>),
@@ -126,7 +145,8 @@ pub enum WonBy {
 pub struct Candidate {
     /// Where it was found.
     pub source: Box<str>,
-    /// The code that stood there.
+    /// The code that stood there, if it names a distributor; else its [`Digest::mark`]: a shop may put
+    /// anything into a referral parameter, the name of a person too, and a calculation is kept for ever.
     pub value: Box<str>,
     /// Whether a distributor of that id is enrolled.
     pub known: bool,
@@ -158,6 +178,9 @@ pub struct MappedLine {
     /// Why nothing earns, if nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero: Option<ZeroReason>,
+    /// The decision of a person on what the line sells, if there is one: it holds before the mapping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionRef>,
 }
 
 impl MappedLine {
@@ -193,4 +216,6 @@ pub enum ZeroReason {
     Refunded,
     /// Nobody referred the order and the buyer is no distributor.
     NoReferrer,
+    /// A person decided that the line earns no commission.
+    Decided,
 }

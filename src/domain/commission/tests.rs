@@ -49,6 +49,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
             rate: None,
             attribution: None,
         },
+        chargebacks: Vec::new(),
         lines: lines
             .iter()
             .enumerate()
@@ -62,6 +63,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
                 base: Money::parse(net).unwrap(),
                 payout_base: None,
                 zero: None,
+                decision: None,
             })
             .collect(),
     }

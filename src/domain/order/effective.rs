@@ -11,7 +11,8 @@ impl OrderState {
     /// Per line, what was taken back is the larger of what the snapshot says and what the refunds
     /// say, never both, and never more than the line. Money without lines is then spread over what
     /// is left, at its gross value, by largest remainder; the net of a line falls by the same share
-    /// as its gross, so all of the gross takes exactly all of the net.
+    /// as its gross, so all of the gross takes exactly all of the net. A refund of a line that the
+    /// snapshot does not have is money without lines, as far as anybody can tell.
     pub fn effective(&self) -> Vec<EffectiveLine<'_>> {
         let Some(snapshot) = self.snapshot.as_deref() else { return Vec::new() };
         let earns = self.status() == Some(Status::Paid);
@@ -22,17 +23,17 @@ impl OrderState {
         }
         let mut spread = Money::ZERO;
         let mut against: BTreeMap<usize, Money> = BTreeMap::new();
+        let spreads = snapshot.refund_policy.without_lines == WithoutLines::ProRata;
         for refund in self.standing_refunds() {
             for line in &refund.lines {
                 if let Some(left) = index.get(&line.line).and_then(|at| left.get_mut(*at)) {
                     left.by_refunds_net += line.net;
                     left.by_refunds_gross += line.gross;
+                } else if spreads && !snapshot.folded.contains(&line.line) {
+                    spread += line.gross;
                 }
             }
-            let loose = match snapshot.refund_policy.without_lines {
-                WithoutLines::ProRata => refund.loose.as_slice(),
-                WithoutLines::Ignore => &[],
-            };
+            let loose = if spreads { refund.loose.as_slice() } else { &[] };
             for money in loose {
                 match money.against.as_ref().and_then(|line| index.get(line)) {
                     Some(at) => *against.entry(*at).or_default() += money.gross,
@@ -40,7 +41,7 @@ impl OrderState {
                 }
             }
         }
-        spread += self.standing_chargebacks().map(|chargeback| chargeback.amount).sum();
+        spread += self.charged_back();
         let unit = snapshot.currency.minor_unit();
         for left in &mut left {
             left.settle_lines(unit);

@@ -162,6 +162,14 @@ pub enum FirstLevel {
 }
 
 impl Plan {
+    /// Whether a component of the plan has a rate for this class.
+    pub fn pays_for(&self, class: &CommissionClass) -> bool {
+        self.components.iter().any(|component| match component {
+            Component::Direct(direct) => direct.rates.contains_key(class),
+            Component::Unilevel(unilevel) => unilevel.rates.contains_key(class),
+        })
+    }
+
     /// Reads a plan file.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
         let file: PlanFile =

@@ -1,4 +1,5 @@
-//! Who referred an order: the candidates in the store's priority, then the store's policy.
+//! Who referred an order: a person's decision, then the candidates in the store's priority, then the
+//! store's policy.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +10,21 @@ use crate::domain::{
         AttributionLock, AttributionPolicy, CustomerKey, CustomerLink, LinkKind, Unattributed,
         UnknownReferrer, in_force,
     },
+    digest::Digest,
     genealogy::Genealogy,
     id::{DistributorId, OrderKey},
-    order::{Referral, Snapshot},
+    order::{OrderState, Referral, Snapshot},
 };
 
-/// The first candidate that names an enrolled distributor wins, whether a code of the order or a
-/// link of its customer. If it names the buyer, who is known by the message or by a link, it is an
-/// own purchase. If there are candidates but none is known, the policy for unknown referrers
-/// decides; if there are none, the one for orders without any.
+/// What a person decided holds before everything. Else the first candidate that names an enrolled
+/// distributor wins, whether a code of the order or a link of its customer. If the winner is the buyer,
+/// who is known by the message or by a link, it is an own purchase. If there are candidates but none is
+/// known, the policy for unknown referrers decides; if there are none, or a person decided that nobody
+/// referred the order, the one for orders without any.
 ///
 /// Enrolled means by the genealogy that the order is locked to: who enrols later takes nothing over.
 pub(super) fn decide(
+    state: &OrderState,
     snapshot: &Snapshot,
     tree: &Genealogy,
     locks: &Locks,
@@ -30,28 +34,51 @@ pub(super) fn decide(
     let seq = locks.genealogy.seq;
     let known = |text: &str| known_by(tree, seq, text);
     let said = candidates(snapshot, locks.attribution.as_ref(), links);
-    let candidates: Vec<Candidate> = said
-        .into_iter()
-        .map(|(source, value)| Candidate { known: known(&value).is_some(), source, value })
-        .collect();
-    let linked = candidates.iter().find(|c| *c.source == *Referral::CUSTOMER && c.known);
+    let mut named = said.iter().filter_map(|(source, value)| Some((source, known(value)?)));
+    let linked = named.clone().find(|(source, _)| ***source == *Referral::CUSTOMER);
     let member = snapshot.member.as_deref().and_then(known);
-    let buyer = member.or_else(|| linked.and_then(|candidate| known(&candidate.value)));
-    let winner = candidates.iter().find(|candidate| candidate.known);
-    let referrer = winner.and_then(|candidate| known(&candidate.value));
+    let buyer = member.or_else(|| linked.map(|(_, buyer)| buyer));
+    let decided = state.decided_referrer();
+    let winner = named.next();
+    let (referrer, found) = match (decided, winner) {
+        (Some((referrer, _)), _) => (referrer.cloned(), WonBy::Decision),
+        (None, Some((source, winner))) => (Some(winner), WonBy::Source(source.clone())),
+        (None, None) => (None, WonBy::Nobody),
+    };
     let own = buyer.is_some() && (referrer.is_none() || referrer == buyer);
-    let (referrer, won_by) = match (own, referrer, winner) {
-        (true, _, _) => (None, WonBy::OwnPurchase),
-        (false, Some(referrer), Some(winner)) => {
-            (Some(referrer), WonBy::Source(winner.source.clone()))
+    let (referrer, won_by) = match (own, referrer) {
+        (true, _) => (None, WonBy::OwnPurchase),
+        (false, Some(referrer)) => {
+            if tree.find_known(&referrer, seq).is_none() {
+                waits.insert(WaitsFor::Distributor(referrer.clone()));
+            }
+            (Some(referrer), found)
         }
-        (false, _, _) => {
+        (false, None) => {
             let policy = locks.attribution.as_ref().map(|lock| lock.policy.clone());
-            fall_back(&policy.unwrap_or_default(), &candidates, tree, waits)
+            let policy = policy.unwrap_or_default();
+            if decided.is_some() {
+                decided_nobody(&policy, tree, waits)
+            } else {
+                fall_back(&policy, &said, tree, waits)
+            }
         }
     };
     let own_purchase = if own { buyer } else { None };
-    Attribution { referrer, own_purchase, won_by, candidates }
+    let decision = decided.map(|(_, decision)| decision.reference());
+    let candidates = said.iter().map(|(source, value)| candidate(source, value, known)).collect();
+    Attribution { referrer, own_purchase, won_by, decision, candidates }
+}
+
+/// A candidate as a calculation keeps it: what names nobody by its mark only.
+fn candidate(
+    source: &str,
+    value: &str,
+    known: impl Fn(&str) -> Option<DistributorId>,
+) -> Candidate {
+    let known = known(value).is_some();
+    let value = if known { value.into() } else { Digest::mark(value).into() };
+    Candidate { source: source.into(), value, known }
 }
 
 fn known_by(tree: &Genealogy, seq: u64, text: &str) -> Option<DistributorId> {
@@ -60,16 +87,24 @@ fn known_by(tree: &Genealogy, seq: u64, text: &str) -> Option<DistributorId> {
 
 /// The locks of an order whose locked genealogy knows nobody who referred it, while the one loaded
 /// now does: a referral that is put right after the lock must earn too, so the order is bound anew to
-/// the genealogy of now, once. From then on who enrols later takes nothing over either.
+/// the genealogy of now, once. From then on who enrols later takes nothing over either. Likewise if a
+/// person decided for somebody whom only the one of now knows.
 pub(super) fn rebind(
+    state: &OrderState,
     snapshot: &Snapshot,
     tree: &Genealogy,
     mut locks: Locks,
     links: &[CustomerLink],
 ) -> Locks {
     let said = candidates(snapshot, locks.attribution.as_ref(), links);
-    let names = || said.iter().map(|(_, value)| &**value).chain(snapshot.member.as_deref());
-    let any = |seq: u64| names().any(|name| known_by(tree, seq, name).is_some());
+    let code = |name: &str, seq: u64| known_by(tree, seq, name).is_some();
+    let buyer = |seq: u64| snapshot.member.as_deref().is_some_and(|name| code(name, seq));
+    let any = |seq: u64| match state.decided_referrer() {
+        // A person gives an id as it stands, no code that a shop has folded.
+        Some((Some(decided), _)) => tree.find_known(decided, seq).is_some(),
+        Some((None, _)) => buyer(seq),
+        None => buyer(seq) || said.iter().any(|(_, name)| code(name, seq)),
+    };
     if !any(locks.genealogy.seq) && any(tree.version().seq) {
         locks.genealogy = tree.version();
     }
@@ -95,19 +130,14 @@ fn candidates(
 /// What the policy makes of an order that no known distributor referred.
 fn fall_back(
     policy: &AttributionPolicy,
-    candidates: &[Candidate],
+    said: &[(Box<str>, Box<str>)],
     tree: &Genealogy,
     waits: &mut BTreeSet<WaitsFor>,
 ) -> (Option<DistributorId>, WonBy) {
-    let mut house = |id: &DistributorId, policy: &str| {
-        if tree.find(id).is_none() {
-            waits.insert(WaitsFor::Distributor(id.clone()));
-        }
-        (Some(id.clone()), WonBy::House(policy.into()))
-    };
+    let mut house = |id: &DistributorId, policy: &str| house(id, policy, tree, waits);
     // What cannot be the id of a distributor is no code.
     let ids: Vec<DistributorId> =
-        candidates.iter().filter_map(|c| DistributorId::parse(&c.value).ok()).collect();
+        said.iter().filter_map(|(_, value)| DistributorId::parse(value).ok()).collect();
     match (policy.unknown_referrer, &policy.unattributed) {
         (UnknownReferrer::House, Unattributed::House(id)) if !ids.is_empty() => {
             return house(id, "unknown_referrer");
@@ -123,6 +153,32 @@ fn fall_back(
         (_, Unattributed::None) => {}
     }
     (None, WonBy::Nobody)
+}
+
+/// The house account as the referrer, by this policy.
+fn house(
+    id: &DistributorId,
+    policy: &str,
+    tree: &Genealogy,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> (Option<DistributorId>, WonBy) {
+    if tree.find(id).is_none() {
+        waits.insert(WaitsFor::Distributor(id.clone()));
+    }
+    (Some(id.clone()), WonBy::House(policy.into()))
+}
+
+/// What the policy makes of an order of which a person decided that nobody referred it: the house
+/// account if there is one, and nothing to wait for.
+fn decided_nobody(
+    policy: &AttributionPolicy,
+    tree: &Genealogy,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> (Option<DistributorId>, WonBy) {
+    match &policy.unattributed {
+        Unattributed::House(id) => house(id, "unattributed", tree, waits),
+        Unattributed::None | Unattributed::Park => (None, WonBy::Decision),
+    }
 }
 
 /// The first touch of the customer that an order leaves behind when it is first locked: if its store

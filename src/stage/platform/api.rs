@@ -178,6 +178,7 @@ impl Order {
             number: None,
             currency: self.currency,
             lines,
+            folded: Vec::new(),
             total: footing.header,
             footing,
             // The company's own systems number buyers as they number distributors.

@@ -105,6 +105,9 @@ impl CompanyReader {
                                 AND m.platform IN ('any', v.platform)
                            WHERE v.sku = w.value AND v.platform = split_part(w.order_key, '/', 1)
                            AND v.store = split_part(w.order_key, '/', 2)))
+                    OR (w.kind = 'article' AND EXISTS (
+                           SELECT 1 FROM upline.sku_mapping m WHERE m.sku_id = w.value
+                           AND m.platform IN ('any', split_part(w.order_key, '/', 1))))
                     OR (w.kind = 'distributor' AND EXISTS (
                            SELECT 1 FROM upline.distributors d WHERE d.distributor_id = w.value))
                     OR (w.kind = 'referrer' AND EXISTS (

@@ -17,7 +17,7 @@ use crate::{
         digest::Digest,
         id::{ComponentId, LineId},
         ledger::{self, Entry, EventId, Kind, Position, block_hash, merkle_root},
-        money::Money,
+        money::{Currency, Money},
     },
     stage::message::{Computed, Posted},
     store::PostOutcome,
@@ -126,8 +126,9 @@ async fn posted_positions(
             "SELECT order_key, line_id, component, level,
                     CASE kind WHEN 'earned' THEN credit ELSE debit END,
                     sum(CASE kind WHEN 'earned' THEN amount ELSE -amount END),
-                    (array_agg(event_id::text ORDER BY seq DESC) FILTER (WHERE kind = 'earned'))[1]
-             FROM upline.ledger_entry WHERE order_key = ANY ($1) GROUP BY 1, 2, 3, 4, 5",
+                    (array_agg(event_id::text ORDER BY seq DESC) FILTER (WHERE kind = 'earned'))[1],
+                    currency
+             FROM upline.ledger_entry WHERE order_key = ANY ($1) GROUP BY 1, 2, 3, 4, 5, currency",
         )
         .await
         .map_err(classify)?;
@@ -136,7 +137,7 @@ async fn posted_positions(
         let amount: Decimal = row.get(5);
         let last: Option<String> = row.get(6);
         let posted = ledger::Posted {
-            position: position(row.get(1), row.get(2), row.get(3), row.get(4))?,
+            position: position([row.get(1), row.get(2), row.get(4), row.get(7)], row.get(3))?,
             amount: Money::from_decimal(amount).map_err(unreadable)?,
             last_earned: last.map(EventId::try_from).transpose().map_err(unreadable)?,
         };
@@ -145,17 +146,17 @@ async fn posted_positions(
     Ok(positions)
 }
 
+/// A position from its line, component, account and currency, and its level.
 fn position(
-    line: &str,
-    component: &str,
+    [line, component, account, currency]: [&str; 4],
     level: i16,
-    account: &str,
 ) -> Result<Position, ServiceError> {
     Ok(Position {
         line: LineId::parse(line).map_err(unreadable)?,
         component: ComponentId::parse(component).map_err(unreadable)?,
         level: u16::try_from(level).map_err(unreadable)?,
         account: Account::try_from(account.to_owned()).map_err(unreadable)?,
+        currency: Currency::parse(currency).map_err(unreadable)?,
     })
 }
 
@@ -181,7 +182,7 @@ async fn read_back(
         .query(
             "SELECT event_id::text, line_id, component, level,
                     CASE kind WHEN 'earned' THEN credit ELSE debit END, kind, amount,
-                    corrects::text, breakage
+                    corrects::text, breakage, currency
              FROM upline.ledger_entry WHERE order_key = $1 AND revision = $2 ORDER BY seq",
             &[&key, &revision],
         )
@@ -194,7 +195,7 @@ async fn read_back(
         let breakage: Option<&str> = row.get(8);
         entries.push(Entry {
             event_id: EventId::try_from(row.get::<_, String>(0)).map_err(unreadable)?,
-            position: position(row.get(1), row.get(2), row.get(3), row.get(4))?,
+            position: position([row.get(1), row.get(2), row.get(4), row.get(9)], row.get(3))?,
             kind: if kind == Kind::Reversed.as_str() { Kind::Reversed } else { Kind::Earned },
             amount: Money::from_decimal(row.get(6)).map_err(unreadable)?,
             corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
@@ -286,14 +287,12 @@ impl<'a> EntryColumns<'a> {
         self.debits.push(entry.debit());
         self.credits.push(entry.credit());
         self.amounts.push(entry.amount.as_decimal());
-        self.currencies.push(order.payout_currency().to_string());
+        self.currencies.push(entry.position.currency.to_string());
         self.kinds.push(entry.kind.as_str());
         self.corrects.push(entry.corrects.map(|id| id.to_string()));
         self.breakages.push(entry.breakage.map(Breakage::as_str));
         self.placed.push(order.placed_at);
-        let currency = order.payout_currency();
-        let leaf = entry.leaf(&order.key, order.revision, currency.as_str(), order.placed_at);
-        self.leaves.push(leaf);
+        self.leaves.push(entry.leaf(&order.key, order.revision, order.placed_at));
     }
 }
 

@@ -11,6 +11,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (3, "attribution", include_str!("../../../schemas/postgres/0003_attribution.sql")),
     (4, "articles", include_str!("../../../schemas/postgres/0004_articles.sql")),
     (5, "order_events", include_str!("../../../schemas/postgres/0005_order_events.sql")),
+    (6, "decisions", include_str!("../../../schemas/postgres/0006_decisions.sql")),
 ];
 
 /// The number of the last migration that this release knows.

@@ -9,7 +9,7 @@ use upline::domain::{
     digest::Digest,
     id::{ComponentId, LineId, OrderKey},
     ledger::{Entry, EventId, Kind, Position, block_hash, merkle_root, run_leaf},
-    money::Money,
+    money::{Currency, Money},
 };
 
 use super::{STAGES, World, eventually};
@@ -176,6 +176,7 @@ impl World {
                         component: ComponentId::parse(row.get(4)).unwrap(),
                         level: u16::try_from(row.get::<_, i32>(5)).unwrap(),
                         account: Account::try_from(row.get::<_, String>(9)).unwrap(),
+                        currency: Currency::parse(row.get(8)).unwrap(),
                     },
                     kind: match row.get(6) {
                         "earned" => Kind::Earned,
@@ -191,7 +192,7 @@ impl World {
                 };
                 let key = OrderKey::parse(row.get(1)).unwrap();
                 let revision = u64::try_from(row.get::<_, i64>(2)).unwrap();
-                entry.leaf(&key, revision, row.get(8), row.get(12))
+                entry.leaf(&key, revision, row.get(12))
             })
             .collect()
     }

@@ -283,6 +283,12 @@ pub(super) fn counted(rows: &[Row], of: Counted) -> Vec<&Row> {
     rows.iter().filter(counts).collect()
 }
 
+/// The rows that do not count: their money stands in others of their family.
+pub(super) fn folded(rows: &[Row], counted: &[&Row]) -> Vec<LineId> {
+    let lines: BTreeSet<&LineId> = counted.iter().map(|row| &row.id).collect();
+    rows.iter().map(|row| &row.id).filter(|id| !lines.contains(id)).cloned().collect()
+}
+
 impl Row {
     /// The money of the row. Where a discount is taken off prices that hold tax, the discount is
     /// too large by its tax, and the compensation is that tax.

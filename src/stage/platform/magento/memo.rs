@@ -1,7 +1,8 @@
 //! The credit memo of Magento: one refund of an order.
 //!
 //! Its items name order items, parents and children alike; the order knows which of them are its
-//! lines, and what is no line of it is ignored there. So rows of both can stand here side by side.
+//! lines and which are folded into these, and what is said of the latter is ignored there. So rows of
+//! both can stand here side by side.
 
 use serde::Deserialize;
 

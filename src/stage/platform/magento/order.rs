@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
+        id::LineId,
         money::Money,
         order::{Footing, Line, RefundPolicy, Snapshot, Status},
     },
@@ -101,7 +102,7 @@ pub(super) fn read(
         rate.base(&order.base_total_refunded, &order.total_refunded, at, "total_refunded")?;
     // Closed, or all money paid back by adjustments, which no row shows.
     let nothing_left = state == "closed" || (refunded.is_positive() && refunded >= total);
-    let (lines, footing) = judge(order, &rate, total, nothing_left, at)?;
+    let (lines, folded, footing) = judge(order, &rate, total, nothing_left, at)?;
     let word = order.status.word().filter(|word| *word != state);
     let snapshot = Snapshot {
         version: times.version,
@@ -113,6 +114,7 @@ pub(super) fn read(
         number: number(&order.increment_id, &id),
         currency: rate.currency,
         lines,
+        folded,
         total,
         footing,
         buyer: buyer(&order.customer_id),
@@ -241,14 +243,15 @@ fn prepaid(order: &WireOrder<'_>, rate: &Rate, at: Path<'_>) -> Result<Money, Re
 
 /// Lets the header decide between the readings of the rows, in this order of trust: the usual
 /// rows with their discounts; other rows of bundles; `row_total` as net already; a product tax on
-/// top. If none adds up, the first is reported and does not hold.
+/// top. If none adds up, the first is reported and does not hold. Beside the lines: the rows that are
+/// none.
 fn judge(
     order: &WireOrder<'_>,
     rate: &Rate,
     total: Money,
     nothing_left: bool,
     at: Path<'_>,
-) -> Result<(Vec<Line>, Footing), Rejection> {
+) -> Result<(Vec<Line>, Vec<LineId>, Footing), Rejection> {
     let rows = items::read(&order.items, rate, at.key("items"))?;
     let (beside, prepaid) = (beside(order, rate, at)?, prepaid(order, rate, at)?);
     let mut readings = Vec::new();
@@ -270,11 +273,12 @@ fn judge(
         (net::foot(parts, total, count, rate.currency), reading)
     }));
     let Some((footing, reading)) = judged else {
-        return Ok((Vec::new(), net::foot([], total, 0, rate.currency)));
+        return Ok((Vec::new(), Vec::new(), net::foot([], total, 0, rate.currency)));
     };
     let counted = items::counted(&rows, reading.of);
     let line = |row: &&Row| row.line(reading.row_total_is_net, nothing_left);
-    Ok((counted.iter().map(line).collect(), footing))
+    let lines = counted.iter().map(line).collect();
+    Ok((lines, items::folded(&rows, &counted), footing))
 }
 
 fn candidates<'o>(order: &'o WireOrder<'_>) -> Vec<Candidate<'o>> {

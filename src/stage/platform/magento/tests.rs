@@ -201,6 +201,32 @@ fn bundles_of_both_kinds_in_one_order() {
     let ids: Vec<_> = found.lines.iter().map(|line| line.id.as_str()).collect();
     assert_eq!(ids, ["1", "4", "5"]);
     assert!(found.footing.holds());
+    let folded: Vec<_> = found.folded.iter().map(crate::domain::id::LineId::as_str).collect();
+    assert_eq!(folded, ["2", "3"]);
+}
+
+#[test]
+fn a_memo_that_names_parent_and_children_is_taken_once() {
+    let mut bundle = item(3, 70);
+    bundle["product_type"] = json!("bundle");
+    let child = |id: u32, total: u32| {
+        let mut row = item(id, total);
+        row["parent_item_id"] = json!(3);
+        row
+    };
+    let order =
+        || read("", &with(json!({ "items": [bundle, child(4, 20), child(5, 50), item(6, 30)] })));
+    let memo = |rows: &[(u32, u32)]| {
+        let row = |(id, total): &(u32, u32)| json!({ "order_item_id": id, "qty": 1, "base_row_total": total });
+        let items: Vec<Value> = rows.iter().map(row).collect();
+        let memo = json!({ "entity_id": 5, "order_id": 1, "state": 2, "base_currency_code": "USD",
+                           "items": items });
+        read("sales.creditmemo.created", &json!({ "data": memo }))
+    };
+    assert_eq!(earns(vec![order()]), money("100"));
+    assert_eq!(earns(vec![order(), memo(&[(3, 70), (4, 20), (5, 50)])]), money("30"));
+    assert_eq!(earns(vec![order(), memo(&[(99, 25)])]), money("75"), "no row of the order");
+    assert_eq!(earns(vec![order(), memo(&[(3, 70), (4, 20), (5, 50), (6, 30)])]), money("0"));
 }
 
 #[test]

@@ -231,6 +231,7 @@ pub(super) fn read(
         number: number(&order.name, &id),
         currency,
         lines,
+        folded: Vec::new(),
         total,
         footing,
         buyer: order.customer.get().and_then(|customer| buyer(&customer.id)),

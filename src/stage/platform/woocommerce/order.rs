@@ -152,6 +152,7 @@ pub(super) fn read(
         number: number(&order.number, &id),
         currency,
         lines: rows.into_iter().map(|row| line(row, all_refunded)).collect(),
+        folded: Vec::new(),
         total,
         footing,
         buyer: buyer(&order.customer_id),
