@@ -6,7 +6,6 @@
 //! books must be right, speed is not judged.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::float_arithmetic,
     clippy::as_conversions,
     clippy::cast_precision_loss,

@@ -167,13 +167,14 @@ impl Report {
     /// Writes the page, the plot and the JSON.
     pub(crate) fn write(&self, folder: &Path, about: &str) -> anyhow::Result<()> {
         fs::create_dir_all(folder)?;
-        let notes: String = self.notes.iter().map(|note| format!("- {note}\n")).collect();
+        let notes: Vec<String> = self.notes.iter().map(|note| format!("- {note}")).collect();
+        let notes = notes.join("\n");
         let page = format!(
             "# Results of `cargo bench --bench load`\n\n{about}\n\n{}\n\
              ![Processor time of an order and latency over the rate](latest.svg)\n\n\
              ## Processor time of an order in microseconds\n\n{}\n\
              ## Memory in MiB at the end of the load\n\n{}\n\
-             ## Remarks\n\n{notes}\n\
+             ## Remarks\n\n{notes}\n\n\
              Books of all runs: {}.\n",
             self.table(true),
             self.cpu_table(),

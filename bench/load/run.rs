@@ -32,7 +32,7 @@ const STALLED: Duration = Duration::from_secs(20);
 /// How long the ledger must be at rest if nobody knows how many orders there should be.
 const AT_REST: Duration = Duration::from_secs(2);
 /// How long the warehouse may take after the ledger.
-const WAREHOUSE: Duration = Duration::from_secs(60);
+const WAREHOUSE: Duration = Duration::from_mins(1);
 const LEVELS_U64: u64 = 10;
 const _: () = assert!(LEVELS == 10, "as many rows as levels");
 
@@ -195,7 +195,10 @@ pub(crate) async fn settle(
     let seen = meter.stop()?;
     wait_for_warehouse(world, begin).await?;
     let growth = Growth { seen: &seen, before: before_rows };
-    let rate = growth.rate(begin, growth.last_at().unwrap_or(begin));
+    let last = growth.last_at().unwrap_or(begin);
+    // A stage that was paused needs a moment to notice that it goes on.
+    let first = growth.first_at().unwrap_or(begin);
+    let rate = growth.rate(first, last);
     Ok((rate, audit(world, template.shape(), sent, before_rows).await?))
 }
 
@@ -229,6 +232,11 @@ impl Growth<'_> {
     fn rate(&self, from: Instant, to: Instant) -> f64 {
         let seconds = to.saturating_duration_since(from).as_secs_f64();
         self.orders_between(from, to) / seconds.max(1e-9)
+    }
+
+    /// When the first row came.
+    fn first_at(&self) -> Option<Instant> {
+        self.seen.iter().find(|(_, rows)| *rows > self.before).map(|(at, _)| *at)
     }
 
     /// When the last row came.
