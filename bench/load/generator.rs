@@ -303,14 +303,12 @@ impl Worker {
     ) -> anyhow::Result<bool> {
         loop {
             let answer = tokio::time::timeout(PATIENCE, connection.ask(request)).await;
-            let accepted = match answer {
-                Ok(Ok(answer)) => self.record(answer, due),
-                Ok(Err(_)) | Err(_) => {
-                    self.sent.broken += 1;
-                    connection.reopen(self.insist).await?;
-                    false
-                }
-            };
+            let answer = answer.ok().and_then(Result::ok);
+            if answer.is_none() {
+                self.sent.broken += 1;
+                connection.reopen(self.insist).await?;
+            }
+            let accepted = answer.is_some_and(|answer| self.record(answer, due));
             if accepted || !self.insist {
                 if !accepted && matches!(self.schedule.pace, Pace::Closed) {
                     tokio::time::sleep(PAUSE).await;
