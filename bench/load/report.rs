@@ -153,6 +153,12 @@ impl Report {
         if !run.audit.clean() {
             self.note(format!("WRONG BOOKS in {label}: {}", run.audit));
         }
+        if !run.exact {
+            self.note(format!(
+                "{label}: ClickHouse has not every order, so the ledger's latency is until its time \
+                 stamp, which is before its transaction"
+            ));
+        }
         self.cpu.push((label.to_owned(), run.cpu_us()));
         self.memory.push((label.to_owned(), run.memory.clone()));
     }

@@ -172,11 +172,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes databases, files and the company.
+    /// Makes databases, files and the company. `limits` is a table of the pipeline file.
     pub(crate) async fn make(
         stack: &Stack,
         company: Company,
         shape: Shape,
+        limits: &str,
     ) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +185,7 @@ impl World {
         let folder = std::env::temp_dir().join(&name);
         fs::create_dir_all(folder.join("pipelines/plans"))?;
         fs::write(folder.join("pipelines/plans/bench.toml"), company::plan())?;
-        fs::write(folder.join("pipelines/bench.toml"), pipeline(shape))?;
+        fs::write(folder.join("pipelines/bench.toml"), pipeline(shape, limits))?;
         let mut drivers = JoinSet::new();
         let administration = stack.database("postgres")?;
         connect(&administration, &mut drivers)
@@ -302,8 +303,8 @@ impl World {
 pub(crate) const LAST: &str =
     "SELECT last_seq FROM upline.ledger_block ORDER BY number DESC LIMIT 1";
 
-fn pipeline(shape: Shape) -> String {
-    let mut text = "plans = [\"plans/bench.toml\"]\nplan = \"bench\"\n".to_owned();
+fn pipeline(shape: Shape, limits: &str) -> String {
+    let mut text = format!("plans = [\"plans/bench.toml\"]\nplan = \"bench\"\n{limits}");
     for store in 0..shape.stores {
         text.push_str(&format!(
             "\n[[store]]\nname = \"{}\"\nplatform = \"shopify\"\n\

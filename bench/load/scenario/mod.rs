@@ -197,7 +197,9 @@ impl Bench {
 
     /// A deployment of another size.
     pub(crate) async fn deploy_as(&self, scale: Scale) -> anyhow::Result<Deployment> {
-        let world = World::make(&self.stack, scale.company, scale.shape).await?;
+        // What was in work when the process was killed comes again after this: too long for CI.
+        let limits = if self.quick { "[limits]\nack_wait_seconds = 2\n" } else { "" };
+        let world = World::make(&self.stack, scale.company, scale.shape, limits).await?;
         let mut servers = Vec::with_capacity(scale.processes);
         for _ in 0..scale.processes {
             servers.push(world.serve(None).await?);
