@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{audit::Audit, plot, process::Program, run::Run};
 
+/// How the names of runs at a share of saturation end.
+pub(crate) const OF_SATURATION: &str = " % of saturation";
+
 /// What a figure is judged by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
@@ -188,10 +191,10 @@ impl Report {
             self.audit
         );
         fs::write(folder.join("latest.md"), page)?;
-        fs::write(
-            folder.join("latest.svg"),
-            plot::svg(&middle(&self.cpu, |value| *value), &self.curve),
-        )?;
+        // At a low rate an order bears the cost of idling, which would dwarf the rest.
+        let mut cpu = middle(&self.cpu, |value| *value);
+        cpu.retain(|(label, _)| !label.ends_with(OF_SATURATION));
+        fs::write(folder.join("latest.svg"), plot::svg(&cpu, &self.curve))?;
         fs::write(folder.join("latest.json"), serde_json::to_string_pretty(&self.json(about))?)?;
         Ok(())
     }
