@@ -104,7 +104,7 @@ pub(crate) async fn audit(
             audit.doubled += 1;
             continue;
         };
-        let order = Order::new(number, &world.company, shape);
+        let order = Order::new(number, world.company, shape);
         let level = usize::try_from(row.get::<_, i16>(2)).unwrap_or_default();
         let expected = world.company.expected(order);
         let right =
@@ -131,7 +131,7 @@ pub(crate) async fn audit(
             audit.lost += 1;
         }
         if whole || !sent.open.contains(number) {
-            let order = Order::new(*number, &world.company, shape);
+            let order = Order::new(*number, world.company, shape);
             let expected = world.company.expected(order);
             audit.expected_sum += expected.iter().map(|(_, cents)| cents).sum::<u64>();
         }

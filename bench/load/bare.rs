@@ -132,7 +132,7 @@ type Waiting = (Bytes, oneshot::Sender<bool>);
 /// What a request needs.
 enum Take {
     Echo,
-    Single(jetstream::Context, String),
+    Single(Box<jetstream::Context>, String),
     Batch(mpsc::Sender<Waiting>),
 }
 
@@ -144,7 +144,7 @@ pub(crate) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         Mode::Single => {
             let client = async_nats::connect(&arguments.nats).await?;
             let context = jetstream::ContextBuilder::new().max_ack_inflight(10_000).build(client);
-            Take::Single(context, arguments.stream)
+            Take::Single(Box::new(context), arguments.stream)
         }
         Mode::Batch => {
             let client = async_nats::connect(&arguments.nats).await?;

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// After this the answer will not come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two tries of somebody who insists, and after a refusal of somebody who does not wait.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Of how many orders of a connection a repeat is chosen.
@@ -157,15 +157,13 @@ struct Schedule {
 impl Schedule {
     /// Waits until a request is due; says when it was due.
     async fn next(&self) -> Option<Instant> {
-        let due = match self.pace {
-            Pace::Closed => Instant::now(),
-            Pace::Open(rate) => {
-                // The pacer closes the semaphore at the end.
-                self.due.acquire().await.ok()?.forget();
-                let slot = self.slots.fetch_add(1, Ordering::Relaxed);
-                self.begin + Duration::from_secs_f64(slot as f64 / rate)
-            }
-        };
+        let mut due = Instant::now();
+        if let Pace::Open(rate) = self.pace {
+            // The pacer gives more than there are slots at the end.
+            self.due.acquire().await.ok()?.forget();
+            let slot = self.slots.fetch_add(1, Ordering::Relaxed);
+            due = self.begin + Duration::from_secs_f64(slot as f64 / rate);
+        }
         (due < self.stop).then_some(due)
     }
 }
@@ -213,13 +211,11 @@ pub(crate) async fn send(
         pace: load.pace,
     });
     let stopped = Arc::new(AtomicBool::new(false));
-    let pacing = match load.pace {
-        Pace::Closed => None,
-        Pace::Open(rate) => {
-            let (schedule, stopped) = (schedule.clone(), stopped.clone());
-            Some(thread::spawn(move || pacer(&schedule, rate, &stopped)))
-        }
-    };
+    let mut pacing = None;
+    if let Pace::Open(rate) = load.pace {
+        let (schedule, stopped) = (schedule.clone(), stopped.clone());
+        pacing = Some(thread::spawn(move || pacer(&schedule, rate, &stopped)));
+    }
     let mut tasks = JoinSet::new();
     for (at, connection) in (0u64..).zip(connections) {
         let worker = Worker {
@@ -253,10 +249,10 @@ pub(crate) async fn send(
 pub(crate) async fn first_answer(target: SocketAddr, request: &[u8]) -> anyhow::Result<()> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
-        if let Ok(mut connection) = Connection::open(target).await {
-            if connection.ask(request).await.is_ok_and(|answer| answer.status == 200) {
-                return Ok(());
-            }
+        if let Ok(mut connection) = Connection::open(target).await
+            && connection.ask(request).await.is_ok_and(|answer| answer.status == 200)
+        {
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -283,11 +279,9 @@ impl Worker {
         let shape = self.template.shape();
         while let Some(due) = self.schedule.next().await {
             let repeat = self.repeat();
-            let number = match repeat {
-                Some(number) => number,
-                None => self.schedule.orders.fetch_add(1, Ordering::Relaxed),
-            };
-            self.template.write(Order::new(number, &self.company, shape), &mut buffer);
+            let fresh = || self.schedule.orders.fetch_add(1, Ordering::Relaxed);
+            let number = repeat.unwrap_or_else(fresh);
+            self.template.write(Order::new(number, self.company, shape), &mut buffer);
             let accepted = self.deliver(&mut connection, &buffer, due).await?;
             match (accepted, repeat) {
                 (true, Some(_)) => self.sent.repeated += 1,
@@ -309,14 +303,12 @@ impl Worker {
     ) -> anyhow::Result<bool> {
         loop {
             let answer = tokio::time::timeout(PATIENCE, connection.ask(request)).await;
-            let accepted = match answer {
-                Ok(Ok(answer)) => self.record(answer, due),
-                Ok(Err(_)) | Err(_) => {
-                    self.sent.broken += 1;
-                    connection.reopen(self.insist).await?;
-                    false
-                }
-            };
+            let answer = answer.ok().and_then(Result::ok);
+            if answer.is_none() {
+                self.sent.broken += 1;
+                connection.reopen(self.insist).await?;
+            }
+            let accepted = answer.is_some_and(|answer| self.record(answer, due));
             if accepted || !self.insist {
                 if !accepted && matches!(self.schedule.pace, Pace::Closed) {
                     tokio::time::sleep(PAUSE).await;

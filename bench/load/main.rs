@@ -6,7 +6,6 @@
 //! books must be right, speed is not judged.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::float_arithmetic,
     clippy::as_conversions,
     clippy::cast_precision_loss,
@@ -31,6 +30,7 @@ mod world;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::scenario::{Bench, Scenario};
 
@@ -115,6 +115,27 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut bench = Bench::new(arguments.quick, arguments.options)?;
     let all = Scenario::ALL.to_vec();
     let chosen = if arguments.scenarios.is_empty() { all } else { arguments.scenarios };
-    let clean = runtime.block_on(bench.play(&chosen))?;
+    let clean = runtime.block_on(async {
+        bench.stack.sweep(false).await?;
+        let played = tokio::select! {
+            played = bench.play(&chosen) => played,
+            stopped = stopped() => stopped.and_then(|()| anyhow::bail!("stopped")),
+        };
+        if played.is_err() {
+            bench.stack.sweep(true).await?;
+        }
+        played
+    })?;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits until somebody wants an end: then the processes under test must end too.
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }

@@ -68,7 +68,7 @@ pub(crate) struct Order {
 
 impl Order {
     /// The order with this number.
-    pub(crate) fn new(number: u64, company: &Company, shape: Shape) -> Self {
+    pub(crate) fn new(number: u64, company: Company, shape: Shape) -> Self {
         let everybody = u64::from(company.size()).saturating_mul(10);
         Self {
             number,

@@ -102,7 +102,7 @@ pub(crate) async fn right(world: &World, shape: Shape, sent: &Sent) -> anyhow::R
     let (rows, cents): (i64, i64) = (row.get(0), row.get(1));
     let mut expected = (0i64, 0i64);
     for number in &sent.accepted {
-        for (_, amount) in world.company.expected(Order::new(*number, &world.company, shape)) {
+        for (_, amount) in world.company.expected(Order::new(*number, world.company, shape)) {
             expected.0 += 1;
             expected.1 += i64::try_from(amount)?;
         }

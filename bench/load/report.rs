@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{audit::Audit, plot, process::Program, run::Run};
 
+/// How the names of runs at a share of saturation end.
+pub(crate) const OF_SATURATION: &str = " % of saturation";
+
 /// What a figure is judged by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
@@ -84,12 +87,12 @@ impl Line {
 
     fn cells(&self) -> [String; 6] {
         let limit = self.limit.map_or_else(String::new, |(limit, name)| {
-            format!("{} {} ({name})", number(limit), self.unit)
+            format!("{} ({name})", figure(limit, self.unit))
         });
         [
             self.number.to_owned(),
             self.what.clone(),
-            format!("{} {}", number(self.measured), self.unit),
+            figure(self.measured, self.unit),
             limit,
             self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
             self.verdict().to_owned(),
@@ -153,6 +156,12 @@ impl Report {
         if !run.audit.clean() {
             self.note(format!("WRONG BOOKS in {label}: {}", run.audit));
         }
+        if !run.exact {
+            self.note(format!(
+                "{label}: ClickHouse has not every order, so the ledger's latency is until its time \
+                 stamp, which is before its transaction"
+            ));
+        }
         self.cpu.push((label.to_owned(), run.cpu_us()));
         self.memory.push((label.to_owned(), run.memory.clone()));
     }
@@ -167,13 +176,14 @@ impl Report {
     /// Writes the page, the plot and the JSON.
     pub(crate) fn write(&self, folder: &Path, about: &str) -> anyhow::Result<()> {
         fs::create_dir_all(folder)?;
-        let notes: String = self.notes.iter().map(|note| format!("- {note}\n")).collect();
+        let notes: Vec<String> = self.notes.iter().map(|note| format!("- {note}")).collect();
+        let notes = notes.join("\n");
         let page = format!(
             "# Results of `cargo bench --bench load`\n\n{about}\n\n{}\n\
              ![Processor time of an order and latency over the rate](latest.svg)\n\n\
              ## Processor time of an order in microseconds\n\n{}\n\
              ## Memory in MiB at the end of the load\n\n{}\n\
-             ## Remarks\n\n{notes}\n\
+             ## Remarks\n\n{notes}\n\n\
              Books of all runs: {}.\n",
             self.table(true),
             self.cpu_table(),
@@ -181,7 +191,10 @@ impl Report {
             self.audit
         );
         fs::write(folder.join("latest.md"), page)?;
-        fs::write(folder.join("latest.svg"), plot::svg(&self.cpu, &self.curve))?;
+        // At a low rate an order bears the cost of idling, which would dwarf the rest.
+        let mut cpu = middle(&self.cpu, |value| *value);
+        cpu.retain(|(label, _)| !label.ends_with(OF_SATURATION));
+        fs::write(folder.join("latest.svg"), plot::svg(&cpu, &self.curve))?;
         fs::write(folder.join("latest.json"), serde_json::to_string_pretty(&self.json(about))?)?;
         Ok(())
     }
@@ -216,7 +229,7 @@ impl Report {
         json!({
             "about": about,
             "lines": self.lines.iter().map(Line::json).collect::<Vec<_>>(),
-            "cpu_us_per_order": self.cpu.iter()
+            "cpu_us_per_order": middle(&self.cpu, |value| *value).iter()
                 .map(|(label, map)| json!({ "run": label, "programs": by_name(map) }))
                 .collect::<Vec<_>>(),
             "latency_ms": self.curve.iter()
@@ -235,6 +248,29 @@ impl Report {
     }
 }
 
+/// Runs of one name as one, with the middle of their figures.
+fn middle<T>(
+    runs: &[(String, BTreeMap<Program, T>)],
+    value: impl Fn(&T) -> f64,
+) -> Vec<(String, BTreeMap<Program, f64>)> {
+    let mut groups: Vec<(String, BTreeMap<Program, Vec<f64>>)> = Vec::new();
+    for (label, map) in runs {
+        let at = groups.iter().position(|(known, _)| known == label).unwrap_or(groups.len());
+        if at == groups.len() {
+            groups.push((label.clone(), BTreeMap::new()));
+        }
+        for (program, figure) in map {
+            if let Some((_, group)) = groups.get_mut(at) {
+                group.entry(*program).or_default().push(value(figure));
+            }
+        }
+    }
+    let medians = |group: BTreeMap<Program, Vec<f64>>| {
+        group.into_iter().map(|(program, figures)| (program, median(figures))).collect()
+    };
+    groups.into_iter().map(|(label, group)| (label, medians(group))).collect()
+}
+
 fn by_program<T>(
     runs: &[(String, BTreeMap<Program, T>)],
     value: impl Fn(&T) -> f64,
@@ -248,12 +284,13 @@ fn by_program<T>(
         Program::Generator,
     ];
     let mut text = "| run |".to_owned();
+    let runs = &middle(runs, value);
     for column in columns {
         write!(text, " {} |", column.name()).ok();
     }
     text.push_str(" system |\n|---|---|---|---|---|---|---|\n");
     for (label, map) in runs {
-        let of = |program: Program| map.get(&program).map_or(0.0, &value);
+        let of = |program: Program| map.get(&program).copied().unwrap_or_default();
         let system: f64 =
             columns.iter().filter(|p| **p != Program::Generator).map(|p| of(*p)).sum();
         let cells: Vec<String> =
@@ -261,6 +298,11 @@ fn by_program<T>(
         writeln!(text, "| {label} | {} |", cells.join(" | ")).ok();
     }
     text
+}
+
+/// A figure with its unit; what has none is a count.
+fn figure(value: f64, unit: &str) -> String {
+    if unit.is_empty() { format!("{value:.0}") } else { format!("{} {unit}", number(value)) }
 }
 
 /// A figure with as many digits as say something.

@@ -32,7 +32,7 @@ const STALLED: Duration = Duration::from_secs(20);
 /// How long the ledger must be at rest if nobody knows how many orders there should be.
 const AT_REST: Duration = Duration::from_secs(2);
 /// How long the warehouse may take after the ledger.
-const WAREHOUSE: Duration = Duration::from_secs(60);
+const WAREHOUSE: Duration = Duration::from_mins(1);
 const LEVELS_U64: u64 = 10;
 const _: () = assert!(LEVELS == 10, "as many rows as levels");
 
@@ -98,12 +98,16 @@ pub(crate) struct Run {
     pub(crate) peak: f64,
     /// From the first request until the last order was in the ledger.
     pub(crate) span: Duration,
+    /// From the first request until 95 of 100 orders were in the ledger.
+    pub(crate) most: Duration,
     /// From the last answer until the last order was in the ledger.
     pub(crate) drain: Duration,
     /// Orders a second into the ledger after the last answer; none if there was nothing left.
     pub(crate) drain_rate: Option<f64>,
     /// From edge receipt until the ledger's commit.
     pub(crate) emit: Quantiles,
+    /// Whether `emit` is until the commit of every order; else it is `stamped`.
+    pub(crate) exact: bool,
     /// Until the ledger's own time stamp, which is taken before its transaction begins.
     pub(crate) stamped: Quantiles,
     /// The bucket of the program's own histogram that holds the 99th percentile, in seconds.
@@ -167,9 +171,11 @@ pub(crate) async fn run(
         under_load: growth.rate(warm, stop),
         peak: growth.peak(warm, stop),
         span: last.saturating_duration_since(sent.begin),
+        most: growth.when(0.95).unwrap_or(last).saturating_duration_since(sent.begin),
         drain,
         drain_rate: (drain > LOOK * 8).then(|| drained / drain.as_secs_f64()),
         emit: emit.unwrap_or(stamped),
+        exact: emit.is_some(),
         stamped,
         emit_bucket: p99_bucket(&histogram, &scrape(admin).await),
         warehouse,
@@ -195,7 +201,10 @@ pub(crate) async fn settle(
     let seen = meter.stop()?;
     wait_for_warehouse(world, begin).await?;
     let growth = Growth { seen: &seen, before: before_rows };
-    let rate = growth.rate(begin, growth.last_at().unwrap_or(begin));
+    let last = growth.last_at().unwrap_or(begin);
+    // A stage that was paused needs a moment to notice that it goes on.
+    let first = growth.first_at().unwrap_or(begin);
+    let rate = growth.rate(first, last);
     Ok((rate, audit(world, template.shape(), sent, before_rows).await?))
 }
 
@@ -229,6 +238,17 @@ impl Growth<'_> {
     fn rate(&self, from: Instant, to: Instant) -> f64 {
         let seconds = to.saturating_duration_since(from).as_secs_f64();
         self.orders_between(from, to) / seconds.max(1e-9)
+    }
+
+    /// When a share of all rows was there.
+    fn when(&self, share: f64) -> Option<Instant> {
+        let wanted = self.at(self.seen.last()?.0) * share;
+        self.seen.iter().map(|(at, _)| *at).find(|at| self.at(*at) >= wanted)
+    }
+
+    /// When the first row came.
+    fn first_at(&self) -> Option<Instant> {
+        self.seen.iter().find(|(_, rows)| *rows > self.before).map(|(at, _)| *at)
     }
 
     /// When the last row came.

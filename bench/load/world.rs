@@ -67,9 +67,29 @@ impl Stack {
         Ok(format!("{server}/{name}"))
     }
 
-    /// The URL of NATS.
-    pub(crate) fn nats(&self) -> &str {
-        &self.running.endpoints.nats_url
+    /// Takes away what benches left behind whose process is gone; `mine` too what this one did.
+    ///
+    /// Each thing for itself: what was never made must not keep the rest.
+    pub(crate) async fn sweep(&self, mine: bool) -> anyhow::Result<()> {
+        let mut drivers = JoinSet::new();
+        let client = connect(&self.database("postgres")?, &mut drivers).await?;
+        let names = "SELECT datname::text FROM pg_database WHERE starts_with(datname, 'bench_')";
+        for row in client.query(names, &[]).await? {
+            let name: String = row.get(0);
+            let maker = name.split('_').nth(1).and_then(|pid| pid.parse().ok());
+            let Some(maker) = maker else { continue };
+            let lives = Path::new("/proc").join(u32::to_string(&maker)).exists();
+            if lives && !(mine && maker == std::process::id()) {
+                continue;
+            }
+            let log = JetStream::connect(&self.running.endpoints.nats_url, &name).await?;
+            log.delete_streams().await.ok();
+            let warehouse = format!("{}/{name}", self.running.endpoints.clickhouse_url);
+            ClickHouse::new(&warehouse)?.drop_database().await.ok();
+            client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+            fs::remove_dir_all(std::env::temp_dir().join(&name)).ok();
+        }
+        Ok(())
     }
 }
 
@@ -172,11 +192,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes databases, files and the company.
+    /// Makes databases, files and the company. `limits` is a table of the pipeline file.
     pub(crate) async fn make(
         stack: &Stack,
         company: Company,
         shape: Shape,
+        limits: &str,
     ) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +205,7 @@ impl World {
         let folder = std::env::temp_dir().join(&name);
         fs::create_dir_all(folder.join("pipelines/plans"))?;
         fs::write(folder.join("pipelines/plans/bench.toml"), company::plan())?;
-        fs::write(folder.join("pipelines/bench.toml"), pipeline(shape))?;
+        fs::write(folder.join("pipelines/bench.toml"), pipeline(shape, limits))?;
         let mut drivers = JoinSet::new();
         let administration = stack.database("postgres")?;
         connect(&administration, &mut drivers)
@@ -195,7 +216,7 @@ impl World {
         migrate(&database).await?;
         let client = connect(&database, &mut drivers).await?;
         let clickhouse = format!("{}/{name}", stack.running.endpoints.clickhouse_url);
-        let nats = stack.nats().to_owned();
+        let nats = stack.running.endpoints.nats_url.clone();
         let mut world = Self {
             log: JetStream::connect(&nats, &name).await?,
             warehouse: ClickHouse::new(&clickhouse)?,
@@ -302,8 +323,8 @@ impl World {
 pub(crate) const LAST: &str =
     "SELECT last_seq FROM upline.ledger_block ORDER BY number DESC LIMIT 1";
 
-fn pipeline(shape: Shape) -> String {
-    let mut text = "plans = [\"plans/bench.toml\"]\nplan = \"bench\"\n".to_owned();
+fn pipeline(shape: Shape, limits: &str) -> String {
+    let mut text = format!("plans = [\"plans/bench.toml\"]\nplan = \"bench\"\n{limits}");
     for store in 0..shape.stores {
         text.push_str(&format!(
             "\n[[store]]\nname = \"{}\"\nplatform = \"shopify\"\n\

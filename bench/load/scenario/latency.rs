@@ -3,7 +3,7 @@
 use super::Bench;
 use crate::{
     generator::Pace,
-    report::{Goal, Line, Point, number},
+    report::{Goal, Line, OF_SATURATION, Point, number},
 };
 
 /// Shares of the own saturation, in percent.
@@ -45,7 +45,7 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
         bench.report.line(line(emit_number, what, run.emit.p99, emit));
         let point = Point { rate, webhook: (p50, p99), emit: (run.emit.p50, run.emit.p99) };
         bench.report.curve.push(point);
-        bench.report.run(&format!("{share} % of saturation"), &run);
+        bench.report.run(&format!("{share}{OF_SATURATION}"), &run);
         let bucket = run.emit_bucket.map_or_else(|| "?".to_owned(), number);
         bench.report.note(format!(
             "{at}: webhook p50 {} ms, max {} ms; ledger p50 {} ms, max {} ms, by the ledger's time \

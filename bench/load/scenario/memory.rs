@@ -79,7 +79,7 @@ pub(super) async fn restart(bench: &mut Bench) -> anyhow::Result<()> {
     let mut times = Vec::new();
     let mut buffer = template.buffer();
     for number in 0..if bench.quick { 1 } else { RESTARTS } {
-        let order = Order::new(u64::try_from(number)?, &world.company, template.shape());
+        let order = Order::new(u64::try_from(number)?, world.company, template.shape());
         template.write(order, &mut buffer);
         let at = free()?;
         let begin = Instant::now();

@@ -106,13 +106,13 @@ impl Bench {
         let built = || PathBuf::from(env!("CARGO_BIN_EXE_upline"));
         let program = options.program.clone().unwrap_or_else(built).canonicalize()?;
         let stack = Stack::up(&program)?;
-        let seconds = options.seconds.unwrap_or(if quick { 1.0 } else { 8.0 });
+        let seconds = options.seconds.unwrap_or(if quick { 0.6 } else { 8.0 });
         let default = Shape::default();
         let scale = Scale {
-            warm: Duration::from_secs_f64(if quick { 0.3 } else { 2.0 }),
+            warm: Duration::from_secs_f64(if quick { 0.2 } else { 2.0 }),
             measured: Duration::from_secs_f64(seconds),
             pairs: options.pairs.unwrap_or(if quick { 1 } else { 5 }),
-            connections: options.connections.unwrap_or(if quick { 32 } else { 256 }),
+            connections: options.connections.unwrap_or(if quick { 16 } else { 256 }),
             company: Company::new(
                 options.distributors.unwrap_or(if quick { 400 } else { 10_000 }),
                 options.depth.unwrap_or(14),
@@ -140,7 +140,7 @@ impl Bench {
         let begin = Instant::now();
         println!("measured: {}", self.program.display());
         for scenario in scenarios {
-            println!("\n== {scenario:?}");
+            println!("\n== {scenario:?}, after {} s", begin.elapsed().as_secs());
             match scenario {
                 Scenario::Edge => edge::play(self).await?,
                 Scenario::EndToEnd => end_to_end::play(self).await?,
@@ -197,7 +197,9 @@ impl Bench {
 
     /// A deployment of another size.
     pub(crate) async fn deploy_as(&self, scale: Scale) -> anyhow::Result<Deployment> {
-        let world = World::make(&self.stack, scale.company, scale.shape).await?;
+        // What was in work when the process was killed comes again after this: too long for CI.
+        let limits = if self.quick { "[limits]\nack_wait_seconds = 2\n" } else { "" };
+        let world = World::make(&self.stack, scale.company, scale.shape, limits).await?;
         let mut servers = Vec::with_capacity(scale.processes);
         for _ in 0..scale.processes {
             servers.push(world.serve(None).await?);

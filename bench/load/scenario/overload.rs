@@ -18,7 +18,7 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let saturation = bench.saturation().await?;
     let deployment = bench.deploy().await?;
     let mut load = bench.flood(&deployment);
-    let whole = if bench.quick { 3 } else { 30 };
+    let whole = if bench.quick { 2 } else { 30 };
     (load.measured, load.pace) = (Duration::from_secs(whole), Pace::Open(saturation * 1.5));
     load.connections = if bench.quick { load.connections } else { CONNECTIONS };
     let run = deployment.run(&load).await?;
