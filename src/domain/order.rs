@@ -72,6 +72,8 @@ pub enum Fact {
     Chargeback(Chargeback),
     /// The order was deleted; the platform gives no version, so the receipt time counts.
     Deleted,
+    /// The order was taken out of the platform's bin; like a deletion it counts from its receipt.
+    Restored,
     /// Nothing new is known of the order, but a mapping that it waits for may have changed.
     Recheck,
 }
@@ -288,6 +290,17 @@ pub struct OrderState {
     /// Deletions by their delivery, each with its earliest receipt.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deletions: BTreeMap<Box<str>, Timestamp>,
+    /// Restorations by their delivery, each with its earliest receipt.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restorations: BTreeMap<Box<str>, Timestamp>,
+}
+
+/// The union by delivery; the earliest receipt of each stays.
+fn earliest(known: &mut BTreeMap<Box<str>, Timestamp>, other: BTreeMap<Box<str>, Timestamp>) {
+    for (delivery, at) in other {
+        let known = known.entry(delivery).or_insert(at);
+        *known = at.min(*known);
+    }
 }
 
 impl OrderState {
@@ -305,6 +318,9 @@ impl OrderState {
             Fact::Chargeback(chargeback) => state.add_chargeback(chargeback),
             Fact::Deleted => {
                 state.deletions.insert(event.origin.delivery, event.origin.received_at);
+            }
+            Fact::Restored => {
+                state.restorations.insert(event.origin.delivery, event.origin.received_at);
             }
             Fact::Recheck => {}
         }
@@ -324,10 +340,8 @@ impl OrderState {
         for chargeback in other.chargebacks.into_values() {
             self.add_chargeback(chargeback);
         }
-        for (delivery, at) in other.deletions {
-            let known = self.deletions.entry(delivery).or_insert(at);
-            *known = at.min(*known);
-        }
+        earliest(&mut self.deletions, other.deletions);
+        earliest(&mut self.restorations, other.restorations);
         self
     }
 
@@ -389,9 +403,13 @@ impl OrderState {
         })
     }
 
-    /// Whether a deletion is younger than the winning snapshot.
+    /// Whether a deletion is younger than the winning snapshot and the last restoration. Platforms
+    /// date neither, so both count from their receipt, however late they come. Of one receipt the
+    /// restoration wins: it brings the order as it is when it is sent, which says by its status if
+    /// it is in the bin again, while a deletion brings nothing but an id.
     pub fn is_deleted(&self) -> bool {
-        let last = self.deletions.values().max();
+        let restored = self.restorations.values().max();
+        let last = self.deletions.values().max().filter(|last| Some(*last) > restored);
         match (&self.snapshot, last) {
             (Some(snapshot), Some(last)) => *last >= snapshot.version.at,
             (None, Some(_)) => true,

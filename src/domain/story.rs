@@ -54,7 +54,7 @@ pub struct Chapter {
     pub received_at: Timestamp,
     /// SHA-256 of the body.
     pub digest: Digest,
-    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted` or `recheck`.
+    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted`, `restored` or `recheck`.
     pub fact: String,
     /// What it said, for people.
     pub said: String,
@@ -92,6 +92,7 @@ impl Chapter {
                 (format!("chargeback:{}", chargeback.id), said, None)
             }
             Fact::Deleted => ("deleted".to_owned(), "deleted".to_owned(), None),
+            Fact::Restored => ("restored".to_owned(), "restored".to_owned(), None),
             Fact::Recheck => ("recheck".to_owned(), "look again".to_owned(), None),
         };
         let origin = &event.origin;
@@ -176,7 +177,7 @@ fn why_nothing(fact: &Fact, state: &OrderState, revision: u64) -> String {
         (Fact::Chargeback(_), _) => {
             format!("duplicate: revision {revision} knows the chargeback in this or a later stage")
         }
-        (Fact::Snapshot(_) | Fact::Deleted | Fact::Recheck, _) => {
+        (Fact::Snapshot(_) | Fact::Deleted | Fact::Restored | Fact::Recheck, _) => {
             format!("duplicate: revision {revision} knows it")
         }
     }

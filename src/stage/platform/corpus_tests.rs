@@ -112,7 +112,7 @@ fn sums(parsed: &Parsed) -> Sums {
                 sums.refunds = Some(sums.refunds.unwrap_or_default() + net);
                 sums.loose += refund.loose.iter().map(|loose| loose.gross).sum();
             }
-            Fact::Chargeback(_) | Fact::Deleted | Fact::Recheck => {}
+            Fact::Chargeback(_) | Fact::Deleted | Fact::Restored | Fact::Recheck => {}
         }
     }
     sums

@@ -60,7 +60,11 @@ pub(crate) fn facts(outcome: Result<Parsed, Rejection>) -> Vec<(String, Fact)> {
 pub(crate) fn snapshot(outcome: Result<Parsed, Rejection>) -> Snapshot {
     match facts(outcome).remove(0).1 {
         Fact::Snapshot(snapshot) => *snapshot,
-        other @ (Fact::Refund(_) | Fact::Chargeback(_) | Fact::Deleted | Fact::Recheck) => {
+        other @ (Fact::Refund(_)
+        | Fact::Chargeback(_)
+        | Fact::Deleted
+        | Fact::Restored
+        | Fact::Recheck) => {
             panic!("no snapshot: {other:?}")
         }
     }
@@ -69,7 +73,11 @@ pub(crate) fn snapshot(outcome: Result<Parsed, Rejection>) -> Snapshot {
 pub(crate) fn refund(outcome: Result<Parsed, Rejection>) -> Refund {
     match facts(outcome).pop().unwrap().1 {
         Fact::Refund(refund) => refund,
-        other @ (Fact::Snapshot(_) | Fact::Chargeback(_) | Fact::Deleted | Fact::Recheck) => {
+        other @ (Fact::Snapshot(_)
+        | Fact::Chargeback(_)
+        | Fact::Deleted
+        | Fact::Restored
+        | Fact::Recheck) => {
             panic!("no refund: {other:?}")
         }
     }
