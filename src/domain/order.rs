@@ -259,6 +259,10 @@ pub struct Footing {
     pub header: Money,
     /// By how much they may differ: platforms round tax per row.
     pub tolerance: Money,
+    /// Where no reading of the rows adds up: what the parents of bundles come to in the place of
+    /// their children, if that is another sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parents: Option<Money>,
 }
 
 impl Footing {

@@ -182,7 +182,12 @@ fn snapshot(
         currency: Currency::parse("EUR").unwrap(),
         lines: lines.collect(),
         total: Money::ZERO,
-        footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
+        footing: Footing {
+            rows: Money::ZERO,
+            header: Money::ZERO,
+            tolerance: Money::ZERO,
+            parents: None,
+        },
         buyer: None,
         member: None,
         refund_policy: RefundPolicy {

@@ -26,7 +26,7 @@ fn order(policy: RefundPolicy) -> OrderState {
         currency: Currency::parse("USD").unwrap(),
         lines: vec![line],
         total: money("110"),
-        footing: Footing { rows: zero, header: zero, tolerance: zero },
+        footing: Footing { rows: zero, header: zero, tolerance: zero, parents: None },
         buyer: None,
         member: None,
         referrals: Vec::new(),

@@ -3,11 +3,15 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Parsed, testing::read};
+use super::{
+    Parsed, StorePolicy,
+    testing::{read, read_at},
+};
 use crate::{
     domain::{id::Platform, money::Money, order::OrderState},
     stage::Rejection,
@@ -27,7 +31,13 @@ struct Example {
 #[derive(Deserialize)]
 struct Delivery {
     topic: String,
+    #[serde(default = "ten_o_clock")]
+    received_at: Timestamp,
     body: Value,
+}
+
+fn ten_o_clock() -> Timestamp {
+    "2026-11-21T10:00:00Z".parse().unwrap()
 }
 
 /// The same file with the bodies as they stand there: amounts that are JSON numbers keep their
@@ -91,11 +101,15 @@ fn settle(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
     let example: Example = serde_json::from_str(&text).unwrap();
     let bodies: Bodies = serde_json::from_str(&text).unwrap();
-    let mut parsed =
-        vec![read(example.platform, &example.delivery.topic, bodies.body.get().as_bytes())];
-    for (also, body) in example.also.iter().zip(&bodies.also) {
-        parsed.push(read(example.platform, &also.topic, body.body.get().as_bytes()));
-    }
+    let bodies = std::iter::once(&bodies.body).chain(bodies.also.iter().map(|also| &also.body));
+    let all = std::iter::once(&example.delivery).chain(&example.also).zip(bodies).zip(1..);
+    let parsed: Vec<Result<Parsed, Rejection>> = all
+        .map(|((Delivery { topic, received_at, .. }, body), number): (_, u32)| {
+            let (body, policy) = (body.get().as_bytes(), StorePolicy::default());
+            let delivery = format!("d-{number}");
+            read_at(example.platform, topic, body, &policy, &delivery, *received_at)
+        })
+        .collect();
     json!({
         "about": example.about,
         "outcome": parsed.iter().map(outcome).collect::<Vec<_>>(),
