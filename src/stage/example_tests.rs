@@ -41,13 +41,14 @@ const PLAN: &str = include_str!("../../pipelines/plans/sample.toml");
 
 /// The class of a SKU by its first letters: two that pay the referrer alone, one whose table ends
 /// after three levels, one with half percents. Whatever else is sold is `wellness`.
-const CLASSES: [(&str, &str); 6] = [
-    ("POWDER", "supplement"),
+const CLASSES: [(&str, &str); 7] = [
+    ("SUPP", "supplement"),
     ("BEAUTY", "beauty"),
     ("CREAM", "beauty"),
     ("KIT", "starter-kit"),
     ("TEA", "home"),
     ("OIL", "home"),
+    ("HOME", "home"),
 ];
 
 #[derive(Deserialize)]
