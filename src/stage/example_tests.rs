@@ -114,7 +114,7 @@ fn deliveries(example: &Example, bodies: &Bodies) -> Vec<(String, Verdict<Unders
 fn orders(verdict: &Verdict<Understood>) -> &[OrderEvent] {
     match verdict {
         Verdict::Emit(Understood::Orders(events)) => events,
-        _ => &[],
+        Verdict::Emit(_) | Verdict::Skip(_) | Verdict::Defer(_) | Verdict::Reject(_) => &[],
     }
 }
 
