@@ -190,7 +190,7 @@ impl App {
         let stages = CancellationToken::new();
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
-        let mut work = self.spawn_stages(&stages).await?;
+        let mut work = Box::pin(self.spawn_stages(&stages)).await?;
         refunds::spawn(&self, &mut work, &stages).await?;
         let mut helpers = JoinSet::new();
         let keeper = company::Keeper {

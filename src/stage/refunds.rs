@@ -42,12 +42,15 @@ pub fn has_summaries(event: &OrderEvent) -> bool {
 }
 
 fn summaries(event: &OrderEvent) -> impl Iterator<Item = &RefundId> {
-    let snapshot = match &event.fact {
-        Fact::Snapshot(snapshot) if event.key.platform == Platform::WooCommerce => Some(snapshot),
-        _ => None,
-    };
-    let listed = snapshot.and_then(|snapshot| snapshot.refunds.as_ref()).into_iter().flatten();
-    listed.filter(|refund| refund.detail == Detail::Summary).map(|refund| &refund.id)
+    let told = if event.key.platform == Platform::WooCommerce { Some(&event.fact) } else { None };
+    let listed = told.and_then(|fact| {
+        if let Fact::Snapshot(snapshot) = fact { snapshot.refunds.as_ref() } else { None }
+    });
+    listed
+        .into_iter()
+        .flatten()
+        .filter(|refund| refund.detail == Detail::Summary)
+        .map(|refund| &refund.id)
 }
 
 impl Judge for Refunds {
