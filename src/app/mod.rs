@@ -119,18 +119,24 @@ pub fn stream_limits(replicas: usize, max_mib: u32) -> StreamLimits {
 /// The program, ready to run.
 #[derive(Debug)]
 pub struct App {
+    inside: Inside,
+    edge: Edge<intake::LogIntake, intake::MetricObserver>,
+    admin: admin::Admin,
+}
+
+/// What works behind the edge.
+#[derive(Debug)]
+struct Inside {
     config: Config,
     clock: Clock,
     log: Arc<JetStream>,
     store: Arc<Postgres>,
     warehouse: ClickHouse,
     company: CompanyCell,
-    edge: Edge<intake::LogIntake, intake::MetricObserver>,
-    admin: admin::Admin,
 }
 
 impl App {
-    /// Connects, loads the company and binds the listeners.
+    /// Connects and binds the listeners.
     pub async fn build(
         config: Config,
         endpoints: &Endpoints,
@@ -146,10 +152,7 @@ impl App {
         for source in config.pipelines.plans.values() {
             store.register_plan(&source.plan, &source.text).await?;
         }
-        let mut loaded = Company::default();
-        CompanyReader::new((*store).clone()).catch_up(&mut loaded).await?;
-        company::report(&loaded);
-        let company = CompanyCell::new(loaded);
+        let company = CompanyCell::default();
         let stores = config.pipelines.stores.iter().map(|s| (s.platform.as_str(), s.name.as_str()));
         metric::start(&CONSUMERS.map(|(_, stage, _)| stage), stores, clock.now());
         let edge_config =
@@ -158,10 +161,12 @@ impl App {
         let observer = Arc::new(intake::MetricObserver);
         let edge =
             Edge::bind(edge_config, endpoints_of(&config), intake, observer, clock.clone()).await?;
-        let admin = admin::Admin::bind(config.admin, metrics, log.clone(), store.clone())
-            .await
-            .map_err(|source| BuildError::Admin { address: config.admin, source })?;
-        Ok(Self { config, clock, log, store, warehouse, company, edge, admin })
+        let admin =
+            admin::Admin::bind(config.admin, metrics, log.clone(), store.clone(), company.clone())
+                .await
+                .map_err(|source| BuildError::Admin { address: config.admin, source })?;
+        let inside = Inside { config, clock, log, store, warehouse, company };
+        Ok(Self { inside, edge, admin })
     }
 
     /// Where webhooks are taken.
@@ -174,33 +179,39 @@ impl App {
         self.admin.local_addr()
     }
 
-    /// Runs until `stop`, then drains.
+    /// Runs until `stop`, then drains. The edge knows signatures, not people: it takes orders at
+    /// once, while the company is still being loaded for the stages.
     pub async fn run(self, stop: CancellationToken) -> Result<Exit, BuildError> {
-        let drain = self.config.drain;
+        let Self { inside, edge: listener, admin } = self;
+        let drain = inside.config.drain;
         let stages = CancellationToken::new();
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
-        let mut work = self.spawn_stages(&stages).await?;
+        let inboxes = inside.inboxes().await?;
         let mut helpers = JoinSet::new();
-        let keeper = company::Keeper {
-            reader: CompanyReader::new((*self.store).clone()),
-            cell: self.company.clone(),
-            log: self.log.clone(),
-            clock: self.clock.clone(),
-        };
-        helpers.spawn(keeper.run(always.clone()));
-        helpers.spawn(watch_lag(self.log.clone(), always.clone()));
-        helpers.spawn(self.admin.run(always.clone()));
+        helpers.spawn(admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
-        edge.spawn(self.edge.run(edge_stop.clone()));
-
-        let failed = tokio::select! {
-            () = stop.cancelled() => false,
-            Some(_) = work.join_next() => true,
-            Some(_) = helpers.join_next() => true,
-            Some(_) = edge.join_next() => true,
+        edge.spawn(listener.run(edge_stop.clone()));
+        let loaded = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            loaded = inside.load() => loaded,
         };
+        let mut work = JoinSet::new();
+        if loaded.is_ok() && !stop.is_cancelled() {
+            work = inside.spawn_stages(inboxes, &stages);
+            helpers.spawn(inside.keeper().run(always.clone()));
+            helpers.spawn(watch_lag(inside.log.clone(), always.clone()));
+        }
+
+        let failed = loaded.is_ok()
+            && tokio::select! {
+                biased;
+                () = stop.cancelled() => false,
+                Some(_) = work.join_next() => true,
+                Some(_) = helpers.join_next() => true,
+                Some(_) = edge.join_next() => true,
+            };
         if failed {
             tracing::error!("a task ended that should run for ever; the rest is stopped");
         }
@@ -216,13 +227,39 @@ impl App {
         if tokio::time::timeout(drain, finished).await.is_err() && exit == Exit::Drained {
             exit = Exit::DrainTimedOut;
         }
-        Ok(exit)
+        loaded.map(|()| exit)
+    }
+}
+
+impl Inside {
+    /// Loads the company, however long the books cannot be reached; an altered genealogy is refused.
+    async fn load(&self) -> Result<(), BuildError> {
+        let reader = CompanyReader::new((*self.store).clone());
+        let mut loaded = Company::default();
+        while let Err(error) = reader.catch_up(&mut loaded).await {
+            if !error.is_transient() {
+                return Err(error.into());
+            }
+            tracing::warn!(error = error.chain(), "the company cannot be loaded yet");
+            tokio::time::sleep(company::LOOK).await;
+        }
+        company::report(&loaded);
+        self.company.replace(loaded);
+        Ok(())
     }
 
-    /// Starts the stages.
-    async fn spawn_stages(&self, stop: &CancellationToken) -> Result<JoinSet<()>, BuildError> {
+    fn keeper(&self) -> company::Keeper<JetStream> {
+        company::Keeper {
+            reader: CompanyReader::new((*self.store).clone()),
+            cell: self.company.clone(),
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// What the stages read from, each a durable consumer.
+    async fn inboxes(&self) -> Result<Vec<JetStreamInbox>, BuildError> {
         let limits = self.config.pipelines.limits;
-        let stage = limits.stage();
         let mut inboxes = Vec::with_capacity(CONSUMERS.len());
         for (stream, name, filter) in CONSUMERS {
             let in_flight = if name == Warehouse::NAME {
@@ -233,11 +270,18 @@ impl App {
             let wait = Duration::from_secs(limits.ack_wait_seconds);
             inboxes.push(self.log.consumer(stream, name, filter, wait, in_flight).await?);
         }
+        Ok(inboxes)
+    }
+
+    /// Starts the stages.
+    fn spawn_stages(&self, inboxes: Vec<JetStreamInbox>, stop: &CancellationToken) -> JoinSet<()> {
+        let limits = self.config.pipelines.limits;
+        let stage = limits.stage();
         let mut work = JoinSet::new();
         let Ok([raw, valid, articles, customers, mapped, run, posted]) =
             <[JetStreamInbox; 7]>::try_from(inboxes)
         else {
-            return Ok(work);
+            return work;
         };
         let clock = || self.clock.clone();
         let log = || self.log.clone();
@@ -264,7 +308,7 @@ impl App {
         let rows = WarehouseSink::new(self.warehouse.clone(), clock());
         let runner = self.runner(Warehouse, rows, posted, limits.warehouse());
         work.spawn(warehouse_stage(self.warehouse.clone(), runner, stop.clone()));
-        Ok(work)
+        work
     }
 
     fn runner<S: Stage, K: Sink<S::Effect>>(

@@ -11,6 +11,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (3, "attribution", include_str!("../../../schemas/postgres/0003_attribution.sql")),
     (4, "articles", include_str!("../../../schemas/postgres/0004_articles.sql")),
     (5, "order_events", include_str!("../../../schemas/postgres/0005_order_events.sql")),
+    (8, "bulk_enrolment", include_str!("../../../schemas/postgres/0008_bulk_enrolment.sql")),
 ];
 
 /// Why the schema cannot be brought up to date.
