@@ -22,7 +22,10 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     collections::HashMap,
     hint::black_box,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -278,21 +281,25 @@ fn measure(people: u64, rounds: usize) {
             / length as f64,
         "ns",
     );
+    next_event(people, rounds, tree, naive);
+}
 
-    let mut shared = std::sync::Arc::new(tree);
+/// The next version beside the current one, which somebody still reads.
+fn next_event(people: u64, rounds: usize, tree: Genealogy, naive: Naive) {
+    let mut shared = Arc::new(tree);
     let mut fresh = people;
     let ours = median(rounds.max(11), 1, |n| {
         let mut next = (*shared).clone();
         apply(&mut next, &id(fresh), &What::Enrolled(Some(n % people)));
         fresh = fresh.saturating_add(1);
-        shared = std::sync::Arc::new(next);
+        shared = Arc::new(next);
     });
-    let mut held = std::sync::Arc::new(naive);
+    let mut held = Arc::new(naive);
     let theirs = median(3, 1, |n| {
         let mut next = (*held).clone();
         next.apply(parsed(fresh), &What::Enrolled(Some(n % people)));
         fresh = fresh.saturating_add(1);
-        held = std::sync::Arc::new(next);
+        held = Arc::new(next);
     });
     row(people, "an event on a shared snapshot", nanos(theirs) / 1e3, nanos(ours) / 1e3, "us");
 }

@@ -233,18 +233,14 @@ impl<'a> AsOf<'a> {
     /// The sponsor of a distributor, `None` at the top.
     pub fn sponsor(&self, member: Member) -> Option<Member> {
         let (place, block) = self.known(member)?;
-        let (first, later) = block.past(place);
-        let moved = later.and_then(|history| history.in_force(self.seq, self.at, Fact::sponsor));
-        let sponsor = moved.unwrap_or(first);
+        let sponsor = block.sponsor(place, self.seq, self.at);
         (sponsor != NOBODY).then_some(Member(sponsor))
     }
 
     /// Whether the distributor could earn; active unless an event says otherwise.
     pub fn status(&self, member: Member) -> DistributorStatus {
         let Some((place, block)) = self.known(member) else { return DistributorStatus::Inactive };
-        let (_, later) = block.past(place);
-        let status = later.and_then(|history| history.in_force(self.seq, self.at, Fact::status));
-        status.unwrap_or(DistributorStatus::Active)
+        block.status(place, self.seq, self.at).unwrap_or(DistributorStatus::Active)
     }
 
     /// The sponsors above a distributor, nearest first. Ends at the top, at the distributor again (a

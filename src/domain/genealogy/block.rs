@@ -68,9 +68,11 @@ impl Place {
 
 /// What happened to a distributor after the enrolment.
 #[derive(Debug, Clone)]
-pub(super) struct History {
+struct History {
     /// The first sponsor or [`NOBODY`].
     first: u32,
+    /// Whether any of the entries is a move: most are of the status, and a walk passes them by.
+    moved: bool,
     /// In the order in which they were recorded.
     entries: Vec<Entry>,
 }
@@ -89,14 +91,14 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    pub(super) fn sponsor(self) -> Option<u32> {
+    fn sponsor(self) -> Option<u32> {
         match self {
             Self::Sponsor(sponsor) => Some(sponsor),
             Self::Status(_) => None,
         }
     }
 
-    pub(super) fn status(self) -> Option<DistributorStatus> {
+    fn status(self) -> Option<DistributorStatus> {
         match self {
             Self::Status(status) => Some(status),
             Self::Sponsor(_) => None,
@@ -107,12 +109,7 @@ impl Fact {
 impl History {
     /// The value in force: of the entries of a kind known at version `seq` and effective at `at`,
     /// the latest.
-    pub(super) fn in_force<T>(
-        &self,
-        seq: u64,
-        at: Timestamp,
-        pick: fn(Fact) -> Option<T>,
-    ) -> Option<T> {
+    fn in_force<T>(&self, seq: u64, at: Timestamp, pick: fn(Fact) -> Option<T>) -> Option<T> {
         self.entries
             .iter()
             .filter(|entry| u64::from(entry.seq) <= seq && entry.at <= at)
@@ -137,12 +134,25 @@ impl Places {
         self.places.get(slot).copied()
     }
 
-    /// The first sponsor of a place or [`NOBODY`], and what happened later.
-    pub(super) fn past(&self, place: Place) -> (u32, Option<&History>) {
-        match place.history().and_then(|number| self.histories.get(number)) {
-            Some(history) => (history.first, Some(history)),
-            None => (place.sponsor, None),
-        }
+    /// The sponsor in force, or [`NOBODY`].
+    pub(super) fn sponsor(&self, place: Place, seq: u64, at: Timestamp) -> u32 {
+        let Some(history) = self.history(place) else { return place.sponsor };
+        let moved = history.moved.then(|| history.in_force(seq, at, Fact::sponsor)).flatten();
+        moved.unwrap_or(history.first)
+    }
+
+    /// The status in force, if an event says one.
+    pub(super) fn status(
+        &self,
+        place: Place,
+        seq: u64,
+        at: Timestamp,
+    ) -> Option<DistributorStatus> {
+        self.history(place)?.in_force(seq, at, Fact::status)
+    }
+
+    fn history(&self, place: Place) -> Option<&History> {
+        self.histories.get(place.history()?)
     }
 
     /// Notes what happened to a distributor. Their first sponsor is their enrolment.
@@ -158,6 +168,7 @@ impl Places {
             }
             Fact::Sponsor(_) | Fact::Status(_) => {
                 if let Some(history) = self.history_mut(slot) {
+                    history.moved |= entry.fact.sponsor().is_some();
                     grow(&mut history.entries);
                     history.entries.push(entry);
                 }
@@ -171,7 +182,11 @@ impl Places {
         if place.history().is_none() {
             let number = u32::try_from(self.histories.len()).ok()?;
             grow(&mut self.histories);
-            self.histories.push(History { first: place.sponsor, entries: Vec::new() });
+            self.histories.push(History {
+                first: place.sponsor,
+                moved: false,
+                entries: Vec::new(),
+            });
             place.sponsor = number | HISTORY;
         }
         self.histories.get_mut(place.history()?)

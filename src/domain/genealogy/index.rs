@@ -10,9 +10,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use super::spine::Spine;
 
 /// Entries of a bucket on average.
-const FILL: usize = 32;
+const FILL: usize = 16;
 /// Buckets of a block: what a change of a shared index copies.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 /// Room added to a full bucket, instead of doubling it.
 const ROOM: usize = 4;
 
@@ -87,7 +87,7 @@ impl Index {
     fn split(&mut self) {
         let new = self.buckets;
         if new.is_multiple_of(BLOCK) {
-            self.blocks.push(<[Bucket; BLOCK]>::default());
+            self.blocks.push([const { Bucket::new() }; BLOCK]);
         }
         self.buckets = new.saturating_add(1);
         let Some(bit) = new.checked_ilog2() else { return };

@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_change_is_seen_by_no_copy_and_shares_what_it_does_not_touch() {
         let mut list = Spine::default();
-        for number in 0..FAN * 2 + 1 {
+        for number in 0..=FAN * 2 {
             list.push(number);
         }
         let copy = list.clone();
