@@ -7,7 +7,7 @@
 //! before.
 //!
 //! In memory a distributor is a dense number. Ids, places and index lie in blocks of a thousand that
-//! the versions of the tree share: some thirty bytes a distributor, and a new event copies the few
+//! the versions of the tree share: some 36 bytes a distributor, and a new event copies the few
 //! blocks that it touches. The first sponsor stands at the distributor's place, what happened later
 //! in a history beside it. Walking an upline allocates nothing.
 //!
