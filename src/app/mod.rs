@@ -41,7 +41,7 @@ use crate::{
     store::postgres::{CompanyReader, Postgres, UrlError},
     stream::{
         ServiceError,
-        jetstream::{JetStream, StreamLimits, StreamName},
+        jetstream::{JetStream, JetStreamInbox, StreamLimits, StreamName},
     },
     warehouse::{self, clickhouse::ClickHouse},
 };
@@ -197,6 +197,7 @@ impl App {
         let stages = CancellationToken::new();
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
+        let inboxes = inside.inboxes().await?;
         let mut helpers = JoinSet::new();
         helpers.spawn(admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
@@ -204,7 +205,7 @@ impl App {
         edge.spawn(listener.run(edge_stop.clone()));
         let started = tokio::select! {
             () = stop.cancelled() => Ok(JoinSet::new()),
-            started = Box::pin(inside.start(&stages)) => started,
+            started = Box::pin(inside.start(inboxes, &stages)) => started,
         };
         let (mut work, refused) = match started {
             Ok(work) => (work, None),
@@ -245,9 +246,13 @@ impl App {
 
 impl Inside {
     /// Loads the company, then starts the stages.
-    async fn start(&self, stop: &CancellationToken) -> Result<JoinSet<()>, BuildError> {
+    async fn start(
+        &self,
+        inboxes: Vec<JetStreamInbox>,
+        stop: &CancellationToken,
+    ) -> Result<JoinSet<()>, BuildError> {
         self.load().await?;
-        let mut work = self.spawn_stages(stop).await?;
+        let mut work = Box::pin(self.spawn_stages(inboxes, stop)).await?;
         refunds::spawn(self, &mut work, stop).await?;
         Ok(work)
     }

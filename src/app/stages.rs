@@ -31,17 +31,23 @@ use crate::{
 };
 
 impl Inside {
-    /// Starts the stages.
-    pub(super) async fn spawn_stages(
-        &self,
-        stop: &CancellationToken,
-    ) -> Result<JoinSet<()>, BuildError> {
-        let limits = self.config.pipelines.limits;
-        let stage = limits.stage();
+    /// What the stages read from, each a durable consumer.
+    pub(super) async fn inboxes(&self) -> Result<Vec<JetStreamInbox>, BuildError> {
         let mut inboxes = Vec::with_capacity(CONSUMERS.len());
         for (stream, name, filter) in CONSUMERS {
             inboxes.push(self.inbox(stream, name, filter).await?);
         }
+        Ok(inboxes)
+    }
+
+    /// Starts the stages.
+    pub(super) async fn spawn_stages(
+        &self,
+        inboxes: Vec<JetStreamInbox>,
+        stop: &CancellationToken,
+    ) -> Result<JoinSet<()>, BuildError> {
+        let limits = self.config.pipelines.limits;
+        let stage = limits.stage();
         let mut work = JoinSet::new();
         let Ok([raw, valid, articles, customers, mapped, run, posted]) =
             <[JetStreamInbox; 7]>::try_from(inboxes)
