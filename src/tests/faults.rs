@@ -233,6 +233,8 @@ fn books_that_say_nothing_for_a_while_are_waited_for() {
         let (chaos, app) = behind(world, "UPLINE_DATABASE_URL", &world.database).await;
         for id in 1..60 {
             if id == 20 {
+                // The company is loaded and the stages are at work.
+                each_is_paid_once(world, 1..20).await;
                 chaos.set(Weather::Stalled);
             }
             world.client.deliver(app.http, &order(id)).await;
