@@ -57,11 +57,14 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
+        let mut digits = [0u8; 32];
+        hex::encode_to_slice(self.0, &mut digits).or(Err(fmt::Error))?;
+        let digits = std::str::from_utf8(&digits).or(Err(fmt::Error))?;
+        for (start, end) in [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)] {
+            if start > 0 {
                 f.write_str("-")?;
             }
-            write!(f, "{byte:02x}")?;
+            f.write_str(digits.get(start..end).unwrap_or_default())?;
         }
         Ok(())
     }

@@ -22,7 +22,9 @@ pub(super) fn outgoing<T: Serialize>(
     id: String,
     message: &T,
 ) -> Result<Outgoing, ServiceError> {
-    let payload = serde_json::to_vec(message)
+    // Room for most messages at once.
+    let mut payload = Vec::with_capacity(4 * 1024);
+    serde_json::to_writer(&mut payload, message)
         .map_err(|error| ServiceError::Refused { service: "json", source: error.into() })?;
     Ok(Outgoing {
         subject: subject.to_string(),

@@ -24,9 +24,11 @@ impl WarehouseSink {
 
 impl Sink<Posted> for WarehouseSink {
     async fn deliver(&self, effects: &[Effect<Posted>]) -> Result<Vec<Fate>, ServiceError> {
+        let keys: Vec<String> =
+            effects.iter().map(|effect| effect.value.order.key.to_string()).collect();
         let mut rows = Rows::default();
-        for effect in effects {
-            rows.push(&effect.value);
+        for (effect, key) in effects.iter().zip(&keys) {
+            rows.push(key, &effect.value);
         }
         self.warehouse.write(&rows).await?;
         let now = self.clock.now();

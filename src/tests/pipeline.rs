@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use upline::{
+    stage::message::Posted,
     stream::{
         Outgoing, Publish,
         jetstream::{Kept, StreamName},
@@ -302,10 +303,13 @@ fn a_posted_message_that_comes_twice_is_in_the_warehouse_once() {
         world.warehouse_agrees().await;
         // In other company it is another insert, which the server cannot recognise.
         for chunk in [&posted[..1], &posted[1..2], &posted[..2], &posted[..]] {
+            let chunk: Vec<(String, Posted)> = chunk
+                .iter()
+                .map(|message| serde_json::from_slice::<Posted>(&message.payload).unwrap())
+                .map(|posted| (posted.order.key.to_string(), posted))
+                .collect();
             let mut rows = Rows::default();
-            for message in chunk {
-                rows.push(&serde_json::from_slice(&message.payload).unwrap());
-            }
+            chunk.iter().for_each(|(key, posted)| rows.push(key, posted));
             world.warehouse.write(&rows).await.unwrap();
         }
         world.warehouse_agrees().await;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clickhouse::{Client, RowOwned, RowWrite, error::Error};
+use clickhouse::{Client, RowWrite, error::Error};
 
 use super::rows::{LatencyRow, LineRow, OrderRow, Rows};
-use crate::{domain::digest::Digest, stream::ServiceError};
+use crate::stream::ServiceError;
 
 const SERVICE: &str = "clickhouse";
 /// Every file, in order; each statement may run again.
@@ -122,20 +122,23 @@ impl ClickHouse {
 
     /// Writes a batch. The same rows carry the same token, so a batch that is written again at once
     /// is dropped by the server.
-    pub async fn write(&self, rows: &Rows) -> Result<(), ServiceError> {
-        self.insert::<OrderRow>("orders_versions", &rows.orders).await?;
-        self.insert::<LineRow>("commission_lines_versions", &rows.lines).await?;
-        self.insert::<LatencyRow>("stage_latencies_versions", &rows.latencies).await
+    pub async fn write(&self, rows: &Rows<'_>) -> Result<(), ServiceError> {
+        let token = rows.token().to_string();
+        self.insert::<OrderRow<'static>>("orders_versions", &token, &rows.orders).await?;
+        self.insert::<LineRow<'static>>("commission_lines_versions", &token, &rows.lines).await?;
+        let latencies = &rows.latencies;
+        self.insert::<LatencyRow<'static>>("stage_latencies_versions", &token, latencies).await
     }
 
-    async fn insert<T>(&self, table: &str, rows: &[T]) -> Result<(), ServiceError>
-    where
-        T: RowOwned + RowWrite + serde::Serialize,
-    {
+    async fn insert<T: RowWrite>(
+        &self,
+        table: &str,
+        token: &str,
+        rows: &[T::Value<'_>],
+    ) -> Result<(), ServiceError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let token = Digest::of(&serde_json::to_vec(rows).unwrap_or_default()).to_string();
         let mut insert = self
             .client
             .insert::<T>(table)

@@ -5,25 +5,31 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    domain::{commission::Account, id::DistributorId, ledger::Entry, money::Money},
+    domain::{
+        commission::{Account, Breakage},
+        digest::Digest,
+        id::DistributorId,
+        ledger::Entry,
+        money::Money,
+    },
     stage::message::Posted,
 };
 
 /// A row of `orders_versions`.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize)]
-pub struct OrderRow {
-    order_key: String,
+pub struct OrderRow<'a> {
+    order_key: &'a str,
     platform: &'static str,
-    store: String,
-    order_id: String,
+    store: &'a str,
+    order_id: &'a str,
     revision: u64,
     status: &'static str,
-    currency: String,
+    currency: &'a str,
     order_ts: i64,
     received_at: i64,
     posted_at: i64,
-    referrer: String,
-    own_purchase: String,
+    referrer: &'a str,
+    own_purchase: &'a str,
     total: i128,
     net: i128,
     refunded: i128,
@@ -31,26 +37,26 @@ pub struct OrderRow {
     paid: i128,
     breakage: i128,
     plan: String,
-    payout_currency: String,
+    payout_currency: &'a str,
 }
 
 /// A row of `commission_lines_versions`.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize)]
-pub struct LineRow {
+pub struct LineRow<'a> {
     event_id: (u64, u64),
-    order_key: String,
+    order_key: &'a str,
     platform: &'static str,
-    store: String,
-    order_id: String,
+    store: &'a str,
+    order_id: &'a str,
     revision: u64,
-    line_id: String,
-    component: String,
+    line_id: &'a str,
+    component: &'a str,
     level: u16,
-    distributor_id: String,
+    distributor_id: &'a str,
     account: String,
     kind: &'static str,
     amount: i128,
-    currency: String,
+    currency: &'a str,
     breakage: &'static str,
     order_ts: i64,
     posted_at: i64,
@@ -58,8 +64,8 @@ pub struct LineRow {
 
 /// A row of `stage_latencies_versions`; times in microseconds since the edge had the body.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize)]
-pub struct LatencyRow {
-    order_key: String,
+pub struct LatencyRow<'a> {
+    order_key: &'a str,
     revision: u64,
     platform: &'static str,
     received_at: i64,
@@ -72,13 +78,13 @@ pub struct LatencyRow {
 
 /// The rows of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rows {
+pub struct Rows<'a> {
     /// Orders.
-    pub orders: Vec<OrderRow>,
+    pub orders: Vec<OrderRow<'a>>,
     /// Ledger entries.
-    pub lines: Vec<LineRow>,
+    pub lines: Vec<LineRow<'a>>,
     /// Latencies.
-    pub latencies: Vec<LatencyRow>,
+    pub latencies: Vec<LatencyRow<'a>>,
 }
 
 /// Six decimal places as an integer: how ClickHouse stores `Decimal(38, 6)`. Amounts have at most
@@ -101,32 +107,38 @@ fn halves(bytes: &[u8; 16]) -> (u64, u64) {
     (high, low)
 }
 
-impl Rows {
-    /// Adds the rows of a posted revision.
-    pub fn push(&mut self, posted: &Posted) {
-        self.orders.push(order(posted));
-        self.lines.extend(posted.entries.iter().map(|entry| line(posted, entry)));
-        self.latencies.push(latency(posted));
+impl<'a> Rows<'a> {
+    /// Adds the rows of a posted revision; `key` is the text of its order's key.
+    pub fn push(&mut self, key: &'a str, posted: &'a Posted) {
+        self.orders.push(order(key, posted));
+        self.lines.extend(posted.entries.iter().map(|entry| line(key, posted, entry)));
+        self.latencies.push(latency(key, posted));
+    }
+
+    /// The same for the same revisions, and so for the same rows.
+    pub fn token(&self) -> Digest {
+        let revisions: Vec<u8> =
+            self.orders.iter().flat_map(|order| order.revision.to_be_bytes()).collect();
+        let keys = self.orders.iter().map(|order| order.order_key.as_bytes());
+        Digest::of_fields(std::iter::once(revisions.as_slice()).chain(keys))
     }
 }
 
-fn order(posted: &Posted) -> OrderRow {
+fn order<'a>(key: &'a str, posted: &'a Posted) -> OrderRow<'a> {
     let order = &posted.order;
-    let text =
-        |id: &Option<DistributorId>| id.as_ref().map(ToString::to_string).unwrap_or_default();
     OrderRow {
-        order_key: order.key.to_string(),
+        order_key: key,
         platform: order.key.platform.as_str(),
-        store: order.key.store.to_string(),
-        order_id: order.key.order_id.to_string(),
+        store: order.key.store.as_str(),
+        order_id: order.key.order_id.as_str(),
         revision: order.revision,
         status: order.status.as_str(),
-        currency: order.currency.to_string(),
+        currency: order.currency.as_str(),
         order_ts: order.placed_at.as_microsecond(),
         received_at: posted.trace.received_at.as_microsecond(),
         posted_at: micros(posted.trace.posted_at),
-        referrer: text(&order.referrer),
-        own_purchase: text(&order.own_purchase),
+        referrer: order.referrer.as_ref().map_or("", DistributorId::as_str),
+        own_purchase: order.own_purchase.as_ref().map_or("", DistributorId::as_str),
         total: decimal(order.total),
         net: decimal(order.net),
         refunded: decimal(order.refunded),
@@ -134,44 +146,45 @@ fn order(posted: &Posted) -> OrderRow {
         paid: decimal(order.paid),
         breakage: decimal(order.breakage),
         plan: format!("{}@{}", order.plan.id, order.plan.version),
-        payout_currency: order.payout_currency.to_string(),
+        payout_currency: order.payout_currency.as_str(),
     }
 }
 
-fn line(posted: &Posted, entry: &Entry) -> LineRow {
+fn line<'a>(key: &'a str, posted: &'a Posted, entry: &'a Entry) -> LineRow<'a> {
     let order = &posted.order;
+    let position = &entry.position;
     LineRow {
         event_id: halves(entry.event_id.as_bytes()),
-        order_key: order.key.to_string(),
+        order_key: key,
         platform: order.key.platform.as_str(),
-        store: order.key.store.to_string(),
-        order_id: order.key.order_id.to_string(),
+        store: order.key.store.as_str(),
+        order_id: order.key.order_id.as_str(),
         revision: order.revision,
-        line_id: entry.position.line.to_string(),
-        component: entry.position.component.to_string(),
-        level: entry.position.level,
-        distributor_id: match &entry.position.account {
-            Account::Distributor(id) => id.to_string(),
-            Account::Breakage => String::new(),
+        line_id: position.line.as_str(),
+        component: position.component.as_str(),
+        level: position.level,
+        distributor_id: match &position.account {
+            Account::Distributor(id) => id.as_str(),
+            Account::Breakage => "",
         },
-        account: entry.position.account.to_string(),
+        account: position.account.to_string(),
         kind: entry.kind.as_str(),
         amount: decimal(entry.signed()),
-        currency: entry.position.currency.to_string(),
-        breakage: entry.breakage.map_or("", crate::domain::commission::Breakage::as_str),
+        currency: position.currency.as_str(),
+        breakage: entry.breakage.map_or("", Breakage::as_str),
         order_ts: order.placed_at.as_microsecond(),
         posted_at: micros(posted.trace.posted_at),
     }
 }
 
-fn latency(posted: &Posted) -> LatencyRow {
+fn latency<'a>(key: &'a str, posted: &'a Posted) -> LatencyRow<'a> {
     let trace = &posted.trace;
     let since = |at: Option<Timestamp>, from: Option<Timestamp>| {
         u64::try_from(micros(at).saturating_sub(micros(from))).unwrap_or(0)
     };
     let received = Some(trace.received_at);
     LatencyRow {
-        order_key: posted.order.key.to_string(),
+        order_key: key,
         revision: posted.order.revision,
         platform: posted.order.key.platform.as_str(),
         received_at: trace.received_at.as_microsecond(),

@@ -16,9 +16,11 @@ use crate::{
     stream::ServiceError,
 };
 
-/// JSON kept to the byte.
+/// JSON kept to the byte. There is room for most orders at once: growing would copy them five times.
 pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, ServiceError> {
-    serde_json::to_string(value).map_err(unreadable)
+    let mut text = Vec::with_capacity(6 * 1024);
+    serde_json::to_writer(&mut text, value).map_err(unreadable)?;
+    String::from_utf8(text).map_err(unreadable)
 }
 
 pub(super) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, ServiceError> {
