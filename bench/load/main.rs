@@ -80,6 +80,9 @@ pub(crate) struct Options {
     /// Processes of the program.
     #[arg(long)]
     processes: Option<usize>,
+    /// Lanes that run the stages as one; 0 is the chain through the log.
+    #[arg(long)]
+    lanes: Option<usize>,
     /// `hand`: requests a second; without it as fast as they are answered.
     #[arg(long)]
     rate: Option<f64>,

@@ -309,7 +309,9 @@ fn a_posted_message_that_comes_twice_is_in_the_warehouse_once() {
                 .map(|posted| (posted.order.key.to_string(), posted))
                 .collect();
             let mut rows = Rows::default();
-            chunk.iter().for_each(|(key, posted)| rows.push(key, posted));
+            for (key, posted) in &chunk {
+                rows.push(key, posted);
+            }
             world.warehouse.write(&rows).await.unwrap();
         }
         world.warehouse_agrees().await;

@@ -1,6 +1,6 @@
 //! P2, P3, P7: from the webhook to the rows in Postgres, against the limits and against a peer.
 
-use super::{Bench, Deployment, edge};
+use super::{Bench, Deployment, Scale, edge};
 use crate::{
     bare::{Mode, bulk},
     company::LEVELS,
@@ -19,6 +19,8 @@ struct Round {
     under_load: f64,
     peer: Option<f64>,
     cpu: f64,
+    chain: f64,
+    chain_cpu: f64,
     unnest: f64,
     copy: f64,
 }
@@ -31,7 +33,7 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
             None
         }
     };
-    let mut rounds = Vec::new();
+    let mut rounds: Vec<Round> = Vec::new();
     for _ in 0..bench.scale.pairs {
         let deployment = bench.deploy().await?;
         let bare = edge::bare(bench, &deployment, Mode::Batch).await?;
@@ -48,10 +50,19 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
             under_load: run.under_load,
             peer,
             cpu: system(&run),
+            chain: 0.0,
+            chain_cpu: 0.0,
             unnest: bulk.unnest / LEVELS as f64,
             copy: bulk.copy / LEVELS as f64,
         });
         deployment.end().await?;
+        let deployment = bench.deploy_as(Scale { lanes: 0, ..bench.scale }).await?;
+        let run = deployment.run(&bench.flood(&deployment)).await?;
+        bench.report.run("through the log", &run);
+        deployment.end().await?;
+        if let Some(round) = rounds.last_mut() {
+            (round.chain, round.chain_cpu) = (run.sustained, system(&run));
+        }
     }
     report(bench, &rounds);
     bench.saturated_at(median(rounds.iter().map(|round| round.ours)));
@@ -123,4 +134,10 @@ fn report(bench: &mut Bench, rounds: &[Round]) {
         "us",
         Goal::AtMost { good: 180.0, great: 110.0 },
     ));
+    for (what, value, unit) in [
+        ("every stage through the log: to the last order", middle(|r| r.chain), "orders/s"),
+        ("every stage through the log: processor time of an order", middle(|r| r.chain_cpu), "us"),
+    ] {
+        bench.report.line(Line::figure("", what, value, unit, Goal::None));
+    }
 }

@@ -75,6 +75,7 @@ pub(crate) struct Scale {
     pub(crate) company: Company,
     pub(crate) shape: Shape,
     pub(crate) processes: usize,
+    pub(crate) lanes: usize,
 }
 
 /// What the scenarios share.
@@ -122,6 +123,7 @@ impl Bench {
                 stores: options.stores.unwrap_or(default.stores),
             },
             processes: options.processes.unwrap_or(1),
+            lanes: options.lanes.unwrap_or(2),
         };
         Ok(Self {
             processes: Processes::of_stack(&stack.config)?,
@@ -175,9 +177,11 @@ impl Bench {
         let template = Template::new(scale.shape).map_or(0, |template| template.body_len());
         format!(
             "{cores} cores, shared by the program, NATS, Postgres, ClickHouse and the generator. \
-             Everything synced to disk. {} distributors, orders of {template} bytes with {} lines \
+             Everything synced to disk. The stages run as one in {} lanes (`fused_lanes`) where \
+             nothing else is said. {} distributors, orders of {template} bytes with {} lines \
              and ten ledger rows, {} stores, {} connections, {} s measured after {} s of warm-up, \
              medians of {} pairs. The whole bench took {} s.{}",
+            scale.lanes,
             number(f64::from(scale.company.size())),
             scale.shape.lines,
             scale.shape.stores,
@@ -198,8 +202,9 @@ impl Bench {
     /// A deployment of another size.
     pub(crate) async fn deploy_as(&self, scale: Scale) -> anyhow::Result<Deployment> {
         // What was in work when the process was killed comes again after this: too long for CI.
-        let limits = if self.quick { "[limits]\nack_wait_seconds = 2\n" } else { "" };
-        let world = World::make(&self.stack, scale.company, scale.shape, limits).await?;
+        let wait = if self.quick { "ack_wait_seconds = 2\n" } else { "" };
+        let limits = format!("[limits]\nfused_lanes = {}\n{wait}", scale.lanes);
+        let world = World::make(&self.stack, scale.company, scale.shape, &limits).await?;
         let mut servers = Vec::with_capacity(scale.processes);
         for _ in 0..scale.processes {
             servers.push(world.serve(None).await?);
