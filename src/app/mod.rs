@@ -9,6 +9,7 @@ mod admin;
 mod books;
 mod company;
 mod intake;
+mod pressure;
 mod refunds;
 mod stages;
 
@@ -131,6 +132,7 @@ pub struct App {
     warehouse: ClickHouse,
     company: CompanyCell,
     edge: Edge<intake::LogIntake, intake::MetricObserver>,
+    arrivals: pressure::Arrivals,
     admin: admin::Admin,
 }
 
@@ -162,16 +164,20 @@ impl App {
             stages.push(Refunds::NAME);
         }
         metric::start(&stages, stores, clock.now());
-        let edge_config =
-            EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
-        let intake = Arc::new(intake::LogIntake::new(log.clone()));
+        let edge_config = EdgeConfig {
+            drain_timeout: config.drain,
+            admission: config.pipelines.limits.admission(),
+            ..EdgeConfig::new(config.http)
+        };
+        let arrivals = pressure::Arrivals::default();
+        let intake = Arc::new(intake::LogIntake::new(log.clone(), arrivals.clone()));
         let observer = Arc::new(intake::MetricObserver);
         let edge =
             Edge::bind(edge_config, endpoints_of(&config), intake, observer, clock.clone()).await?;
         let admin = admin::Admin::bind(config.admin, metrics, log.clone(), store.clone())
             .await
             .map_err(|source| BuildError::Admin { address: config.admin, source })?;
-        Ok(Self { config, clock, log, store, warehouse, company, edge, admin })
+        Ok(Self { config, clock, log, store, warehouse, company, edge, arrivals, admin })
     }
 
     /// Where webhooks are taken.
@@ -202,6 +208,8 @@ impl App {
         helpers.spawn(keeper.run(always.clone()));
         let shops = refunds::consumers(&self.config);
         helpers.spawn(watch_lag(self.log.clone(), shops, always.clone()));
+        let admission = self.edge.admission();
+        helpers.spawn(pressure::watch(self.log, self.arrivals, admission, always.clone()));
         helpers.spawn(self.admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
