@@ -108,9 +108,10 @@ pub(super) async fn watch(
 fn report(paced: &mut bool, backlog: u64, outlook: Outlook) {
     let Outlook { wait, pace } = outlook;
     if std::mem::replace(paced, pace.is_some()) != pace.is_some() {
-        match pace {
-            Some(pace) => tracing::warn!(backlog, ?wait, pace, "the edge admits at a pace"),
-            None => tracing::info!(backlog, ?wait, "the edge admits everybody again"),
+        if let Some(pace) = pace {
+            tracing::warn!(backlog, ?wait, pace, "the edge admits at a pace");
+        } else {
+            tracing::info!(backlog, ?wait, "the edge admits everybody again");
         }
     }
 }

@@ -29,7 +29,7 @@ use self::{pace::Pace, shares::Shares};
 
 /// The longest wait that a `Retry-After` is made of, before it is spread. Longer would help nobody:
 /// mage-os gives up after five attempts, and the estimate is of this moment.
-const PAUSE_LONGEST: Duration = Duration::from_secs(60);
+const PAUSE_LONGEST: Duration = Duration::from_mins(1);
 
 /// How long ago something may have been for a store to count as active.
 const ACTIVE: Duration = Duration::from_secs(1);

@@ -77,7 +77,7 @@ pub(super) struct Pace {
     capacity: u64,
     wait: Option<Duration>,
     /// Deliveries a second; `None`: there is no reason to count.
-    pace: Option<u64>,
+    granted: Option<u64>,
     /// The backlog is at its second limit: nobody comes in without a token.
     full: bool,
     buckets: Vec<Bucket>,
@@ -98,7 +98,7 @@ impl Pace {
             last: None,
             capacity: 0,
             wait: None,
-            pace: None,
+            granted: None,
             full: false,
             buckets: vec![Bucket { tokens: BURST, asked: None }; stores],
             given: None,
@@ -135,10 +135,10 @@ impl Pace {
         } else {
             None
         };
-        if pace.is_some() && self.pace.is_none() {
+        if pace.is_some() && self.granted.is_none() {
             self.start(now);
         }
-        self.pace = pace;
+        self.granted = pace;
         Outlook { wait: self.wait, pace }
     }
 
@@ -197,7 +197,7 @@ impl Pace {
         let wait = micros(time_for(backlog, rate));
         let target = micros(self.target);
         // Once begun it goes on until half of the target, or it would flap.
-        let bound = if self.pace.is_some() { target / 2 } else { target };
+        let bound = if self.granted.is_some() { target / 2 } else { target };
         if wait <= bound && !self.full {
             return None;
         }
@@ -236,7 +236,7 @@ impl Pace {
         }
         let watched =
             self.last.is_some_and(|(then, _)| now.saturating_duration_since(then) <= STALE);
-        let Some(pace) = self.pace.filter(|_| watched) else { return Ok(()) };
+        let Some(pace) = self.granted.filter(|_| watched) else { return Ok(()) };
         self.give_out(now, pace);
         let tokens = self.buckets.get(store.0).map_or(0, |bucket| bucket.tokens);
         let on_credit = comeback == Comeback::Unsure && !self.full;
@@ -258,7 +258,7 @@ impl Pace {
         self.own = self.own.saturating_add(1);
         // What comes in on credit takes no token from anybody, nor a part of one from its own store.
         if let Some(bucket) = self.buckets.get_mut(store.0)
-            && self.pace.is_some()
+            && self.granted.is_some()
             && let Some(less) = bucket.tokens.checked_sub(DELIVERY)
         {
             bucket.tokens = less;

@@ -113,7 +113,7 @@ impl World {
 
     fn serve(&mut self) {
         self.work += self.per_second;
-        if self.millis % 20 == 0 {
+        if self.millis.is_multiple_of(20) {
             for _ in 0..self.work / 1000 {
                 let Some(since) = self.queue.pop_front() else { break };
                 self.longest = self.longest.max(self.millis - since);
@@ -126,7 +126,7 @@ impl World {
     }
 
     fn watch(&mut self) {
-        if self.millis % 250 == 0 {
+        if self.millis.is_multiple_of(250) {
             let backlog = u64::try_from(self.queue.len()).unwrap();
             let (arrived, settled) =
                 self.last.replace((self.arrived, self.settled)).unwrap_or_default();
