@@ -20,8 +20,9 @@ pub(crate) const LEVELS: usize = 10;
 pub(crate) const RATES: [u64; LEVELS] = [500, 400, 300, 200, 150, 100, 100, 50, 50, 25];
 /// The first distributor; every id has eight digits.
 const FIRST: u32 = 10_000_000;
-/// A bigger company is written into the tables as `upline import` would have, without its triggers.
-const MOST_IMPORTED: u32 = 20_000;
+/// A bigger company is written into the tables as `upline import` would have, without its triggers,
+/// which take a minute for ten thousand on a busy machine.
+const MOST_IMPORTED: u32 = 2_000;
 
 /// A well-mixed number that depends on two others.
 pub(crate) fn mix(number: u64, salt: u64) -> u64 {

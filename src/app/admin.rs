@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{store::postgres::Postgres, stream::jetstream::JetStream};
+use crate::{sink::CompanyCell, store::postgres::Postgres, stream::jetstream::JetStream};
 
 /// The most connections at once; a scraper needs one.
 const CONNECTIONS: usize = 64;
@@ -23,6 +23,7 @@ struct Parts {
     metrics: PrometheusHandle,
     log: Arc<JetStream>,
     store: Arc<Postgres>,
+    company: CompanyCell,
 }
 
 #[derive(Debug)]
@@ -38,10 +39,11 @@ impl Admin {
         metrics: PrometheusHandle,
         log: Arc<JetStream>,
         store: Arc<Postgres>,
+        company: CompanyCell,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, parts: Arc::new(Parts { metrics, log, store }) })
+        Ok(Self { listener, address, parts: Arc::new(Parts { metrics, log, store, company }) })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
@@ -93,7 +95,11 @@ async fn answer(
 /// Ready means that a webhook would be taken and its order posted.
 async fn ready(parts: &Parts) -> Response<Full<Bytes>> {
     let database = tokio::time::timeout(PROBE, parts.store.ping()).await;
-    let lines = [("nats", parts.log.is_connected()), ("postgres", matches!(database, Ok(Ok(()))))];
+    let lines = [
+        ("nats", parts.log.is_connected()),
+        ("postgres", matches!(database, Ok(Ok(())))),
+        ("company", parts.company.is_loaded()),
+    ];
     let all = lines.iter().all(|(_, ok)| *ok);
     let word = |ok: bool| if ok { "ok" } else { "unavailable" };
     let body = lines.map(|(name, ok)| format!("{name} {}\n", word(ok))).concat();

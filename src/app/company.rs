@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How often the versions are looked at: one cheap query.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// How many orders are released at a time.
 const RELEASE: i64 = 1_000;
 

@@ -125,19 +125,25 @@ pub fn stream_limits(replicas: usize, max_mib: u32) -> StreamLimits {
 /// The program, ready to run.
 #[derive(Debug)]
 pub struct App {
+    inside: Inside,
+    edge: Edge<intake::LogIntake, intake::MetricObserver>,
+    admin: admin::Admin,
+}
+
+/// What works behind the edge.
+#[derive(Debug)]
+struct Inside {
     config: Config,
     clock: Clock,
     log: Arc<JetStream>,
     store: Arc<Postgres>,
     warehouse: ClickHouse,
     company: CompanyCell,
-    edge: Edge<intake::LogIntake, intake::MetricObserver>,
     arrivals: pressure::Arrivals,
-    admin: admin::Admin,
 }
 
 impl App {
-    /// Connects, loads the company and binds the listeners.
+    /// Connects and binds the listeners.
     pub async fn build(
         config: Config,
         endpoints: &Endpoints,
@@ -154,10 +160,7 @@ impl App {
         for source in config.pipelines.plans.values() {
             store.register_plan(&source.plan, &source.text).await?;
         }
-        let mut loaded = Company::default();
-        CompanyReader::new((*store).clone()).catch_up(&mut loaded).await?;
-        company::report(&loaded);
-        let company = CompanyCell::new(loaded);
+        let company = CompanyCell::default();
         let stores = config.pipelines.stores.iter().map(|s| (s.platform.as_str(), s.name.as_str()));
         let mut stages = CONSUMERS.map(|(_, stage, _)| stage).to_vec();
         if !refunds::consumers(&config).is_empty() {
@@ -174,10 +177,12 @@ impl App {
         let observer = Arc::new(intake::MetricObserver);
         let edge =
             Edge::bind(edge_config, endpoints_of(&config), intake, observer, clock.clone()).await?;
-        let admin = admin::Admin::bind(config.admin, metrics, log.clone(), store.clone())
-            .await
-            .map_err(|source| BuildError::Admin { address: config.admin, source })?;
-        Ok(Self { config, clock, log, store, warehouse, company, edge, arrivals, admin })
+        let admin =
+            admin::Admin::bind(config.admin, metrics, log.clone(), store.clone(), company.clone())
+                .await
+                .map_err(|source| BuildError::Admin { address: config.admin, source })?;
+        let inside = Inside { config, clock, log, store, warehouse, company, arrivals };
+        Ok(Self { inside, edge, admin })
     }
 
     /// Where webhooks are taken.
@@ -190,37 +195,44 @@ impl App {
         self.admin.local_addr()
     }
 
-    /// Runs until `stop`, then drains.
+    /// Runs until `stop`, then drains. The edge knows signatures, not people: it takes orders at
+    /// once, while the company is still being loaded for the stages.
     pub async fn run(self, stop: CancellationToken) -> Result<Exit, BuildError> {
-        let drain = self.config.drain;
+        let Self { inside, edge: listener, admin } = self;
+        let drain = inside.config.drain;
         let stages = CancellationToken::new();
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
-        let mut work = self.spawn_stages(&stages).await?;
-        refunds::spawn(&self, &mut work, &stages).await?;
         let mut helpers = JoinSet::new();
-        let keeper = company::Keeper {
-            reader: CompanyReader::new((*self.store).clone()),
-            cell: self.company.clone(),
-            log: self.log.clone(),
-            clock: self.clock.clone(),
-        };
-        helpers.spawn(keeper.run(always.clone()));
-        let shops = refunds::consumers(&self.config);
-        helpers.spawn(watch_lag(self.log.clone(), shops, always.clone()));
-        let admission = self.edge.admission();
-        helpers.spawn(pressure::watch(self.log, self.arrivals, admission, always.clone()));
-        helpers.spawn(self.admin.run(always.clone()));
+        let admission = listener.admission();
+        helpers.spawn(admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
-        edge.spawn(self.edge.run(edge_stop.clone()));
-
-        let failed = tokio::select! {
-            () = stop.cancelled() => false,
-            Some(_) = work.join_next() => true,
-            Some(_) = helpers.join_next() => true,
-            Some(_) = edge.join_next() => true,
+        edge.spawn(listener.run(edge_stop.clone()));
+        let started = tokio::select! {
+            () = stop.cancelled() => Ok(JoinSet::new()),
+            started = Box::pin(inside.start(&stages)) => started,
         };
+        let (mut work, refused) = match started {
+            Ok(work) => (work, None),
+            Err(error) => (JoinSet::new(), Some(error)),
+        };
+        if refused.is_none() && !stop.is_cancelled() {
+            let shops = refunds::consumers(&inside.config);
+            helpers.spawn(inside.keeper().run(always.clone()));
+            helpers.spawn(watch_lag(inside.log.clone(), shops, always.clone()));
+            let (log, arrivals) = (inside.log.clone(), inside.arrivals.clone());
+            helpers.spawn(pressure::watch(log, arrivals, admission, always.clone()));
+        }
+
+        let failed = refused.is_none()
+            && tokio::select! {
+                biased;
+                () = stop.cancelled() => false,
+                Some(_) = work.join_next() => true,
+                Some(_) = helpers.join_next() => true,
+                Some(_) = edge.join_next() => true,
+            };
         if failed {
             tracing::error!("a task ended that should run for ever; the rest is stopped");
         }
@@ -236,7 +248,42 @@ impl App {
         if tokio::time::timeout(drain, finished).await.is_err() && exit == Exit::Drained {
             exit = Exit::DrainTimedOut;
         }
-        Ok(exit)
+        refused.map_or(Ok(exit), Err)
+    }
+}
+
+impl Inside {
+    /// Loads the company, then starts the stages.
+    async fn start(&self, stop: &CancellationToken) -> Result<JoinSet<()>, BuildError> {
+        self.load().await?;
+        let mut work = Box::pin(self.spawn_stages(stop)).await?;
+        refunds::spawn(self, &mut work, stop).await?;
+        Ok(work)
+    }
+
+    /// Loads the company, however long the books cannot be reached; an altered genealogy is refused.
+    async fn load(&self) -> Result<(), BuildError> {
+        let reader = CompanyReader::new((*self.store).clone());
+        let mut loaded = Company::default();
+        while let Err(error) = reader.catch_up(&mut loaded).await {
+            if !error.is_transient() {
+                return Err(error.into());
+            }
+            tracing::warn!(error = error.chain(), "the company cannot be loaded yet");
+            tokio::time::sleep(company::LOOK).await;
+        }
+        company::report(&loaded);
+        self.company.replace(loaded);
+        Ok(())
+    }
+
+    fn keeper(&self) -> company::Keeper<JetStream> {
+        company::Keeper {
+            reader: CompanyReader::new((*self.store).clone()),
+            cell: self.company.clone(),
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, BuildError};
+use super::{BuildError, Inside};
 use crate::{
     config::Config,
     domain::id::StoreId,
@@ -43,25 +43,25 @@ const PATIENCE: u32 = 6;
 
 /// Starts the consumers.
 pub(super) async fn spawn(
-    app: &App,
+    inside: &Inside,
     work: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), BuildError> {
-    let stage = app.config.pipelines.limits.stage();
-    let wait = Duration::from_secs(app.config.pipelines.limits.ack_wait_seconds);
+    let stage = inside.config.pipelines.limits.stage();
+    let wait = Duration::from_secs(inside.config.pipelines.limits.ack_wait_seconds);
     let limits = Limits {
         batch: REFUNDS_AT_ONCE,
         retry_longest: stage.retry_longest.saturating_mul(PATIENCE),
         ..stage
     };
-    for (store, access) in stores(&app.config) {
+    for (store, access) in stores(&inside.config) {
         metric::refund_fetch_start(store.as_str());
         let (name, filter) = (consumer(store), "orders.valid.>");
         let inbox =
-            app.log.consumer(StreamName::Orders, &name, filter, wait, REFUNDS_IN_FLIGHT).await?;
-        let (books, log, clock) = (app.store.clone(), app.log.clone(), app.clock.clone());
+            inside.log.consumer(StreamName::Orders, &name, filter, wait, REFUNDS_IN_FLIGHT).await?;
+        let (books, log, clock) = (inside.store.clone(), inside.log.clone(), inside.clock.clone());
         let sink = RefundsSink::new(books, log, clock, store.clone(), access.clone());
-        let runner = app.runner(Refunds::new(store.clone()), sink, inbox, limits);
+        let runner = inside.runner(Refunds::new(store.clone()), sink, inbox, limits);
         work.spawn(runner.run(stop.clone()));
     }
     Ok(())

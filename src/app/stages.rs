@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, BuildError, CONSUMERS, refunds, stores_of, terms_of};
+use super::{BuildError, CONSUMERS, Inside, refunds, stores_of, terms_of};
 use crate::{
     domain::id::StoreId,
     metric,
@@ -30,7 +30,7 @@ use crate::{
     warehouse::clickhouse::ClickHouse,
 };
 
-impl App {
+impl Inside {
     /// Starts the stages.
     pub(super) async fn spawn_stages(
         &self,

@@ -6,7 +6,7 @@
 //! The mapping is append-only and effective-dated; a version is the sequence number of its last
 //! row. An order locked to a version is not changed by rows that came later.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,8 @@ impl Scope {
 /// The whole mapping with its history.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    entries: HashMap<(Scope, Sku), Vec<SkuEntry>>,
+    /// Shared by the versions of the company until a row is added.
+    entries: Arc<HashMap<(Scope, Sku), Vec<SkuEntry>>>,
     version: u64,
 }
 
@@ -71,7 +72,7 @@ impl Catalog {
     /// Adds a row. Rows may come in any order; the version is the highest sequence number.
     pub fn add(&mut self, scope: Scope, platform_sku: Sku, entry: SkuEntry) {
         self.version = self.version.max(entry.seq);
-        self.entries.entry((scope, platform_sku)).or_default().push(entry);
+        Arc::make_mut(&mut self.entries).entry((scope, platform_sku)).or_default().push(entry);
     }
 
     /// The version: the sequence number of the last row, 0 for an empty mapping.

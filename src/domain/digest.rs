@@ -24,6 +24,21 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest of bytes and the text after them, without building the text.
+    pub fn of_text(before: &[u8], text: fmt::Arguments<'_>) -> Self {
+        struct Hashing(Sha256);
+        impl fmt::Write for Hashing {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0.update(text);
+                Ok(())
+            }
+        }
+        let mut hashing = Hashing(Sha256::new_with_prefix(before));
+        // Hashing takes every text; an error could only be one of the values' own.
+        fmt::write(&mut hashing, text).unwrap_or_default();
+        Self(hashing.0.finalize().into())
+    }
+
     /// The digest of several fields, each preceded by its length, so that no two lists of fields
     /// share their bytes.
     pub fn of_fields<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Self {

@@ -74,9 +74,14 @@ macro_rules! id {
         impl $name {
             /// Parses a text; surrounding blanks are cut off.
             pub fn parse(text: &str) -> Result<Self, IdError> {
+                Self::checked(text).map(|text| Self(text.into()))
+            }
+
+            /// The text that [`Self::parse`] would take, borrowed.
+            pub fn checked(text: &str) -> Result<&str, IdError> {
                 let text = text.trim();
                 check($kind, text, $max, $allowed)?;
-                Ok(Self(text.into()))
+                Ok(text)
             }
 
             /// The text of the identifier.

@@ -76,6 +76,8 @@ pub enum Fact {
     Deleted,
     /// A person decided what nobody else can say.
     Decision(Decision),
+    /// The order was taken out of the platform's bin; like a deletion it counts from its receipt.
+    Restored,
     /// Nothing new is known of the order, but a mapping that it waits for may have changed.
     Recheck,
 }
@@ -266,6 +268,10 @@ pub struct Footing {
     pub header: Money,
     /// By how much they may differ: platforms round tax per row.
     pub tolerance: Money,
+    /// Where no reading of the rows adds up: what the parents of bundles come to in the place of
+    /// their children, if that is another sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parents: Option<Money>,
 }
 
 impl Footing {
@@ -300,6 +306,17 @@ pub struct OrderState {
     /// What people decided, the latest decision about each subject.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub decisions: BTreeMap<Subject, Decision>,
+    /// Restorations by their delivery, each with its earliest receipt.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restorations: BTreeMap<Box<str>, Timestamp>,
+}
+
+/// The union by delivery; the earliest receipt of each stays.
+fn earliest(known: &mut BTreeMap<Box<str>, Timestamp>, other: BTreeMap<Box<str>, Timestamp>) {
+    for (delivery, at) in other {
+        let known = known.entry(delivery).or_insert(at);
+        *known = at.min(*known);
+    }
 }
 
 impl OrderState {
@@ -319,6 +336,9 @@ impl OrderState {
                 state.deletions.insert(event.origin.delivery, event.origin.received_at);
             }
             Fact::Decision(decision) => state.add_decision(decision),
+            Fact::Restored => {
+                state.restorations.insert(event.origin.delivery, event.origin.received_at);
+            }
             Fact::Recheck => {}
         }
         state
@@ -337,10 +357,8 @@ impl OrderState {
         for chargeback in other.chargebacks.into_values() {
             self.add_chargeback(chargeback);
         }
-        for (delivery, at) in other.deletions {
-            let known = self.deletions.entry(delivery).or_insert(at);
-            *known = at.min(*known);
-        }
+        earliest(&mut self.deletions, other.deletions);
+        earliest(&mut self.restorations, other.restorations);
         for decision in other.decisions.into_values() {
             self.add_decision(decision);
         }
@@ -455,9 +473,13 @@ impl OrderState {
         })
     }
 
-    /// Whether a deletion is younger than the winning snapshot.
+    /// Whether a deletion is younger than the winning snapshot and the last restoration. Platforms
+    /// date neither, so both count from their receipt, however late they come. Of one receipt the
+    /// restoration wins: it brings the order as it is when it is sent, which says by its status if
+    /// it is in the bin again, while a deletion brings nothing but an id.
     pub fn is_deleted(&self) -> bool {
-        let last = self.deletions.values().max();
+        let restored = self.restorations.values().max();
+        let last = self.deletions.values().max().filter(|last| Some(*last) > restored);
         match (&self.snapshot, last) {
             (Some(snapshot), Some(last)) => *last >= snapshot.version.at,
             (None, Some(_)) => true,

@@ -55,7 +55,7 @@ pub struct Chapter {
     pub received_at: Timestamp,
     /// SHA-256 of the body.
     pub digest: Digest,
-    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted`, `decision:SUBJECT` or `recheck`.
+    /// `snapshot`, `refund:ID`, `chargeback:ID`, `deleted`, `restored`, `decision:SUBJECT` or `recheck`.
     pub fact: String,
     /// What it said, for people.
     pub said: String,
@@ -102,6 +102,7 @@ impl Chapter {
                 let said = format!("{verdict}, decided by {by}: {why}");
                 (format!("decision:{}", verdict.subject()), said, Some(decision.at))
             }
+            Fact::Restored => ("restored".to_owned(), "restored".to_owned(), None),
             Fact::Recheck => ("recheck".to_owned(), "look again".to_owned(), None),
         };
         let origin = &event.origin;
@@ -192,7 +193,7 @@ fn why_nothing(fact: &Fact, state: &OrderState, revision: u64) -> String {
             }
             Some(_) | None => format!("duplicate: revision {revision} knows it"),
         },
-        (Fact::Snapshot(_) | Fact::Deleted | Fact::Recheck, _) => {
+        (Fact::Snapshot(_) | Fact::Deleted | Fact::Restored | Fact::Recheck, _) => {
             format!("duplicate: revision {revision} knows it")
         }
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    domain::ledger::Kind,
+    domain::ledger::{Entry, Kind},
     metric,
     stage::{
         SkipReason,
-        message::{Computed, Posted},
+        message::{Computed, Posted, Trace},
     },
     store::{PostOutcome, Store},
     stream::{Effect, Fate, Forward, Parcel, ServiceError, Sink},
@@ -29,10 +29,10 @@ impl<S, F> LedgerSink<S, F> {
     }
 }
 
-fn count(posted: &Posted) {
-    let of = |kind| posted.entries.iter().filter(|entry| entry.kind == kind).count();
+fn count(entries: &[Entry]) {
     for kind in [Kind::Earned, Kind::Reversed] {
-        metric::ledger_entries(kind.as_str(), u64::try_from(of(kind)).unwrap_or(u64::MAX));
+        let of_kind = entries.iter().filter(|entry| entry.kind == kind).count();
+        metric::ledger_entries(kind.as_str(), u64::try_from(of_kind).unwrap_or(u64::MAX));
     }
 }
 
@@ -45,15 +45,17 @@ impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
         let mut parcels = Vec::with_capacity(effects.len());
         let mut sealed = false;
         for (outcome, effect) in outcomes.into_iter().zip(effects) {
+            let Computed { run, trace } = &effect.value;
+            let traced = |at| Trace { posted_at: Some(at), ..trace.clone() };
             let (posted, fate) = match outcome {
-                PostOutcome::Posted(mut posted) => {
-                    metric::commission_emitted(posted.trace.received_at, committed);
-                    posted.trace.posted_at = Some(committed);
-                    count(&posted);
+                PostOutcome::Posted(entries) => {
+                    metric::commission_emitted(trace.received_at, committed);
+                    count(&entries);
                     sealed = true;
-                    (Some(posted), Fate::Delivered)
+                    (Some(Posted::of(run, entries, traced(committed))), Fate::Delivered)
                 }
-                PostOutcome::Already(posted) if effect.redelivered => {
+                PostOutcome::Already(known) if effect.redelivered => {
+                    let posted = Posted::of(&known.run, known.entries, traced(known.at));
                     (Some(posted), Fate::Delivered)
                 }
                 PostOutcome::Already(_) | PostOutcome::Stale => {
@@ -61,9 +63,9 @@ impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
                 }
             };
             if let Some(posted) = posted {
-                let order = &posted.run.order;
+                let order = &posted.order;
                 let id = format!("posted:{}:{}", order.key, order.revision);
-                parcels.push(Parcel { id, value: *posted, redelivered: effect.redelivered });
+                parcels.push(Parcel { id, value: posted, redelivered: effect.redelivered });
             }
             fates.push(fate);
         }

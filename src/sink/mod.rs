@@ -26,7 +26,10 @@ mod publish;
 mod refunds;
 mod warehouse;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 pub use self::{
     catalogue::CatalogueSink,
@@ -45,17 +48,23 @@ use crate::stage::{commission::CurrentCompany, map::Company};
 
 /// The company as it is loaded now: readers take the whole of it, a writer replaces it.
 #[derive(Debug, Clone, Default)]
-pub struct CompanyCell(Arc<RwLock<Arc<Company>>>);
+pub struct CompanyCell(Arc<RwLock<Arc<Company>>>, Arc<AtomicBool>);
 
 impl CompanyCell {
     /// A cell that holds this company.
     pub fn new(company: Company) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(company))))
+        Self(Arc::new(RwLock::new(Arc::new(company))), Arc::new(AtomicBool::new(true)))
     }
 
     /// Replaces the company; who holds the earlier one keeps it.
     pub fn replace(&self, company: Company) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(company);
+        self.1.store(true, Ordering::Release);
+    }
+
+    /// Whether a company has been put in; before that the cell holds an empty one.
+    pub fn is_loaded(&self) -> bool {
+        self.1.load(Ordering::Acquire)
     }
 }
 

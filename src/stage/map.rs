@@ -377,6 +377,8 @@ impl LineMapper<'_> {
             nobody.then_some(ZeroReason::NoReferrer)
         } else if effective.refunded.is_positive() {
             Some(ZeroReason::Refunded)
+        } else if effective.line.quantity.is_zero() {
+            Some(ZeroReason::Cancelled)
         } else {
             Some(ZeroReason::Free)
         };

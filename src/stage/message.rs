@@ -9,8 +9,11 @@ use crate::domain::{
     article::ArticleEvent,
     commission::{MappedOrder, Run},
     customer::CustomerKey,
-    id::{OrderKey, Platform, StoreId},
+    id::{DistributorId, OrderKey, Platform, StoreId},
     ledger::Entry,
+    money::{Currency, Money},
+    order::Status,
+    plan::PlanRef,
 };
 
 /// The headers of a message that the pipeline itself set, by name.
@@ -149,15 +152,82 @@ pub struct Computed {
     pub trace: Trace,
 }
 
-/// A posted revision on its way to the warehouse.
+/// A posted revision on its way to the warehouse. The calculation itself is in the ledger; this is what
+/// it comes to, an eighth of the size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posted {
-    /// The calculation that was posted.
-    pub run: Run,
-    /// The entries that it posted.
+    /// The order.
+    pub order: PostedOrder,
+    /// The entries that the revision posted.
     pub entries: Vec<Entry>,
     /// When it passed the stages.
     pub trace: Trace,
+}
+
+/// What a posted order comes to. Up to `base` in the order's currency, `paid` and `breakage` in the
+/// payout currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostedOrder {
+    /// The order.
+    pub key: OrderKey,
+    /// The revision.
+    pub revision: u64,
+    /// Whether it earns.
+    pub status: Status,
+    /// The currency of the order.
+    pub currency: Currency,
+    /// The currency that its commission is paid in.
+    pub payout_currency: Currency,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// The distributor who referred it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrer: Option<DistributorId>,
+    /// The distributor who bought for themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_purchase: Option<DistributorId>,
+    /// What the buyer owed in all, shipping and tax included.
+    pub total: Money,
+    /// The net amount of the lines.
+    pub net: Money,
+    /// What of it was refunded.
+    pub refunded: Money,
+    /// What commission is computed on.
+    pub base: Money,
+    /// What distributors get.
+    pub paid: Money,
+    /// What the company keeps because nobody qualified.
+    pub breakage: Money,
+    /// The plan and its version.
+    pub plan: PlanRef,
+}
+
+impl Posted {
+    /// What a posted calculation comes to.
+    pub fn of(run: &Run, entries: Vec<Entry>, trace: Trace) -> Self {
+        let order = &run.order;
+        Self {
+            order: PostedOrder {
+                key: order.key.clone(),
+                revision: order.revision,
+                status: order.status,
+                currency: order.currency,
+                payout_currency: order.payout_currency(),
+                placed_at: order.placed_at,
+                referrer: order.attribution.referrer.clone(),
+                own_purchase: order.attribution.own_purchase.clone(),
+                total: order.total,
+                net: order.lines.iter().map(|line| line.net).sum(),
+                refunded: order.lines.iter().map(|line| line.refunded).sum(),
+                base: order.lines.iter().map(|line| line.base).sum(),
+                paid: run.paid(),
+                breakage: run.breakage(),
+                plan: order.locks.plan.clone(),
+            },
+            entries,
+            trace,
+        }
+    }
 }
 
 /// What has a place of its own in the log.
@@ -186,7 +256,7 @@ impl Routed for Computed {
 
 impl Routed for Posted {
     fn subject(&self) -> Subject<'_> {
-        Subject::Posted(&self.run.order.key)
+        Subject::Posted(&self.order.key)
     }
 }
 

@@ -123,16 +123,19 @@ fn endpoint(subject: &str) -> Result<(Platform, StoreId), Rejection> {
 /// Refuses an order that would earn although its rows do not add up.
 fn footing(event: &OrderEvent, policy: OnUnfooted) -> Result<(), Rejection> {
     let Fact::Snapshot(snapshot) = &event.fact else { return Ok(()) };
-    let Footing { rows, header, tolerance } = snapshot.footing;
+    let Footing { rows, header, tolerance, parents } = snapshot.footing;
     let earns = snapshot.status == Status::Paid;
     if !earns || policy == OnUnfooted::Accept || snapshot.footing.holds() {
         return Ok(());
     }
+    let parents = parents.map_or_else(String::new, |parents| {
+        format!(" (with the parents of bundles in the place of their children to {parents})")
+    });
     Err(Rejection::new(
         RejectCode::Unfooted,
         "$",
         format!(
-            "the rows of order {} add up to {rows} {}, its header says {header} (tolerance \
+            "the rows of order {} add up to {rows} {}{parents}, its header says {header} (tolerance \
              {tolerance}): find what is missing, then replay it or accept such orders with \
              on_unfooted = \"accept\"",
             event.key, snapshot.currency

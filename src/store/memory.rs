@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Booked, Change, Links, PostOutcome, Store};
+use super::{Booked, Change, Links, PostOutcome, Posting, Store};
 use crate::{
     domain::{
         customer::{CustomerKey, CustomerLink},
@@ -17,10 +17,7 @@ use crate::{
         money::Money,
         story::Chapter,
     },
-    stage::{
-        map::WaitsFor,
-        message::{Computed, Posted},
-    },
+    stage::{map::WaitsFor, message::Computed},
     stream::ServiceError,
 };
 
@@ -33,7 +30,7 @@ struct Books {
     orders: BTreeMap<OrderKey, Change>,
     links: Links,
     last_link: u64,
-    runs: BTreeMap<OrderKey, BTreeMap<u64, Posted>>,
+    runs: BTreeMap<OrderKey, BTreeMap<u64, Posting>>,
     entries: Vec<(OrderKey, Entry)>,
     story: Vec<Chapter>,
 }
@@ -125,11 +122,9 @@ impl Books {
         let sums: Vec<ledger::Posted> = sums.into_values().collect();
         let entries = ledger::post(&computed.run, &sums);
         self.entries.extend(entries.iter().map(|entry| (order.key.clone(), entry.clone())));
-        let mut trace = computed.trace.clone();
-        trace.posted_at = Some(now);
-        let posted = Posted { run: computed.run.clone(), entries, trace };
-        runs.insert(order.revision, posted.clone());
-        PostOutcome::Posted(Box::new(posted))
+        let posting = Posting { run: computed.run.clone(), entries: entries.clone(), at: now };
+        runs.insert(order.revision, posting);
+        PostOutcome::Posted(entries)
     }
 }
 

@@ -18,16 +18,14 @@ use jiff::Timestamp;
 use crate::{
     domain::{
         article::ArticleEvent,
-        commission::Locks,
+        commission::{Locks, Run},
         customer::{CustomerKey, CustomerLink},
         id::OrderKey,
+        ledger::Entry,
         order::OrderState,
         story::Chapter,
     },
-    stage::{
-        map::WaitsFor,
-        message::{Computed, Posted},
-    },
+    stage::{map::WaitsFor, message::Computed},
     stream::ServiceError,
 };
 
@@ -68,13 +66,24 @@ pub struct Change {
 /// The links of customers.
 pub type Links = BTreeMap<CustomerKey, Vec<CustomerLink>>;
 
+/// What was posted for a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// The calculation.
+    pub run: Run,
+    /// Its entries.
+    pub entries: Vec<Entry>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What posting made of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostOutcome {
-    /// It is posted now.
-    Posted(Box<Posted>),
+    /// It is posted now, with these entries.
+    Posted(Vec<Entry>),
     /// It was posted before; this is what was posted then.
-    Already(Box<Posted>),
+    Already(Box<Posting>),
     /// A newer revision is posted.
     Stale,
 }

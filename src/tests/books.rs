@@ -381,6 +381,63 @@ fn the_chain_of_the_genealogy_is_accepted_and_an_altered_one_refused() {
 }
 
 #[test]
+fn enrolling_in_bulk_records_the_same_as_one_by_one_and_refuses_every_loop() {
+    world("bulk", async |world| {
+        let events = async || {
+            let query = "SELECT distributor_id, sponsor_id, kind FROM upline.genealogy_event
+                WHERE seq > 4 ORDER BY seq";
+            let text = |row: &tokio_postgres::Row| {
+                let sponsor = row.get::<_, Option<&str>>(1).unwrap_or("-");
+                format!("{} {} {}", row.get::<_, &str>(0), row.get::<_, &str>(2), sponsor)
+            };
+            world.rows(query).await.iter().map(text).collect::<Vec<_>>()
+        };
+        // Downwards, upwards, and one that is there already, in one statement.
+        let bulk = "INSERT INTO upline.distributors (distributor_id, sponsor_id, status) VALUES
+            ('A', '10001', 'active'), ('B', 'A', 'inactive'), ('D', 'C', 'active'),
+            ('C', 'B', 'active'), ('11043', '10001', 'active')
+            ON CONFLICT (distributor_id) DO UPDATE SET sponsor_id = excluded.sponsor_id";
+        world.execute(bulk).await.unwrap();
+        let recorded = [
+            "11043 sponsored 10001",
+            "A enrolled 10001",
+            "B enrolled A",
+            "B inactive -",
+            "D enrolled C",
+            "C enrolled B",
+        ];
+        assert_eq!(events().await, recorded);
+        let within = "('E', 'F', 'active'), ('F', 'G', 'active'), ('G', 'E', 'active')";
+        let hanging = "('H', 'K', 'active')";
+        let closing = "('K', 'H', 'active')";
+        let insert = "INSERT INTO upline.distributors (distributor_id, sponsor_id, status) VALUES";
+        world.execute(&format!("{insert} {hanging}")).await.unwrap();
+        for refused in [
+            format!("{insert} {within}"),
+            format!("{insert} {closing}"),
+            "UPDATE upline.distributors SET sponsor_id = 'D' WHERE distributor_id = 'A'".into(),
+        ] {
+            let error = world.execute(&refused).await.unwrap_err();
+            let said = error.as_db_error().map(|error| error.message().to_owned());
+            assert!(said.is_some_and(|said| said.contains("own downline")), "{refused}");
+        }
+        assert_eq!(events().await.len(), recorded.len() + 1);
+        // The chain holds, as the program computes it.
+        let mut company = Company::default();
+        CompanyReader::new(world.store()).catch_up(&mut company).await.unwrap();
+        assert_eq!(company.genealogy.version().seq, 11);
+        let before = company.genealogy.clone();
+        world.execute(&format!("{insert} ('L', 'D', 'active')")).await.unwrap();
+        CompanyReader::new(world.store()).catch_up(&mut company).await.unwrap();
+        assert_eq!((before.version().seq, company.genealogy.version().seq), (11, 12));
+        assert_eq!(
+            (before.find_code("l", 99), company.genealogy.find_code("l", 99)),
+            (None, Some("L"))
+        );
+    });
+}
+
+#[test]
 fn a_changed_plan_of_the_same_version_is_refused() {
     world("plan", async |world| {
         let (books, plan) = (world.store(), Plan::parse(PLAN).unwrap());

@@ -213,6 +213,21 @@ fn without_the_books_nothing_is_buried_and_later_everything_is_posted_once() {
 }
 
 #[test]
+fn orders_are_taken_while_the_company_is_still_being_loaded() {
+    world("loading", async |world| {
+        world.execute("BEGIN; LOCK TABLE upline.genealogy_event").await.unwrap();
+        let app = world.start().await;
+        world.client.deliver(app.http, &order(1)).await;
+        let ready = world.client.get(app.admin, "/readyz").await;
+        assert_eq!(ready.status, 503, "{ready:?}");
+        assert!(ready.body.contains("company unavailable"), "{ready:?}");
+        world.execute("COMMIT").await.unwrap();
+        each_is_paid_once(world, 1..2).await;
+        assert_eq!(world.client.get(app.admin, "/readyz").await.status, 200);
+    });
+}
+
+#[test]
 fn books_that_say_nothing_for_a_while_are_waited_for() {
     world("slow_books", async |world| {
         let (chaos, app) = behind(world, "UPLINE_DATABASE_URL", &world.database).await;

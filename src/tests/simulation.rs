@@ -135,6 +135,8 @@ pub(crate) enum Told {
     Refund(u8, i64, u8, i64, i64),
     /// Receipt time.
     Deleted(i64),
+    /// Receipt time.
+    Restored(i64),
     /// Number, stage, cents; the second one is in dollars and waits for a decision.
     Chargeback(u8, ChargebackStage, i64),
     /// Time, what it is about, which one, which choice.
@@ -212,7 +214,12 @@ fn snapshot(
         lines: lines.collect(),
         folded: vec![LineId::parse("9").unwrap()],
         total: Money::ZERO,
-        footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
+        footing: Footing {
+            rows: Money::ZERO,
+            header: Money::ZERO,
+            tolerance: Money::ZERO,
+            parents: None,
+        },
         buyer: None,
         member: None,
         refund_policy: RefundPolicy {
@@ -238,6 +245,7 @@ pub(crate) fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
             (1_000, Fact::Refund(refund(*number, *second, *line, *cents, *loose)))
         }
         Told::Deleted(second) => (*second, Fact::Deleted),
+        Told::Restored(second) => (*second, Fact::Restored),
         Told::Chargeback(number, stage, cents) => {
             let chargeback = Chargeback {
                 stage: *stage,
@@ -279,6 +287,7 @@ pub(crate) fn told() -> impl Strategy<Value = Told> {
         3 => (0u8..3, 0i64..8, 0u8..3, 0i64..9_000, 0i64..3_000)
             .prop_map(|(n, t, l, c, m)| Told::Refund(n, t, l, c, m)),
         1 => (0i64..8).prop_map(Told::Deleted),
+        1 => (0i64..8).prop_map(Told::Restored),
         1 => (0u8..2, stage, 1i64..9_000).prop_map(|(n, s, c)| Told::Chargeback(n, s, c)),
         3 => (0i64..4, 0u8..3, 0u8..3, 0u8..6)
             .prop_map(|(t, about, n, choice)| Told::Decision(t, about, n, choice)),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    domain::{commission::Account, ledger::Entry, money::Money},
+    domain::{commission::Account, id::DistributorId, ledger::Entry, money::Money},
     stage::message::Posted,
 };
 
@@ -111,12 +111,9 @@ impl Rows {
 }
 
 fn order(posted: &Posted) -> OrderRow {
-    let run = &posted.run;
-    let order = &run.order;
-    let people = &order.attribution;
-    let text = |id: &Option<crate::domain::id::DistributorId>| {
-        id.as_ref().map(ToString::to_string).unwrap_or_default()
-    };
+    let order = &posted.order;
+    let text =
+        |id: &Option<DistributorId>| id.as_ref().map(ToString::to_string).unwrap_or_default();
     OrderRow {
         order_key: order.key.to_string(),
         platform: order.key.platform.as_str(),
@@ -128,21 +125,21 @@ fn order(posted: &Posted) -> OrderRow {
         order_ts: order.placed_at.as_microsecond(),
         received_at: posted.trace.received_at.as_microsecond(),
         posted_at: micros(posted.trace.posted_at),
-        referrer: text(&people.referrer),
-        own_purchase: text(&people.own_purchase),
+        referrer: text(&order.referrer),
+        own_purchase: text(&order.own_purchase),
         total: decimal(order.total),
-        net: decimal(order.lines.iter().map(|l| l.net).sum()),
-        refunded: decimal(order.lines.iter().map(|l| l.refunded).sum()),
-        base: decimal(order.lines.iter().map(|l| l.base).sum()),
-        paid: decimal(run.paid()),
-        breakage: decimal(run.breakage()),
-        plan: format!("{}@{}", order.locks.plan.id, order.locks.plan.version),
-        payout_currency: order.payout_currency().to_string(),
+        net: decimal(order.net),
+        refunded: decimal(order.refunded),
+        base: decimal(order.base),
+        paid: decimal(order.paid),
+        breakage: decimal(order.breakage),
+        plan: format!("{}@{}", order.plan.id, order.plan.version),
+        payout_currency: order.payout_currency.to_string(),
     }
 }
 
 fn line(posted: &Posted, entry: &Entry) -> LineRow {
-    let order = &posted.run.order;
+    let order = &posted.order;
     LineRow {
         event_id: halves(entry.event_id.as_bytes()),
         order_key: order.key.to_string(),
@@ -174,9 +171,9 @@ fn latency(posted: &Posted) -> LatencyRow {
     };
     let received = Some(trace.received_at);
     LatencyRow {
-        order_key: posted.run.order.key.to_string(),
-        revision: posted.run.order.revision,
-        platform: posted.run.order.key.platform.as_str(),
+        order_key: posted.order.key.to_string(),
+        revision: posted.order.revision,
+        platform: posted.order.key.platform.as_str(),
         received_at: trace.received_at.as_microsecond(),
         validate_us: since(trace.validated_at, received),
         map_us: since(trace.mapped_at, trace.validated_at),

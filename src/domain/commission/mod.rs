@@ -182,7 +182,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn step(&self, member: Member, level: Option<u16>) -> Option<Step> {
-        let distributor = self.tree.id(member)?.clone();
+        let distributor = self.tree.id(member)?;
         Some(Step { distributor, status: self.as_of.status(member), level })
     }
 
@@ -202,7 +202,7 @@ impl Context<'_> {
         rate: Rate,
         to: Result<Member, Breakage>,
     ) -> CommissionLine {
-        let earner = to.ok().and_then(|member| self.tree.id(member)).cloned();
+        let earner = to.ok().and_then(|member| self.tree.id(member));
         CommissionLine {
             line: line.id.clone(),
             component: component.clone(),

@@ -196,7 +196,7 @@ impl MappedLine {
 pub enum ZeroReason {
     /// The order is not paid yet.
     Unpaid,
-    /// The order was cancelled.
+    /// The order was cancelled, or all units of the line were.
     Cancelled,
     /// The payment failed or was voided.
     Voided,

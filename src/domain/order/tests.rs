@@ -28,7 +28,7 @@ fn order(policy: RefundPolicy) -> OrderState {
         lines: vec![line],
         folded: Vec::new(),
         total: money("110"),
-        footing: Footing { rows: zero, header: zero, tolerance: zero },
+        footing: Footing { rows: zero, header: zero, tolerance: zero, parents: None },
         buyer: None,
         member: None,
         referrals: Vec::new(),
@@ -174,5 +174,39 @@ fn money_without_lines_can_be_left_with_the_distributors() {
     {
         let policy = RefundPolicy { without_lines, ..RefundPolicy::default() };
         assert_eq!(earns(&order(policy).join(told.clone())), left);
+    }
+}
+
+fn bin(fact: Fact, delivery: &str, second: i64) -> OrderState {
+    let origin = Origin {
+        delivery: delivery.into(),
+        topic: "bin".into(),
+        received_at: Timestamp::from_second(second).unwrap(),
+        digest: Digest::ZERO,
+    };
+    let key = OrderKey::parse("woocommerce/acme/1").unwrap();
+    OrderState::of(OrderEvent { key, origin, fact })
+}
+
+/// The order was changed at 0 and not since; only receipts tell which came last.
+#[test]
+fn a_deletion_counts_only_after_the_last_restoration() {
+    use Fact::{Deleted, Restored};
+    for (told, deleted) in [
+        (vec![(Deleted, "a", 300)], true),
+        (vec![(Deleted, "a", 300), (Restored, "b", 301)], false),
+        (vec![(Deleted, "a", 300), (Restored, "b", 300)], false),
+        (vec![(Restored, "b", 299), (Deleted, "a", 300)], true),
+        (vec![(Deleted, "a", 300), (Restored, "b", 301), (Deleted, "c", 302)], true),
+        // The same restoration once more is not a later one.
+        (vec![(Restored, "b", 299), (Deleted, "a", 300), (Restored, "b", 301)], true),
+    ] {
+        let mut states = told.iter().map(|(fact, name, at)| bin(fact.clone(), name, *at));
+        let forward = states.clone().fold(order(RefundPolicy::default()), OrderState::join);
+        let first = states.next().unwrap();
+        let backward = states.fold(first, |known, next| next.join(known));
+        let backward = backward.join(order(RefundPolicy::default()));
+        assert_eq!(forward.is_deleted(), deleted, "{told:?}");
+        assert_eq!(forward, backward, "{told:?}");
     }
 }

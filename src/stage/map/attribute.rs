@@ -82,7 +82,7 @@ fn candidate(
 }
 
 fn known_by(tree: &Genealogy, seq: u64, text: &str) -> Option<DistributorId> {
-    tree.find_code(text, seq).cloned()
+    DistributorId::parse(tree.find_code(text, seq)?).ok()
 }
 
 /// The locks of an order whose locked genealogy knows nobody who referred it, while the one loaded

@@ -70,7 +70,12 @@ fn snapshot(net: &str) -> Snapshot {
         lines: vec![line],
         folded: Vec::new(),
         total: money(net),
-        footing: Footing { rows: Money::ZERO, header: Money::ZERO, tolerance: Money::ZERO },
+        footing: Footing {
+            rows: Money::ZERO,
+            header: Money::ZERO,
+            tolerance: Money::ZERO,
+            parents: None,
+        },
         buyer: Some("c1".into()),
         member: None,
         refund_policy: crate::domain::order::RefundPolicy::default(),

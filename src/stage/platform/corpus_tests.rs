@@ -112,7 +112,11 @@ fn sums(parsed: &Parsed) -> Sums {
                 sums.refunds = Some(sums.refunds.unwrap_or_default() + net);
                 sums.loose += refund.loose.iter().map(|loose| loose.gross).sum();
             }
-            Fact::Chargeback(_) | Fact::Deleted | Fact::Decision(_) | Fact::Recheck => {}
+            Fact::Chargeback(_)
+            | Fact::Deleted
+            | Fact::Restored
+            | Fact::Decision(_)
+            | Fact::Recheck => {}
         }
     }
     sums

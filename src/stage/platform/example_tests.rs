@@ -1,13 +1,17 @@
 //! Every example of `schemas/examples` through its adapter and through the order algebra, as a
 //! snapshot: a change of what an order comes to is a reviewed change of a figure.
 
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Parsed, testing::read};
+use super::{
+    Parsed, StorePolicy,
+    testing::{read, read_at},
+};
 use crate::{
     domain::{id::Platform, money::Money, order::OrderState},
     stage::Rejection,
@@ -27,7 +31,13 @@ struct Example {
 #[derive(Deserialize)]
 struct Delivery {
     topic: String,
+    #[serde(default = "ten_o_clock")]
+    received_at: Timestamp,
     body: Value,
+}
+
+fn ten_o_clock() -> Timestamp {
+    "2026-11-21T10:00:00Z".parse().unwrap()
 }
 
 /// The same file with the bodies as they stand there: amounts that are JSON numbers keep their
@@ -91,11 +101,15 @@ fn settle(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
     let example: Example = serde_json::from_str(&text).unwrap();
     let bodies: Bodies = serde_json::from_str(&text).unwrap();
-    let mut parsed =
-        vec![read(example.platform, &example.delivery.topic, bodies.body.get().as_bytes())];
-    for (also, body) in example.also.iter().zip(&bodies.also) {
-        parsed.push(read(example.platform, &also.topic, body.body.get().as_bytes()));
-    }
+    let bodies = std::iter::once(&bodies.body).chain(bodies.also.iter().map(|also| &also.body));
+    let all = std::iter::once(&example.delivery).chain(&example.also).zip(bodies).zip(1..);
+    let parsed: Vec<Result<Parsed, Rejection>> = all
+        .map(|((Delivery { topic, received_at, .. }, body), number): (_, u32)| {
+            let (body, policy) = (body.get().as_bytes(), StorePolicy::default());
+            let delivery = format!("d-{number}");
+            read_at(example.platform, topic, body, &policy, &delivery, *received_at)
+        })
+        .collect();
     json!({
         "about": example.about,
         "outcome": parsed.iter().map(outcome).collect::<Vec<_>>(),
@@ -110,17 +124,20 @@ fn every_example_comes_to_what_was_reviewed() {
     });
 }
 
-fn examples() -> Vec<Example> {
+/// Every delivery of every example, read once: the property tests look at them for every case.
+static DELIVERIES: LazyLock<Vec<(Platform, Delivery)>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples");
-    let mut examples = Vec::new();
+    let mut deliveries = Vec::new();
     for platform in std::fs::read_dir(folder).unwrap() {
         for file in std::fs::read_dir(platform.unwrap().path()).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            examples.push(serde_json::from_str(&text).unwrap());
+            let Example { platform, delivery, also, .. } = serde_json::from_str(&text).unwrap();
+            deliveries.push((platform, delivery));
+            deliveries.extend(also.into_iter().map(|delivery| (platform, delivery)));
         }
     }
-    examples
-}
+    deliveries
+});
 
 /// What may stand in the place of any value of a body.
 fn junk() -> impl Strategy<Value = Value> {
@@ -173,15 +190,14 @@ proptest! {
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), junk()), 1..4),
     ) {
-        let examples = examples();
-        let example = which.get(&examples);
-        let mut body = example.delivery.body.clone();
+        let (_, delivery) = which.get(&DELIVERIES);
+        let mut body = delivery.body.clone();
         for (at, junk) in &changes {
             replace(&mut body, &mut at.index(120), junk);
         }
         let body = serde_json::to_vec(&body).unwrap();
         for platform in Platform::ALL {
-            let parsed = read(platform, &example.delivery.topic, &body);
+            let parsed = read(platform, &delivery.topic, &body);
             let _lines = effective(&[parsed]);
         }
     }
@@ -190,12 +206,11 @@ proptest! {
     fn a_rejection_names_a_place_and_something_to_do(
         which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), junk in junk(),
     ) {
-        let examples = examples();
-        let example = which.get(&examples);
-        let mut body = example.delivery.body.clone();
+        let (platform, delivery) = which.get(&DELIVERIES);
+        let mut body = delivery.body.clone();
         replace(&mut body, &mut at.index(120), &junk);
         let body = serde_json::to_vec(&body).unwrap();
-        if let Err(rejection) = read(example.platform, &example.delivery.topic, &body) {
+        if let Err(rejection) = read(*platform, &delivery.topic, &body) {
             prop_assert!(!rejection.path.is_empty());
             prop_assert!(rejection.message.len() > 12, "{rejection}");
         }

@@ -64,7 +64,7 @@ pub(crate) fn foot(
     currency: Currency,
 ) -> Footing {
     let rows = parts.into_iter().sum();
-    Footing { rows, header, tolerance: units(rounded, currency.minor_unit()) }
+    Footing { rows, header, tolerance: units(rounded, currency.minor_unit()), parents: None }
 }
 
 fn units(count: usize, unit: Money) -> Money {

@@ -1,5 +1,6 @@
 //! What the tests of the adapters share.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Parsed, RawEvent, StorePolicy, parse};
@@ -23,13 +24,24 @@ pub(crate) fn read_by(
     body: &[u8],
     policy: &StorePolicy,
 ) -> Result<Parsed, Rejection> {
+    read_at(platform, topic, body, policy, "d-1", "2026-11-21T10:00:00Z".parse().unwrap())
+}
+
+pub(crate) fn read_at(
+    platform: Platform,
+    topic: &str,
+    body: &[u8],
+    policy: &StorePolicy,
+    delivery: &str,
+    received_at: Timestamp,
+) -> Result<Parsed, Rejection> {
     let store = StoreId::parse("acme").unwrap();
     let event = RawEvent {
         platform,
         store: &store,
         topic,
-        delivery: "d-1",
-        received_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+        delivery,
+        received_at,
         digest: Digest::ZERO,
         body,
     };
@@ -64,6 +76,7 @@ pub(crate) fn snapshot(outcome: Result<Parsed, Rejection>) -> Snapshot {
         | Fact::Chargeback(_)
         | Fact::Deleted
         | Fact::Decision(_)
+        | Fact::Restored
         | Fact::Recheck) => {
             panic!("no snapshot: {other:?}")
         }
@@ -77,6 +90,7 @@ pub(crate) fn refund(outcome: Result<Parsed, Rejection>) -> Refund {
         | Fact::Chargeback(_)
         | Fact::Deleted
         | Fact::Decision(_)
+        | Fact::Restored
         | Fact::Recheck) => {
             panic!("no refund: {other:?}")
         }

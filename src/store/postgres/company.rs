@@ -1,8 +1,15 @@
 //! Reading the company: genealogy, SKU mapping, plans; and finding the orders that may go on.
 
+use std::{error::Error, pin::pin};
+
 use deadpool_postgres::ClientWrapper;
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tokio_postgres::{
+    binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream},
+    types::Type,
+};
 
 use super::{Postgres, classify, to_i64, to_u64, unreadable};
 use crate::{
@@ -10,8 +17,8 @@ use crate::{
         catalog::{Catalog, Scope, SkuEntry},
         digest::Digest,
         fx::{ExchangeRate, RateBook, RateEntry},
-        genealogy::{Change, DistributorStatus, Genealogy, GenealogyEvent},
-        id::{CommissionClass, DistributorId, OrderKey, Sku},
+        genealogy::{EventLine, Genealogy},
+        id::{CommissionClass, OrderKey, Sku},
         money::{Currency, Money},
         plan::{Plan, PlanBook},
     },
@@ -35,8 +42,12 @@ pub struct Versions {
     pub plans: u64,
 }
 
-/// Rows read in one round trip; a million distributors are a hundred of them.
+/// Rows read in one round trip.
 const PAGE: i64 = 10_000;
+/// Genealogy events read in one statement, which so stays far below the time limit of statements.
+const EVENTS: u64 = 250_000;
+/// Genealogy events applied before other tasks get a turn.
+const YIELD: u64 = 2_000;
 
 /// Reads the company from the books, from where an earlier read ended.
 #[derive(Debug, Clone)]
@@ -149,43 +160,54 @@ impl CompanyReader {
     }
 }
 
+/// Applies the events after the last one in memory, a page at a time; each page is a copy in binary
+/// form, which costs the server the least.
 async fn genealogy(client: &ClientWrapper, tree: &mut Genealogy) -> Result<(), ServiceError> {
-    let statement = client
-        .prepare_cached(
-            "SELECT seq, distributor_id, sponsor_id, kind, effective_at, recorded_at, hash
-             FROM upline.genealogy_event WHERE seq > $1 ORDER BY seq LIMIT $2",
-        )
-        .await
-        .map_err(classify)?;
     loop {
-        let last = to_i64(tree.version().seq);
-        let rows = client.query(&statement, &[&last, &PAGE]).await.map_err(classify)?;
-        for row in &rows {
-            tree.apply(&event(row)?).map_err(unreadable)?;
+        let first = tree.version().seq;
+        let end = first.saturating_add(EVENTS);
+        // The numbers are ours: a copy takes no parameters.
+        let copy = format!(
+            "COPY (SELECT seq, distributor_id, sponsor_id, kind, effective_at, recorded_at, hash
+                   FROM upline.genealogy_event WHERE seq > {first} AND seq <= {end} ORDER BY seq)
+             TO STDOUT (FORMAT binary)"
+        );
+        let stream = client.copy_out(&copy).await.map_err(classify)?;
+        let mut rows = pin!(BinaryCopyOutStream::new(stream, &EVENT));
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            let line = event(&row).map_err(unreadable)?;
+            tree.apply_line(&line).map_err(unreadable)?;
+            if line.seq.is_multiple_of(YIELD) {
+                tokio::task::yield_now().await;
+            }
         }
-        if rows.is_empty() {
+        // The numbers have no gaps, so a page that is not full is the last.
+        if tree.version().seq < end {
             return Ok(());
         }
     }
 }
 
-fn event(row: &tokio_postgres::Row) -> Result<GenealogyEvent, ServiceError> {
-    let sponsor: Option<&str> = row.get(2);
-    let sponsor = sponsor.map(DistributorId::parse).transpose().map_err(unreadable)?;
-    let kind: &str = row.get(3);
-    let change = match (kind, DistributorStatus::parse(kind)) {
-        ("enrolled", _) => Change::Enrolled(sponsor),
-        ("sponsored", _) => Change::Sponsored(sponsor),
-        (_, Some(status)) => Change::Status(status),
-        (other, None) => return Err(unreadable(format!("unknown genealogy event {other}"))),
-    };
-    Ok(GenealogyEvent {
-        seq: to_u64(row.get(0)),
-        distributor: DistributorId::parse(row.get(1)).map_err(unreadable)?,
-        change,
-        effective_at: row.get(4),
-        recorded_at: row.get(5),
-        hash: Digest::try_from(row.get::<_, &[u8]>(6)).map_err(unreadable)?,
+/// The columns of an event, in the order of the copy.
+const EVENT: [Type; 7] = [
+    Type::INT8,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::TIMESTAMPTZ,
+    Type::BYTEA,
+];
+
+fn event(row: &BinaryCopyOutRow) -> Result<EventLine<'_>, Box<dyn Error + Send + Sync>> {
+    Ok(EventLine {
+        seq: to_u64(row.try_get(0)?),
+        distributor: row.try_get(1)?,
+        sponsor: row.try_get(2)?,
+        kind: row.try_get(3)?,
+        effective_at: row.try_get(4)?,
+        recorded_at: row.try_get(5)?,
+        hash: Digest::try_from(row.try_get::<&[u8]>(6)?)?,
     })
 }
 

@@ -128,7 +128,10 @@ impl ImportRow for DistributorRow {
                         coalesce(a, 'epoch'), x
                  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
                              $6::timestamptz[]) WITH ORDINALITY AS r(i, s, t, c, a, x, n)
-                 LEFT JOIN upline.distributors o ON o.distributor_id = i
+                 -- One look-up a row, never a join that reads the whole table for each batch.
+                 LEFT JOIN LATERAL (SELECT d.sponsor_id, d.status, d.country
+                                    FROM upline.distributors d
+                                    WHERE d.distributor_id = i OFFSET 0) o ON true
                  ORDER BY n
                  ON CONFLICT (distributor_id) DO UPDATE
                  SET sponsor_id = excluded.sponsor_id, status = excluded.status,

@@ -12,6 +12,8 @@ const FILES: &[(i32, &str, &str)] = &[
     (4, "articles", include_str!("../../../schemas/postgres/0004_articles.sql")),
     (5, "order_events", include_str!("../../../schemas/postgres/0005_order_events.sql")),
     (6, "decisions", include_str!("../../../schemas/postgres/0006_decisions.sql")),
+    (7, "bulk_enrolment", include_str!("../../../schemas/postgres/0007_bulk_enrolment.sql")),
+    (8, "storage", include_str!("../../../schemas/postgres/0008_storage.sql")),
 ];
 
 /// The number of the last migration that this release knows.

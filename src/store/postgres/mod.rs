@@ -8,6 +8,7 @@ mod ledger;
 mod migrate;
 mod orders;
 mod plans;
+mod seal;
 mod skus;
 mod story;
 

@@ -12,6 +12,10 @@ use futures_util::{FutureExt, StreamExt};
 use super::{JetStream, unavailable};
 use crate::stream::{Delivery, Disposition, Inbox, ServiceError};
 
+/// The most messages that are fetched ahead. What waits here for longer than `ack_wait` is delivered
+/// again, and a process that dies takes it along for as long: so no more than a batch.
+const AHEAD: usize = 500;
+
 /// A durable pull consumer.
 pub struct JetStreamInbox {
     pub(super) log: JetStream,
@@ -47,7 +51,7 @@ impl JetStreamInbox {
     async fn open(&self) -> Result<pull::Stream, ServiceError> {
         self.consumer
             .stream()
-            .max_messages_per_batch(self.in_flight)
+            .max_messages_per_batch(self.in_flight.min(AHEAD))
             .expires(Duration::from_secs(10))
             .heartbeat(Duration::from_secs(3))
             .messages()

@@ -103,6 +103,17 @@ pub(super) struct Reading {
     pub(super) row_total_is_net: bool,
 }
 
+/// What the order as a whole says about its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The rows speak for themselves.
+    Open,
+    /// All of it was paid back, whatever the rows say.
+    NothingLeft,
+    /// It was cancelled as a whole.
+    Cancelled,
+}
+
 /// Which rows of a parent with children count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
@@ -298,37 +309,43 @@ impl Row {
         RowMoney { list: self.list, discounts, tax: self.tax, tax_in_list: false }
     }
 
-    /// The line of the order. `nothing_left`: the order is closed.
-    pub(super) fn line(&self, row_total_is_net: bool, nothing_left: bool) -> Line {
+    /// The line of the order, in the given [`Standing`] of it. Units that were cancelled before
+    /// anybody paid for them are not sold, and no refund either: the line is what is left without
+    /// them. Only of an order that is cancelled as a whole it stays as it was ordered.
+    pub(super) fn line(&self, row_total_is_net: bool, order: Standing) -> Line {
         let money = self.money(row_total_is_net);
-        let net = money.net().at_least_zero();
-        let refunded = if nothing_left { net } else { self.taken(net, row_total_is_net) };
+        let (ordered, gross) = (money.net().at_least_zero(), money.gross().at_least_zero());
+        let canceled = if order == Standing::Cancelled { Decimal::ZERO } else { self.canceled };
+        let net = ordered - self.share(ordered, canceled);
+        let refunded = match order {
+            Standing::NothingLeft => net,
+            Standing::Cancelled | Standing::Open => self.taken(ordered, row_total_is_net).min(net),
+        };
         Line {
             id: self.id.clone(),
             sku: self.sku.clone(),
             variant: self.variant.clone(),
-            quantity: self.ordered,
+            quantity: self.ordered.saturating_sub(canceled).max(Decimal::ZERO),
             net,
-            gross: money.gross().at_least_zero(),
+            gross: gross - self.share(gross, canceled),
             refunded,
             kind: self.kind,
         }
     }
 
     /// What the snapshot says was taken back: refunded amounts less their discounts, or else the
-    /// share of the refunded units; and the share of the units that were cancelled before payment.
+    /// share of the refunded units.
     fn taken(&self, net: Money, row_total_is_net: bool) -> Money {
         let by_amount = if row_total_is_net {
             self.amount_refunded
         } else {
             self.amount_refunded - self.discount_refunded
         };
-        let refunded = if self.amount_refunded.is_positive() {
+        if self.amount_refunded.is_positive() {
             by_amount.at_least_zero()
         } else {
             self.share(net, self.refunded)
-        };
-        (refunded + self.share(net, self.canceled)).min(net)
+        }
     }
 
     fn share(&self, net: Money, units: Decimal) -> Money {

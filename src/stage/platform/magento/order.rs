@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{
     Rate,
-    items::{self, Counted, Reading, Row, WireItem},
+    items::{self, Counted, Reading, Row, Standing, WireItem},
 };
 use crate::{
     domain::{
@@ -100,9 +100,15 @@ pub(super) fn read(
     let times = times(event, placed, updated, status, at.key("updated_at"))?;
     let refunded =
         rate.base(&order.base_total_refunded, &order.total_refunded, at, "total_refunded")?;
-    // Closed, or all money paid back by adjustments, which no row shows.
-    let nothing_left = state == "closed" || (refunded.is_positive() && refunded >= total);
-    let (lines, folded, footing) = judge(order, &rate, total, nothing_left, at)?;
+    let standing = if status == Status::Cancelled {
+        Standing::Cancelled
+    } else if state == "closed" || (refunded.is_positive() && refunded >= total) {
+        // Closed, or all money paid back by adjustments, which no row shows.
+        Standing::NothingLeft
+    } else {
+        Standing::Open
+    };
+    let (lines, folded, footing) = judge(order, &rate, total, standing, at)?;
     let word = order.status.word().filter(|word| *word != state);
     let snapshot = Snapshot {
         version: times.version,
@@ -243,13 +249,13 @@ fn prepaid(order: &WireOrder<'_>, rate: &Rate, at: Path<'_>) -> Result<Money, Re
 
 /// Lets the header decide between the readings of the rows, in this order of trust: the usual
 /// rows with their discounts; other rows of bundles; `row_total` as net already; a product tax on
-/// top. If none adds up, the first is reported and does not hold. Beside the lines: the rows that are
-/// none.
+/// top. If none adds up, the first is reported with the sum of the parents, and does not hold. Beside the
+/// lines: the rows that are none.
 fn judge(
     order: &WireOrder<'_>,
     rate: &Rate,
     total: Money,
-    nothing_left: bool,
+    standing: Standing,
     at: Path<'_>,
 ) -> Result<(Vec<Line>, Vec<LineId>, Footing), Rejection> {
     let rows = items::read(&order.items, rate, at.key("items"))?;
@@ -264,19 +270,24 @@ fn judge(
             }
         }
     }
-    let judged = net::judge(readings.into_iter().map(|(reading, weee, paid)| {
+    let foot = |(reading, weee, paid): (Reading, bool, Money)| {
         let counted = items::counted(&rows, reading.of);
         let more: Money = if weee { counted.iter().map(|row| row.weee).sum() } else { Money::ZERO };
         let money = counted.iter().map(|row| row.money(reading.row_total_is_net).in_rows());
         let parts = money.chain([beside, more, -paid]).collect::<Vec<_>>();
         let count = counted.len().saturating_add(1);
         (net::foot(parts, total, count, rate.currency), reading)
-    }));
-    let Some((footing, reading)) = judged else {
+    };
+    let Some((mut footing, reading)) = net::judge(readings.into_iter().map(foot)) else {
         return Ok((Vec::new(), Vec::new(), net::foot([], total, 0, rate.currency)));
     };
+    if !footing.holds() {
+        let parents = Reading { of: Counted::Parents, ..reading };
+        let parents = foot((parents, false, prepaid)).0.rows;
+        footing.parents = (parents != footing.rows).then_some(parents);
+    }
     let counted = items::counted(&rows, reading.of);
-    let line = |row: &&Row| row.line(reading.row_total_is_net, nothing_left);
+    let line = |row: &&Row| row.line(reading.row_total_is_net, standing);
     let lines = counted.iter().map(line).collect();
     Ok((lines, items::folded(&rows, &counted), footing))
 }

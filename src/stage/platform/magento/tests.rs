@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::{
         id::Platform,
-        order::{LineKind, LooseMoney, Status},
+        order::{Line, LineKind, LooseMoney, Status},
     },
     stage::{
         RejectCode, Rejection, SkipReason,
@@ -168,6 +168,52 @@ fn rows_say_what_was_refunded_of_them() {
     assert_eq!(left(json!({}), "closed"), money("0"));
     let all = with(json!({"base_total_refunded": 105}));
     assert_eq!(earns(vec![read("", &all)]), money("0"));
+}
+
+/// Two units for 100.00 and one of them cancelled: one is sold and none was refunded, so a memo for it
+/// takes the one that is left. Of an order cancelled as a whole the lines stay as they were ordered.
+#[test]
+fn cancelled_units_are_neither_sold_nor_refunded() {
+    let order = |canceled: u32, state: &str| {
+        let mut row = item(11, json!(100));
+        row["qty_canceled"] = json!(canceled);
+        row["base_tax_amount"] = json!(10);
+        with(
+            json!({"items": [row], "state": state, "base_grand_total": 115, "base_tax_amount": 10}),
+        )
+    };
+    let line = |canceled, state| snapshot(read("", &order(canceled, state))).lines.remove(0);
+    let figures = |line: &Line| (line.quantity, line.net, line.gross, line.refunded);
+    let one = line(1, "processing");
+    assert_eq!(figures(&one), (1.into(), money("50"), money("55"), money("0")));
+    let none = line(2, "processing");
+    assert_eq!(figures(&none), (0.into(), money("0"), money("0"), money("0")));
+    let whole = line(2, "canceled");
+    assert_eq!(figures(&whole), (2.into(), money("100"), money("110"), money("0")));
+    let memo = json!({
+        "entity_id": 7, "order_id": 1, "state": 2, "base_currency_code": "USD",
+        "base_grand_total": 55, "adjustment": 0,
+        "items": [{"order_item_id": 11, "qty": 1, "base_row_total": 50, "base_tax_amount": 5}],
+    });
+    let memo = || read("sales.creditmemo.created", &memo);
+    assert_eq!(earns(vec![read("", &order(1, "processing")), memo()]), money("0"));
+}
+
+/// A bundle of 90.00 with a child of 50.00 under a header of 120.00: both sums are for the person who
+/// has to find what is missing.
+#[test]
+fn a_bundle_that_adds_up_in_no_reading_says_both_sums() {
+    let mut bundle = item(9, json!(90));
+    bundle["product_type"] = json!("bundle");
+    let mut child = item(10, json!(50));
+    child["parent_item_id"] = json!(9);
+    let order = with(json!({
+        "items": [bundle, child], "base_grand_total": 120, "base_shipping_amount": 0,
+    }));
+    let footing = snapshot(read("", &order)).footing;
+    assert_eq!((footing.rows, footing.parents), (money("50"), Some(money("90"))));
+    let plain = with(json!({"base_grand_total": 120}));
+    assert_eq!(snapshot(read("", &plain)).footing.parents, None, "there is one reading");
 }
 
 #[test]

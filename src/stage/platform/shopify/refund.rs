@@ -146,8 +146,10 @@ pub(super) fn read(
     let (included, sure) = taxes_included(refund, at, context, &sums, paid, unit)?;
     let rows = rows(refund, at, included, unit)?;
     let beside = sums.beside.shop;
-    let paid_out = paid_out(paid, &sums);
-    let (lines, loose) = net::settle_refund(rows, beside, paid_out, unit);
+    let (lines, loose) = match paid_out(paid, &sums) {
+        Some(paid_out) => net::settle_refund(rows, beside, paid_out, unit),
+        None => (Vec::new(), Vec::new()),
+    };
     let sure = sure && !matches!(paid, Actual::Foreign);
     let made = match refund.created_at.time(at.key("created_at"))? {
         Some(time) => Some(time),
@@ -162,18 +164,23 @@ pub(super) fn read(
     })
 }
 
-/// What was paid back, as far as it is known.
+/// What was paid back, as far as it is known; `None` if all payments failed: then the buyer has
+/// nothing back and the refund takes nothing, until a payment is under way or has succeeded.
+///
+/// A pending payment counts as the platform lists the refund: the lines are taken now. If it fails
+/// later, the order then says so and what was taken is given back.
 ///
 /// Only where all money has gone out and the platform states a discrepancy can a refund be smaller
 /// than its lines. While a payment is under way the platform calls all of it a discrepancy, and
 /// without a payment the units left the order all the same: then the lines are taken in full, as
 /// they are if less money went out and nothing says why. More money than the lines is loose in any
 /// case.
-fn paid_out(paid: Actual, sums: &Sums) -> Paid {
+fn paid_out(paid: Actual, sums: &Sums) -> Option<Paid> {
     match paid {
-        Actual::Unknown | Actual::Foreign => Paid::Unknown,
-        Actual::Whole(amount) if !sums.discrepancy.shop.is_zero() => Paid::Exactly(amount),
-        Actual::Whole(amount) | Actual::Part(amount) => Paid::AtLeast(amount),
+        Actual::Failed => None,
+        Actual::Unknown | Actual::Foreign => Some(Paid::Unknown),
+        Actual::Whole(amount) if !sums.discrepancy.shop.is_zero() => Some(Paid::Exactly(amount)),
+        Actual::Whole(amount) | Actual::Part(amount) => Some(Paid::AtLeast(amount)),
     }
 }
 
@@ -235,8 +242,10 @@ fn sums(refund: &WireRefund<'_>, at: Path<'_>) -> Result<Sums, Rejection> {
 /// The money that was paid back, in shop currency.
 #[derive(Debug, Clone, Copy)]
 enum Actual {
-    /// No payment has succeeded, or none is listed.
+    /// No payment has succeeded yet, or none is listed.
     Unknown,
+    /// There are payments, and all of them have failed.
+    Failed,
     /// Paid in the buyer's currency at an unknown rate.
     Foreign,
     /// Some payments have succeeded, others are under way.
@@ -254,15 +263,23 @@ fn transactions(
 ) -> Result<Actual, Rejection> {
     let list = at.key("transactions");
     let (mut shop_paid, mut buyer_paid) = (Money::ZERO, Money::ZERO);
-    let (mut some, mut pending) = (false, false);
+    let (mut some, mut pending, mut failed, mut open) = (false, false, false, false);
     for (i, transaction) in refund.transactions.objects() {
         let at = list.index(i);
         if transaction.kind.word() != Some("refund") {
             continue;
         }
-        if transaction.status.word() != Some("success") {
-            pending |= transaction.status.word() == Some("pending");
-            continue;
+        match transaction.status.word() {
+            Some("success") => {}
+            Some("failure" | "error") => {
+                failed = true;
+                continue;
+            }
+            status => {
+                pending |= status == Some("pending");
+                open = true;
+                continue;
+            }
         }
         some = true;
         let in_shop = shop_side(&transaction.amount_set, at.key("amount_set"))?;
@@ -277,7 +294,7 @@ fn transactions(
         }
     }
     if !some {
-        return Ok(Actual::Unknown);
+        return Ok(if failed && !open { Actual::Failed } else { Actual::Unknown });
     }
     if !buyer_paid.is_zero() {
         match convert(buyer_paid, context, sums) {

@@ -232,7 +232,6 @@ fn only_a_stated_discrepancy_makes_a_refund_smaller() {
     let none = json!([]);
     let full = (money("50"), money("0"));
     assert_eq!(case(paid("20.00", "success", "USD"), none.clone()), full);
-    assert_eq!(case(paid("50.00", "failure", "USD"), none.clone()), full);
     // A payment under way: the platform calls all of it a discrepancy.
     assert_eq!(case(paid("50.00", "pending", "USD"), discrepancy("50.00")), full);
     // No payment at all: the units left the order, whatever the discrepancy says.
@@ -245,6 +244,35 @@ fn only_a_stated_discrepancy_makes_a_refund_smaller() {
     let extra = (money("50"), money("2.40"));
     assert_eq!(case(paid("52.40", "success", "USD"), discrepancy("-2.40")), extra);
     assert_eq!(case(paid("52.40", "success", "USD"), json!([])), extra);
+}
+
+/// The buyer of a refund whose payments all failed has nothing back. Another payment is another state
+/// of the same refund, whichever message comes first.
+#[test]
+fn a_refund_whose_payments_all_failed_takes_nothing() {
+    let of = |transactions: Value| {
+        let refund = refund_body(json!({"transactions": transactions}));
+        let at = "2026-10-04T10:00:00Z";
+        with(json!({"updated_at": at, "taxes_included": false, "refunds": [refund]}))
+    };
+    let earned = |transactions: Value| earns(vec![read("orders/updated", &of(transactions))]);
+    let one = |status: &str| paid("55.00", status, "USD")[0].clone();
+    for failed in [json!([one("failure")]), json!([one("error"), one("failure")])] {
+        assert_eq!(earned(failed.clone()), money("50"), "{failed}");
+        let alone = refund(read("refunds/create", &refund_body(json!({"transactions": failed}))));
+        assert_eq!((alone.lines, alone.loose), (vec![], vec![]));
+    }
+    for other in ["success", "pending", "awaiting_response"] {
+        assert_eq!(earned(json!([one("failure"), one(other)])), money("0"), "{other}");
+    }
+    assert_eq!(earned(json!([])), money("0"), "no payment: the units left the order");
+    // Pending when the refund was made, failed when the order was sent.
+    let under_way = refund_body(json!({"transactions": [one("pending")]}));
+    let told = || {
+        [read("refunds/create", &under_way), read("orders/updated", &of(json!([one("failure")])))]
+    };
+    assert_eq!(earns(told().into_iter().collect()), money("50"));
+    assert_eq!(earns(told().into_iter().rev().collect()), money("50"));
 }
 
 #[test]

@@ -65,7 +65,13 @@ pub(super) fn parse(
         }
         None => vec![one(json, root, event, name, policy)?],
     };
-    Ok(Parsed::Facts(found.into_iter().map(|found| found.into_event(event)).collect()))
+    let found = found.into_iter().flat_map(|found| {
+        // A restored order keeps its old time of change, so that it is restored is a fact of its own.
+        let order = matches!(found.fact, Fact::Snapshot(_)).then(|| found.order.clone());
+        let order = order.filter(|_| name == "restored");
+        [Some(found), order.map(|order| Found { order, fact: Fact::Restored })]
+    });
+    Ok(Parsed::Facts(found.flatten().map(|found| found.into_event(event)).collect()))
 }
 
 fn one(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::{
         id::Platform,
-        order::{LineKind, LooseMoney, Status},
+        order::{Fact, LineKind, LooseMoney, Status},
     },
     stage::{
         RejectCode, Rejection, SkipReason,
@@ -77,6 +77,22 @@ fn topics_that_are_no_orders_are_skipped() {
     assert_eq!(code(read("order.updated", &json!({"id": 1}))).0, RejectCode::Incomplete);
     let body = b"webhook_id=12";
     assert_eq!(code(testing::read(Platform::WooCommerce, "", body)).0, RejectCode::Malformed);
+}
+
+/// The body of a restored order says when it was last changed, which was before it was deleted; with
+/// slow deliveries the receipt of the deletion is later than both.
+#[test]
+fn a_restored_order_is_a_fact_of_its_own() {
+    let facts = testing::facts(read("order.restored", &with(json!({}))));
+    let [(of, Fact::Snapshot(snapshot)), (restored, Fact::Restored)] = &*facts else {
+        panic!("{facts:?}");
+    };
+    assert_eq!((&**of, &**restored, snapshot.status), ("1", "1", Status::Paid));
+    let told =
+        vec![read("order.deleted", &json!({"id": 1})), read("order.restored", &with(json!({})))];
+    assert_eq!(earns(told), money("100"));
+    let trash = with(json!({"status": "trash"}));
+    assert_eq!(earns(vec![read("order.restored", &trash)]), money("0"), "in the bin again");
 }
 
 #[test]
