@@ -398,8 +398,8 @@ mod tests {
         let wanted = AdmissionConfig {
             in_flight: std::num::NonZeroUsize::new(7).unwrap(),
             store_reserve: 2,
-            target_wait: std::time::Duration::ZERO,
-            outage_wait: std::time::Duration::from_secs(9),
+            target_wait: Duration::ZERO,
+            outage_wait: Duration::from_secs(9),
             backlog_max: 5000,
         };
         assert_eq!(admission(set).unwrap(), wanted);

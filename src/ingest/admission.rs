@@ -180,7 +180,7 @@ impl Admission {
         Arc::new(Self(Mutex::new(State { shares, pace: Pace::new(config, stores) })))
     }
 
-    /// Takes what is known of the pipeline behind the edge. Told nothing for three seconds, admission
+    /// Takes what is known of the pipeline behind the edge. Told nothing for ten seconds, admission
     /// assumes that nobody watches and refuses nobody because of the backlog.
     pub fn observe(&self, now: Instant, reading: Reading) -> Outlook {
         self.state().pace.observe(now, reading)

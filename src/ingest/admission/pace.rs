@@ -19,21 +19,32 @@ use super::{AdmissionConfig, Comeback, Outlook, Reading, Reason, Refusal, Slot, 
 /// A backlog of fewer messages is no backlog: a burst looks like that, and rates cannot be told.
 const BACKLOG_MIN: u64 = 100;
 
-/// How many readings the rate is taken from. Stages settle in batches, so one alone says little.
-const WINDOW: usize = 8;
+/// How many readings the rate is taken from where most of them saw something settled.
+const SHORT: usize = 8;
 
-/// How many there must be.
+/// How many are kept, and taken where most saw nothing: stages settle in batches, a slow one perhaps
+/// one in a second, and then a few readings say little.
+const LONG: usize = 32;
+
+/// After how many readings that saw nothing settled the pipeline stands still. Before that nobody
+/// knows, and what was decided last holds.
+const STILL: usize = 20;
+
+/// So many readings that saw nothing settled are a silence.
+const SILENCE: usize = 4;
+
+/// How many readings there must be.
 const WINDOW_MIN: usize = 2;
 
-/// The slowest pace, in deliveries a second: enough to see a recovery by. A pipeline that settles
-/// less than this, or a twentieth of what it could, stands still.
+/// The slowest pace, in deliveries a second: enough to see a recovery by. A reading with less than this, or
+/// than a twentieth of what the pipeline could, saw nothing settled.
 const FLOOR: u64 = 20;
 
 /// The rate last known fades towards a lower one within about this time.
 const MEMORY_MILLIS: u64 = 60_000;
 
 /// How old the last reading may be.
-const STALE: Duration = Duration::from_secs(3);
+const STALE: Duration = Duration::from_secs(10);
 
 /// Tokens for one delivery. So a rate per second, times microseconds, is tokens.
 const DELIVERY: u64 = 1_000_000;
@@ -48,13 +59,47 @@ const SAVE_MICROS: u64 = 250_000;
 const GIVE_EVERY: Duration = Duration::from_millis(1);
 
 /// One reading of a time in which there was a backlog.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sample {
     micros: u64,
     settled: i64,
     arrived: u64,
     /// Of those, the ones that this process let in.
     own: u64,
+}
+
+impl Sample {
+    fn add(self, other: &Self) -> Self {
+        Self {
+            micros: self.micros.saturating_add(other.micros),
+            settled: self.settled.saturating_add(other.settled),
+            arrived: self.arrived.saturating_add(other.arrived),
+            own: self.own.saturating_add(other.own),
+        }
+    }
+}
+
+/// Several samples as one.
+fn total<'a>(samples: impl Iterator<Item = &'a Sample>) -> Sample {
+    samples.fold(Sample::default(), Sample::add)
+}
+
+fn total_rate<'a>(samples: impl Iterator<Item = &'a Sample>) -> u64 {
+    let total = total(samples);
+    rate_of(total.settled, total.micros)
+}
+
+/// What the pipeline does with its backlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// There is none.
+    Idle,
+    /// It settles so many in a second.
+    Moves(u64),
+    /// It settles nothing worth the name.
+    Still,
+    /// There were too few readings to tell.
+    Unknown,
 }
 
 /// What a store may still bring.
@@ -94,7 +139,7 @@ impl Pace {
             target: config.target_wait,
             outage: config.outage_wait,
             backlog_max: config.backlog_max,
-            window: VecDeque::with_capacity(WINDOW),
+            window: VecDeque::with_capacity(LONG),
             last: None,
             capacity: 0,
             wait: None,
@@ -119,22 +164,20 @@ impl Pace {
                 self.note(Sample { micros, settled, arrived: reading.arrived, own });
             }
         }
-        let measured = self.measured();
-        if let Some(rate) = measured.filter(|rate| !self.stands_still(*rate)) {
+        let flow = if busy { self.flow() } else { Flow::Idle };
+        if let Flow::Moves(rate) = flow {
             self.remember(rate);
         }
-        self.wait = match measured {
-            _ if !busy => Some(Duration::ZERO),
-            Some(rate) if !self.stands_still(rate) => Some(time_for(reading.backlog, rate)),
-            _ => None,
-        };
+        match flow {
+            Flow::Idle => self.wait = Some(Duration::ZERO),
+            Flow::Moves(rate) => self.wait = Some(time_for(reading.backlog, rate)),
+            Flow::Still => self.wait = None,
+            Flow::Unknown => {}
+        }
         let limit = self.second_limit();
         self.full = reading.backlog >= limit;
-        let pace = if busy && !self.target.is_zero() {
-            self.decide(reading.backlog, limit, measured)
-        } else {
-            None
-        };
+        let pace =
+            if self.target.is_zero() { None } else { self.decide(reading.backlog, limit, flow) };
         if pace.is_some() && self.granted.is_none() {
             self.start(now);
         }
@@ -143,34 +186,52 @@ impl Pace {
     }
 
     fn note(&mut self, sample: Sample) {
-        // Work after a standstill is a new beginning: an average over both would say for seconds that
-        // the pipeline is slow. This one is half of each itself.
-        let rate = rate_of(sample.settled, sample.micros);
-        if self.measured().is_some_and(|rate| self.stands_still(rate))
-            && rate >= FLOOR
-            && rate >= self.capacity / 4
-        {
+        // Work that goes on after a silence is a new beginning: an average over both would say for
+        // seconds that the pipeline is slow. What was settled first is half of the silence.
+        let goes_on = self.window.back().is_some_and(|last| self.moves(last));
+        if goes_on && self.moves(&sample) && self.was_silent() {
             self.window.clear();
-            return;
         }
-        if self.window.len() == WINDOW {
+        if self.window.len() == LONG {
             self.window.pop_front();
         }
         self.window.push_back(sample);
     }
 
-    /// What was settled in a second, as far as readings say.
-    fn measured(&self) -> Option<u64> {
-        let sum = |what: fn(&Sample) -> i64| {
-            self.window.iter().fold(0_i64, |sum, sample| sum.saturating_add(what(sample)))
-        };
-        let micros = sum(|sample| i64::try_from(sample.micros).unwrap_or(i64::MAX));
-        (self.window.len() >= WINDOW_MIN)
-            .then(|| rate_of(sum(|sample| sample.settled), micros.unsigned_abs()))
+    /// Whether more was settled than a pipeline that stands still seems to by the error of counting.
+    fn moves(&self, sample: &Sample) -> bool {
+        rate_of(sample.settled, sample.micros) >= FLOOR.max(self.capacity / 20)
     }
 
-    fn stands_still(&self, rate: u64) -> bool {
-        rate < FLOOR.max(self.capacity / 20)
+    /// Whether the readings before the last one saw nothing settled for a while.
+    fn was_silent(&self) -> bool {
+        let before = || self.window.iter().rev().skip(1).take(SILENCE);
+        before().count() == SILENCE && !before().any(|sample| self.moves(sample))
+    }
+
+    /// What the readings say.
+    fn flow(&self) -> Flow {
+        let short = self.window.len().min(SHORT);
+        let recent = || self.window.iter().rev().take(short);
+        let moving = recent().filter(|sample| self.moves(sample)).count();
+        let rate = if moving.saturating_mul(2) >= short {
+            total_rate(recent())
+        } else {
+            total_rate(self.window.iter())
+        };
+        let broken = self.was_silent() && self.window.back().is_some_and(|last| self.moves(last));
+        if self.window.len() < WINDOW_MIN || broken {
+            // A batch of a slow pipeline, or the first of a new beginning: the next reading tells.
+            Flow::Unknown
+        } else if moving > 0 && rate > 0 {
+            Flow::Moves(rate)
+        } else if self.window.len() >= STILL
+            && !self.window.iter().rev().take(STILL).any(|sample| self.moves(sample))
+        {
+            Flow::Still
+        } else {
+            Flow::Unknown
+        }
     }
 
     fn remember(&mut self, rate: u64) {
@@ -188,12 +249,14 @@ impl Pace {
         by_time.min(self.backlog_max).max(BACKLOG_MIN)
     }
 
-    /// The pace for a backlog that is worth the name.
-    fn decide(&self, backlog: u64, limit: u64, measured: Option<u64>) -> Option<u64> {
-        let Some(rate) = measured else { return self.full.then_some(FLOOR) };
-        if self.stands_still(rate) {
-            return (backlog >= limit / 2).then_some(FLOOR);
-        }
+    /// The pace for this backlog and its second limit.
+    fn decide(&self, backlog: u64, limit: u64, flow: Flow) -> Option<u64> {
+        let rate = match flow {
+            Flow::Idle => return None,
+            Flow::Unknown => return self.granted.or_else(|| self.full.then_some(FLOOR)),
+            Flow::Still => return (backlog >= limit / 2).then_some(FLOOR),
+            Flow::Moves(rate) => rate,
+        };
         let wait = micros(time_for(backlog, rate));
         let target = micros(self.target);
         // Once begun it goes on until half of the target, or it would flap.
@@ -211,9 +274,7 @@ impl Pace {
 
     /// The part of all deliveries that came in here, in thousandths: several processes share the pace.
     fn part(&self) -> u64 {
-        let (own, arrived) = self.window.iter().fold((0_u64, 0_u64), |sum, sample| {
-            (sum.0.saturating_add(sample.own), sum.1.saturating_add(sample.arrived))
-        });
+        let Sample { own, arrived, .. } = total(self.window.iter());
         own.saturating_mul(1000).checked_div(arrived).unwrap_or(1000).clamp(50, 1000)
     }
 

@@ -40,6 +40,8 @@ struct World {
     edges: Vec<Arc<Admission>>,
     queue: VecDeque<u64>,
     per_second: u64,
+    /// How often a batch is settled, in milliseconds.
+    batch: u64,
     /// Thousandths of a delivery: what each source is about to send, and the server to settle.
     due: Vec<u64>,
     work: u64,
@@ -62,6 +64,7 @@ impl World {
             edges: (0..processes).map(|_| admission(config, stores)).collect(),
             queue: VecDeque::new(),
             per_second,
+            batch: 20,
             due: vec![0; stores],
             work: 0,
             arrived: 0,
@@ -113,7 +116,7 @@ impl World {
 
     fn serve(&mut self) {
         self.work += self.per_second;
-        if self.millis.is_multiple_of(20) {
+        if self.millis.is_multiple_of(self.batch) {
             for _ in 0..self.work / 1000 {
                 let Some(since) = self.queue.pop_front() else { break };
                 self.longest = self.longest.max(self.millis - since);
@@ -149,7 +152,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// P6 in small: too much for half a minute leaves waits within twice the target and the server at
     /// work, and when it is over everything is taken again.
@@ -161,11 +164,13 @@ proptest! {
         late in 0u64..=150,
         stores in 1usize..=5,
         processes in 1usize..=3,
+        batch in 1u64..=40,
     ) {
         prop_assume!(percent * (250 + late) <= target * 200 || target >= 1000);
         let config = AdmissionConfig { target_wait: MILLI * u32::try_from(target).unwrap(), ..AdmissionConfig::default() };
         let mut world = World::new(&config, stores, processes, per_second);
-        world.late = late;
+        // One that takes long leaves the last one's wait to be paid for.
+        (world.late, world.batch) = (late, target * batch / 100);
         let each = |percent: u64| {
             let rate = per_second * percent / 100 / u64::try_from(stores).unwrap();
             vec![source(SURE, rate); stores]
@@ -175,7 +180,7 @@ proptest! {
         let before = world.settled;
         let storm = world.run(&each(percent), 30_000);
         prop_assert!(storm.iter().all(|tally| tally.refused > 0), "{:?}", storm);
-        prop_assert!(world.longest() <= 2 * target, "waited {}", world.longest);
+        prop_assert!(world.longest() <= 2 * target + world.batch, "waited {}", world.longest);
         let settled = world.settled - before;
         prop_assert!(settled * 100 >= per_second * 30 * 95, "settled {} of {}", settled, per_second * 30);
         world.run(&each(50), 3_000 + 2 * target);
@@ -360,7 +365,7 @@ fn an_outage_refuses_who_comes_again_from_half_of_the_second_limit_on() {
     let sources = [source(SURE, 400), source(UNSURE, 100)];
     let before = world.run(&sources, 3_900);
     assert!(before.iter().all(|tally| tally.refused == 0));
-    world.run(&sources, 500);
+    world.run(&sources, 2_000);
     let half = world.run(&sources, 5_000);
     assert!(half[0].refused > 1_800 && half[0].taken >= 45, "a trickle shows a recovery: {half:?}");
     assert_eq!(half[1].refused, 0);
@@ -414,7 +419,7 @@ fn a_target_of_zero_switches_the_pace_off() {
 fn without_a_watcher_nobody_is_refused() {
     let mut world = World::new(&AdmissionConfig::default(), 1, 1, 500);
     assert!(world.run(&[source(SURE, 1_500)], 20_000)[0].refused > 5_000);
-    world.now += Duration::from_millis(3_001);
+    world.now += Duration::from_millis(10_001);
     for _ in 0..2_000 {
         assert!(world.offer(Slot(0), SURE));
     }
