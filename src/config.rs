@@ -263,6 +263,7 @@ pub fn masked(url: &SecretString) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::AdmissionConfig;
 
     const PLAN: &str = r#"
         id = "p"
@@ -380,6 +381,29 @@ mod tests {
         let limited = format!("{PIPELINE}\n[limits]\nbatch = 10\nin_flight = 5\n");
         let error = load("limits", &limited, &secret()).unwrap_err();
         assert!(error.contains("in_flight"), "{error}");
+        let admission = |keys: &str| {
+            let limited = format!("{PIPELINE}\n[limits]\n{keys}\n");
+            load("admission", &limited, &secret()).map(|config| config.pipelines.limits.admission())
+        };
+        for (keys, field) in [
+            ("webhooks_in_flight = 0", "webhooks_in_flight must be above zero"),
+            ("target_wait_ms = 2000\noutage_wait_seconds = 3", "outage_wait_seconds must be"),
+            ("backlog_max = 999", "backlog_max must be"),
+        ] {
+            let error = admission(keys).unwrap_err();
+            assert!(error.contains(field), "{error}");
+        }
+        let set = "webhooks_in_flight = 7\nstore_reserve = 2\ntarget_wait_ms = 0\n\
+                   outage_wait_seconds = 9\nbacklog_max = 5000";
+        let wanted = AdmissionConfig {
+            in_flight: std::num::NonZeroUsize::new(7).unwrap(),
+            store_reserve: 2,
+            target_wait: Duration::ZERO,
+            outage_wait: Duration::from_secs(9),
+            backlog_max: 5000,
+        };
+        assert_eq!(admission(set).unwrap(), wanted);
+        assert_eq!(admission("batch = 10").unwrap(), AdmissionConfig::default());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::{
     clock::{seconds, seconds_between},
+    ingest::Reason,
     stage::{DeferReason, SkipReason},
     stream::Fate,
 };
@@ -21,6 +22,9 @@ use crate::{
 const WEBHOOK_SECONDS: &str = "upline_webhook_seconds";
 const WEBHOOKS: &str = "upline_webhooks_total";
 const WEBHOOK_BYTES: &str = "upline_webhook_bytes_total";
+const REFUSED: &str = "upline_refused_total";
+const EXPECTED_WAIT: &str = "upline_expected_wait_seconds";
+const ADMISSION_PACE: &str = "upline_admission_pace";
 const CONNECTIONS: &str = "upline_connections";
 const SOURCE_LAG: &str = "upline_source_lag_seconds";
 const SOURCE_SEEN: &str = "upline_source_last_seen_timestamp_seconds";
@@ -94,6 +98,10 @@ fn describe() {
         (WEBHOOKS, "Requests at the edge by platform and outcome."),
         (WEBHOOK_BYTES, "Bytes of accepted bodies."),
         (
+            REFUSED,
+            "Deliveries answered 503 for load, by the store that they name and reason: in_flight, bytes (the store's share at the edge), backlog (the pipeline behind it).",
+        ),
+        (
             MESSAGES,
             "Messages settled for good, each under exactly one outcome: delivered, skipped, deferred, dead_lettered.",
         ),
@@ -118,6 +126,14 @@ fn describe() {
     }
     for (name, help) in [
         (CONNECTIONS, "Open connections at the edge."),
+        (
+            EXPECTED_WAIT,
+            "Seconds that a delivery of now waits for its turn at the ledger: the backlog by the rate at which it is settled. NaN while nothing is settled.",
+        ),
+        (
+            ADMISSION_PACE,
+            "Deliveries a second that this process admits from senders that come again; +Inf while it admits everybody.",
+        ),
         (SOURCE_SEEN, "When a store last sent a verified delivery, in seconds since 1970."),
         (LAG, "Messages that a stage's consumer has not settled."),
         (STREAM_BYTES, "Bytes that a stream holds; a full store refuses deliveries."),
@@ -154,6 +170,11 @@ pub fn start<'a>(
     }
     for (platform, store) in stores {
         source_seen(platform, store, now);
+        for reason in Reason::ALL {
+            let label = store.to_owned();
+            counter!(REFUSED, "platform" => platform, "store" => label, "reason" => reason.as_str())
+                .increment(0);
+        }
         unfooted_accepted(platform, store, 0);
         for outcome in crate::ingest::Outcome::ALL {
             counter!(WEBHOOKS, "platform" => platform, "outcome" => outcome.as_str()).increment(0);
@@ -171,6 +192,24 @@ pub fn webhook(platform: &'static str, outcome: &'static str, elapsed_seconds: f
 /// An accepted body.
 pub fn webhook_bytes(platform: &'static str, bytes: u64) {
     counter!(WEBHOOK_BYTES, "platform" => platform).increment(bytes);
+}
+
+/// A delivery was refused for load.
+pub fn refused(platform: &'static str, store: &str, reason: Reason) {
+    let label = store.to_owned();
+    counter!(REFUSED, "platform" => platform, "store" => label, "reason" => reason.as_str())
+        .increment(1);
+}
+
+/// How long a delivery of now will wait for the ledger, if anybody can say.
+pub fn expected_wait(wait: Option<Duration>) {
+    gauge!(EXPECTED_WAIT).set(wait.map_or(f64::NAN, seconds));
+}
+
+/// How many deliveries a second come in at most; `None`: all.
+pub fn admission_pace(pace: Option<u64>) {
+    let count = |pace: u64| gauge_value(usize::try_from(pace).unwrap_or(usize::MAX));
+    gauge!(ADMISSION_PACE).set(pace.map_or(f64::INFINITY, count));
 }
 
 /// Open connections.

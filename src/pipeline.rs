@@ -26,7 +26,7 @@ use crate::{
         order::RefundPolicy,
         plan::{Plan, PlanError},
     },
-    ingest::{AdobeEvents, KeyError},
+    ingest::{AdmissionConfig, AdobeEvents, KeyError},
     sink::RestAccess,
     stage::{
         platform::{ReferralRule, StorePolicy, Writes},
@@ -193,7 +193,7 @@ struct StoreFile {
     unknown_referrer: UnknownReferrer,
 }
 
-/// The limits of the stages, as a file may set them.
+/// The limits of the stages and of what the edge lets in, as a file may set them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsFile {
@@ -213,6 +213,16 @@ pub struct LimitsFile {
     pub warehouse_batch: usize,
     /// How many lanes run validate, map, commission and ledger as one; 0 is the chain through the log.
     pub fused_lanes: usize,
+    /// The most deliveries on their way to the log; a store may hold half while others are active.
+    pub webhooks_in_flight: usize,
+    /// How many of them are kept free for each store.
+    pub store_reserve: usize,
+    /// The wait for the ledger above which senders that come again are refused, in milliseconds; 0: never.
+    pub target_wait_ms: u64,
+    /// The backlog at which every sender is refused, in seconds of work.
+    pub outage_wait_seconds: u64,
+    /// The same in messages; the smaller holds.
+    pub backlog_max: u64,
 }
 
 impl Default for LimitsFile {
@@ -226,6 +236,11 @@ impl Default for LimitsFile {
             warehouse_linger_ms: 500,
             warehouse_batch: 10_000,
             fused_lanes: 0,
+            webhooks_in_flight: 1024,
+            store_reserve: 16,
+            target_wait_ms: 1_000,
+            outage_wait_seconds: 300,
+            backlog_max: 1_000_000,
         }
     }
 }
@@ -252,9 +267,25 @@ impl LimitsFile {
         }
     }
 
+    /// As the edge wants them.
+    pub fn admission(&self) -> AdmissionConfig {
+        use std::{num::NonZeroUsize, time::Duration};
+        AdmissionConfig {
+            in_flight: NonZeroUsize::new(self.webhooks_in_flight).unwrap_or(NonZeroUsize::MIN),
+            store_reserve: self.store_reserve,
+            target_wait: Duration::from_millis(self.target_wait_ms),
+            outage_wait: Duration::from_secs(self.outage_wait_seconds),
+            backlog_max: self.backlog_max,
+        }
+    }
+
     fn check(&self, path: &Path) -> Result<(), PipelineError> {
         let fail = |field, reason| Err(PipelineError::Limit { path: path.into(), field, reason });
-        for (field, value) in [("batch", self.batch), ("warehouse_batch", self.warehouse_batch)] {
+        for (field, value) in [
+            ("batch", self.batch),
+            ("warehouse_batch", self.warehouse_batch),
+            ("webhooks_in_flight", self.webhooks_in_flight),
+        ] {
             if value == 0 {
                 return fail(field, "must be above zero");
             }
@@ -264,6 +295,13 @@ impl LimitsFile {
         }
         if self.fused_lanes > 64 {
             return fail("fused_lanes", "must not be above 64");
+        }
+        // Twice: the two would not be two otherwise.
+        if self.outage_wait_seconds.saturating_mul(500) < self.target_wait_ms {
+            return fail("outage_wait_seconds", "must be at least twice target_wait_ms");
+        }
+        if self.backlog_max < 1_000 {
+            return fail("backlog_max", "must be at least 1000");
         }
         if self.ack_wait_seconds == 0 {
             return fail("ack_wait_seconds", "must be above zero");

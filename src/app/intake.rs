@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::pressure::Arrivals;
 use crate::{
     domain::id::{Platform, StoreId},
-    ingest::{Accepted, Envelope, Intake, IntakeError, Observer, Outcome},
+    ingest::{Accepted, Envelope, Intake, IntakeError, Observer, Outcome, Reason},
     metric,
     stage::message::{Headers, Subject},
     stream::{Outgoing, Publish, ServiceError, jetstream::JetStream},
@@ -16,14 +17,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct LogIntake {
     log: Arc<JetStream>,
+    arrivals: Arrivals,
 }
 
 /// Room for the headers beside the body in a message.
 const HEADER_ROOM: usize = 8 * 1024;
 
 impl LogIntake {
-    pub(super) fn new(log: Arc<JetStream>) -> Self {
-        Self { log }
+    pub(super) fn new(log: Arc<JetStream>, arrivals: Arrivals) -> Self {
+        Self { log, arrivals }
     }
 }
 
@@ -46,6 +48,7 @@ impl Intake for LogIntake {
         let receipt = self.log.publish(vec![message]).await.into_iter().next();
         match receipt {
             Some(Ok(receipt)) => {
+                self.arrivals.saw(receipt.sequence);
                 if receipt.duplicate {
                     metric::duplicate("log");
                 }
@@ -77,6 +80,10 @@ impl Observer for MetricObserver {
 
     fn body(&self, platform: &'static str, bytes: usize) {
         metric::webhook_bytes(platform, u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn refused(&self, platform: Platform, store: &StoreId, reason: Reason) {
+        metric::refused(platform.as_str(), store.as_str(), reason);
     }
 
     fn connections(&self, open: usize) {

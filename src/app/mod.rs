@@ -9,6 +9,7 @@ mod admin;
 mod books;
 mod company;
 mod intake;
+mod pressure;
 mod refunds;
 mod stages;
 
@@ -138,6 +139,7 @@ struct Inside {
     store: Arc<Postgres>,
     warehouse: ClickHouse,
     company: CompanyCell,
+    arrivals: pressure::Arrivals,
 }
 
 impl App {
@@ -165,9 +167,13 @@ impl App {
             stages.push(Refunds::NAME);
         }
         metric::start(&stages, stores, clock.now());
-        let edge_config =
-            EdgeConfig { drain_timeout: config.drain, ..EdgeConfig::new(config.http) };
-        let intake = Arc::new(intake::LogIntake::new(log.clone()));
+        let edge_config = EdgeConfig {
+            drain_timeout: config.drain,
+            admission: config.pipelines.limits.admission(),
+            ..EdgeConfig::new(config.http)
+        };
+        let arrivals = pressure::Arrivals::default();
+        let intake = Arc::new(intake::LogIntake::new(log.clone(), arrivals.clone()));
         let observer = Arc::new(intake::MetricObserver);
         let edge =
             Edge::bind(edge_config, endpoints_of(&config), intake, observer, clock.clone()).await?;
@@ -175,7 +181,7 @@ impl App {
             admin::Admin::bind(config.admin, metrics, log.clone(), store.clone(), company.clone())
                 .await
                 .map_err(|source| BuildError::Admin { address: config.admin, source })?;
-        let inside = Inside { config, clock, log, store, warehouse, company };
+        let inside = Inside { config, clock, log, store, warehouse, company, arrivals };
         Ok(Self { inside, edge, admin })
     }
 
@@ -199,6 +205,7 @@ impl App {
         let _last = always.clone().drop_guard();
         let inboxes = inside.inboxes().await?;
         let mut helpers = JoinSet::new();
+        let admission = listener.admission();
         helpers.spawn(admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
@@ -215,6 +222,8 @@ impl App {
             let shops = refunds::consumers(&inside.config);
             helpers.spawn(inside.keeper().run(always.clone()));
             helpers.spawn(watch_lag(inside.log.clone(), shops, always.clone()));
+            let (log, arrivals) = (inside.log.clone(), inside.arrivals.clone());
+            helpers.spawn(pressure::watch(log, arrivals, admission, always.clone()));
         }
 
         let failed = refused.is_none()

@@ -249,7 +249,8 @@ impl Answer {
         Self::fault(StatusCode::PAYLOAD_TOO_LARGE, Outcome::TooLarge, &message)
     }
 
-    fn overloaded(retry_after: Duration) -> Self {
+    /// There is no room for the delivery now.
+    pub(super) fn overloaded(retry_after: Duration) -> Self {
         Self {
             retry_after: Some(whole_seconds(retry_after)),
             ..Self::fault(

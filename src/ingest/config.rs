@@ -9,7 +9,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::adobe::AdobeEvents;
+use super::{admission::AdmissionConfig, adobe::AdobeEvents};
 use crate::{
     domain::id::{Platform, StoreId},
     stage::platform::Scope,
@@ -50,8 +50,11 @@ pub struct EdgeConfig {
     pub accept_timeout: Duration,
     /// From the stop until whatever is still open is cut off.
     pub drain_timeout: Duration,
-    /// The `Retry-After` of an answer that names no other; rounded up to seconds.
+    /// The `Retry-After` of an answer that names no other, and the least that any names; rounded up to
+    /// seconds.
     pub retry_after: Duration,
+    /// Who is let in when not everybody can be.
+    pub admission: AdmissionConfig,
 }
 
 impl EdgeConfig {
@@ -70,6 +73,7 @@ impl EdgeConfig {
             accept_timeout: Duration::from_secs(50),
             drain_timeout: Duration::from_secs(20),
             retry_after: Duration::from_secs(5),
+            admission: AdmissionConfig::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::{
+    admission::{Comeback, Slot},
     adobe::{self, AdobeEvents, Signatures},
     config::{EdgeError, StoreEndpoint},
     signature::{self, Disbelief, Keyring, Tag, Tokens},
@@ -26,6 +27,7 @@ const COMPLAINT_INTERVAL: i64 = 60;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) store: StoreId,
+    pub(super) slot: Slot,
     keys: Keyring,
     /// Magento only: the keys of Adobe I/O Events.
     adobe: Option<AdobeEvents>,
@@ -43,6 +45,16 @@ pub(super) enum Claim {
 }
 
 impl Claim {
+    /// Whether a sender that proves itself like this comes again when it is refused.
+    pub(super) fn comeback(&self, platform: Platform) -> Comeback {
+        match (platform, self) {
+            (Platform::Shopify | Platform::Api, _) | (Platform::Magento, Self::Adobe(_)) => {
+                Comeback::Sure
+            }
+            (Platform::WooCommerce, _) | (Platform::Magento, Self::Hmac(_)) => Comeback::Unsure,
+        }
+    }
+
     /// The largest body that may come with it, in bytes, where the edge takes `limit`.
     pub(super) fn body_max(&self, limit: usize) -> usize {
         match self {
@@ -108,6 +120,7 @@ impl Endpoint {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) store: StoreId,
+    pub(super) slot: Slot,
     /// Whose orders they may write.
     pub(super) scope: Scope,
 }
@@ -126,7 +139,8 @@ impl Directory {
     /// Prepares every key, and refuses endpoints that contradict each other.
     pub(super) fn new(stores: Vec<StoreEndpoint>) -> Result<Self, EdgeError> {
         let mut directory = Self::default();
-        for endpoint in stores {
+        for (place, endpoint) in stores.into_iter().enumerate() {
+            let slot = Slot(place);
             let StoreEndpoint { store, platform, secrets, adobe, scope } = endpoint;
             let adobe = adobe.filter(|_| platform == Platform::Magento);
             if adobe.as_ref().map_or(secrets.is_empty(), |adobe| !adobe.is_complete()) {
@@ -136,27 +150,34 @@ impl Directory {
                 return Err(EdgeError::EmptySecret { platform, store });
             }
             let texts = secrets.iter().map(ExposeSecret::expose_secret);
-            match platform {
-                Platform::Shopify => insert(&mut directory.shopify, platform, store, texts, None)?,
-                Platform::WooCommerce => {
-                    insert(&mut directory.woocommerce, platform, store, texts, None)?;
+            let shops = match platform {
+                Platform::Shopify => &mut directory.shopify,
+                Platform::WooCommerce => &mut directory.woocommerce,
+                Platform::Magento => &mut directory.magento,
+                Platform::Api => {
+                    directory.insert_api(Caller { store, slot, scope }, texts)?;
+                    continue;
                 }
-                Platform::Magento => {
-                    insert(&mut directory.magento, platform, store, texts, adobe)?;
-                }
-                Platform::Api => directory.insert_api(store, scope, texts)?,
+            };
+            let keys = |source| EdgeError::Key { platform, store: store.clone(), source };
+            let keys = Keyring::new(platform, texts).map_err(keys)?;
+            let complained = AtomicI64::new(i64::MIN);
+            let name: Box<str> = store.as_str().into();
+            if shops.contains_key(&name) {
+                return Err(EdgeError::DuplicateStore { platform, store });
             }
+            shops.insert(name, Endpoint { store, slot, keys, adobe, complained });
         }
         Ok(directory)
     }
 
     fn insert_api<'a>(
         &mut self,
-        store: StoreId,
-        scope: Scope,
+        caller: Caller,
         tokens: impl Iterator<Item = &'a str>,
     ) -> Result<(), EdgeError> {
         let platform = Platform::Api;
+        let store = caller.store.clone();
         if self.api.iter().any(|caller| caller.store == store) {
             return Err(EdgeError::DuplicateStore { platform, store });
         }
@@ -167,7 +188,7 @@ impl Directory {
                 Err(source) => return Err(EdgeError::Key { platform, store, source }),
             }
         }
-        self.api.push(Caller { store, scope });
+        self.api.push(caller);
         Ok(())
     }
 
@@ -188,27 +209,6 @@ impl Directory {
             .find(token)
             .and_then(|store| self.api.get(store))
             .ok_or(Disbelief::Wrong("authorization"))
-    }
-}
-
-fn insert<'a>(
-    shops: &mut HashMap<Box<str>, Endpoint>,
-    platform: Platform,
-    store: StoreId,
-    secrets: impl Iterator<Item = &'a str>,
-    adobe: Option<AdobeEvents>,
-) -> Result<(), EdgeError> {
-    if shops.contains_key(store.as_str()) {
-        return Err(EdgeError::DuplicateStore { platform, store });
-    }
-    match Keyring::new(platform, secrets) {
-        Ok(keys) => {
-            let name = store.as_str().into();
-            let complained = AtomicI64::new(i64::MIN);
-            shops.insert(name, Endpoint { store, keys, adobe, complained });
-            Ok(())
-        }
-        Err(source) => Err(EdgeError::Key { platform, store, source }),
     }
 }
 

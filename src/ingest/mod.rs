@@ -13,6 +13,7 @@
 //! The signature is over the raw bytes, and a signed body that nobody can read must be kept as a dead
 //! letter, not refused at the door: `WooCommerce` never sends again. TLS is the business of the proxy in front.
 
+mod admission;
 mod adobe;
 mod answer;
 mod body;
@@ -34,6 +35,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use self::{
+    admission::{Admission, AdmissionConfig, Outlook, Reading, Reason},
     adobe::{AdobeEvents, AdobeKey, KEYS_MAX as ADOBE_KEYS_MAX, KeyError},
     config::{EdgeConfig, EdgeError, StoreEndpoint},
     server::{Drained, Edge},
@@ -130,8 +132,12 @@ pub trait Observer: Send + Sync + 'static {
     /// a path that belongs to none; `seconds` runs from the request head to the answer.
     fn webhook(&self, platform: &'static str, outcome: Outcome, seconds: f64);
 
-    /// A verified body of this many bytes was read.
+    /// A verified body of this many bytes was read, and there is room for it.
     fn body(&self, platform: &'static str, bytes: usize);
+
+    /// A delivery that said it was of this store was refused for load; it is also counted by
+    /// [`Self::webhook`].
+    fn refused(&self, platform: Platform, store: &StoreId, reason: Reason);
 
     /// This many connections are open now.
     fn connections(&self, open: usize);
@@ -172,7 +178,7 @@ pub enum Outcome {
     TooLarge,
     /// The body did not arrive in time.
     Timeout,
-    /// The edge or the log holds as much as it may.
+    /// The edge, the log or the pipeline behind them has as much as it may.
     Overloaded,
     /// The log could not be reached or did not confirm in time.
     Unavailable,

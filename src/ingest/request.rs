@@ -1,6 +1,7 @@
 //! One request, from its head to its answer.
 //!
-//! The order of the checks: path, shop, presence of a signature, length, body, signature, log.
+//! The order of the checks: path, shop, presence of a signature, room for the shop, length, body,
+//! signature, room again, log.
 //! What can be refused without the body is refused without it.
 //!
 //! Invariant: from the moment that a delivery is verified it belongs to a task of its own. A client
@@ -20,7 +21,8 @@ use hyper::{
 use jiff::Timestamp;
 
 use super::{
-    Envelope, Intake, IntakeError, Observer, Outcome,
+    Envelope, Intake, IntakeError, Observer, Outcome, Reason,
+    admission::{Comeback, Permit, Refusal, Slot, seed},
     answer::Answer,
     body::{self, Cut, Lease},
     directory::{Caller, Claim, Endpoint},
@@ -83,9 +85,41 @@ enum Sender<'a> {
     Api { caller: &'a Caller, form: Form },
 }
 
+/// A sender as admission sees it.
+#[derive(Clone, Copy)]
+struct Standing<'a> {
+    platform: Platform,
+    store: &'a StoreId,
+    slot: Slot,
+    comeback: Comeback,
+}
+
+impl Sender<'_> {
+    /// Its standing, if what it sends goes to the log.
+    fn standing(&self) -> Option<Standing<'_>> {
+        match self {
+            Self::Greeting => None,
+            Self::Shop { endpoint, platform, claim, .. } => Some(Standing {
+                platform: *platform,
+                store: &endpoint.store,
+                slot: endpoint.slot,
+                comeback: claim.comeback(*platform),
+            }),
+            Self::Api { caller, .. } => Some(Standing {
+                platform: Platform::Api,
+                store: &caller.store,
+                slot: caller.slot,
+                comeback: Comeback::Sure,
+            }),
+        }
+    }
+}
+
 /// A delivery that has proved itself.
 struct Verified {
     envelope: Envelope,
+    /// Its place among those on their way to the log.
+    permit: Option<Permit>,
     /// Given back when the answer is ready.
     lease: Lease,
     triggered_at: Option<Timestamp>,
@@ -130,6 +164,12 @@ impl<I: Intake, O: Observer> Shared<I, O> {
             Sender::Shop { claim, .. } => claim.body_max(limit),
             Sender::Api { .. } => limit,
         };
+        if let Some(standing) = sender.standing()
+            && let Err(answer) = self.peek(standing, head, &body, limit)
+        {
+            self.discard(head, body);
+            return Err(answer);
+        }
         let mut lease = self.budget.lease();
         let within = self.config.body_timeout;
         let bytes = match body::read(&mut body, limit, within, &mut lease).await {
@@ -139,6 +179,11 @@ impl<I: Intake, O: Observer> Shared<I, O> {
                     self.discard(head, body);
                 }
                 let greeting = matches!(sender, Sender::Greeting);
+                if let Some(standing) = sender.standing()
+                    && cut == Cut::Overloaded
+                {
+                    self.observer.refused(standing.platform, standing.store, Reason::Bytes);
+                }
                 return Err(if greeting && cut == Cut::TooLarge {
                     unsigned(&head.headers)
                 } else {
@@ -147,6 +192,33 @@ impl<I: Intake, O: Observer> Shared<I, O> {
             }
         };
         self.verify(&sender, &head.headers, bytes, lease)
+    }
+
+    /// Whether there would be room for what the head announces, before any of it is read. What is too
+    /// large is told so.
+    fn peek(
+        &self,
+        standing: Standing<'_>,
+        head: &Parts,
+        body: &Incoming,
+        limit: usize,
+    ) -> Result<(), Answer> {
+        let promised = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if promised > limit {
+            return Ok(());
+        }
+        let Standing { slot, comeback, .. } = standing;
+        self.admission.peek(Instant::now(), slot, comeback, promised).map_err(|refusal| {
+            // The values name the delivery: its ids or its signature.
+            let values = head.headers.values().map(header::HeaderValue::as_bytes);
+            self.turn_away(standing, refusal, seed(values))
+        })
+    }
+
+    /// The answer to a delivery that there is no room for.
+    fn turn_away(&self, standing: Standing<'_>, refusal: Refusal, seed: u64) -> Answer {
+        self.observer.refused(standing.platform, standing.store, refusal.reason);
+        Answer::overloaded(refusal.retry_after(self.config.retry_after, seed))
     }
 
     /// Everything that the head alone decides.
@@ -211,7 +283,7 @@ impl<I: Intake, O: Observer> Shared<I, O> {
                 (*platform, store, named, digest)
             }
             Sender::Api { .. } if body.is_empty() => return Err(Answer::empty()),
-            Sender::Api { caller: Caller { store, scope }, form } => {
+            Sender::Api { caller: Caller { store, scope, .. }, form } => {
                 if let Some(shop) = scope.trespass(form.topic(), &body) {
                     return Err(Answer::forbidden(store, &shop));
                 }
@@ -223,10 +295,16 @@ impl<I: Intake, O: Observer> Shared<I, O> {
             Platform::Shopify => transport::triggered_at(headers),
             Platform::WooCommerce | Platform::Magento | Platform::Api => None,
         };
+        let permit = sender.standing().map(|standing| {
+            let Standing { slot, comeback, .. } = standing;
+            let taken = self.admission.take(Instant::now(), slot, comeback, body.len());
+            taken.map_err(|refusal| self.turn_away(standing, refusal, seed([key.as_bytes()])))
+        });
+        let permit = permit.transpose()?;
         self.observer.body(platform.as_str(), body.len());
         let (store, delivery) = (store.clone(), key);
         let envelope = Envelope { platform, store, topic, delivery, received_at, digest, body };
-        Ok(Verified { envelope, lease, triggered_at })
+        Ok(Verified { envelope, permit, lease, triggered_at })
     }
 
     /// The answer to a delivery that is not believed, and a line in the log now and then.
@@ -250,7 +328,7 @@ impl<I: Intake, O: Observer> Shared<I, O> {
     }
 
     async fn deliver(&self, verified: Verified, tally: Tally<O>) -> Answer {
-        let Verified { envelope, lease, triggered_at } = verified;
+        let Verified { envelope, permit, lease, triggered_at } = verified;
         let (platform, store, at) =
             (envelope.platform, envelope.store.clone(), envelope.received_at);
         let key = (platform == Platform::Api).then(|| envelope.delivery.clone());
@@ -260,7 +338,7 @@ impl<I: Intake, O: Observer> Shared<I, O> {
             Ok(accepted) => accepted,
             Err(elapsed) => Err(IntakeError::Unavailable(elapsed.into())),
         };
-        drop(lease);
+        drop((permit, lease));
         let answer = match accepted {
             Ok(accepted) => {
                 self.observer.source_seen(platform, &store, at);

@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Intake, Observer,
+    admission::Admission,
     body::Budget,
     config::{EdgeConfig, EdgeError, StoreEndpoint},
     connection,
@@ -44,6 +45,7 @@ pub(super) struct Shared<I, O> {
     pub(super) observer: Arc<O>,
     pub(super) clock: Clock,
     pub(super) budget: Arc<Budget>,
+    pub(super) admission: Arc<Admission>,
     pub(super) http: auto::Builder<Tasks>,
     /// Everything that the edge has started and that a drain waits for.
     pub(super) tasks: TaskTracker,
@@ -92,6 +94,12 @@ impl<I: Intake, O: Observer> Edge<I, O> {
         clock: Clock,
     ) -> Result<Self, EdgeError> {
         config.check()?;
+        let admission = Admission::new(
+            &config.admission,
+            stores.len(),
+            config.buffered_limit.get(),
+            config.body_limit.get(),
+        );
         let directory = Directory::new(stores)?;
         let at = |source| EdgeError::Bind { address: config.address, source };
         let listener = TcpListener::bind(config.address).await.map_err(at)?;
@@ -103,6 +111,7 @@ impl<I: Intake, O: Observer> Edge<I, O> {
             observer,
             clock,
             budget: Budget::new(config.buffered_limit.get()),
+            admission,
             http: http(&config, &tasks),
             tasks,
             open: AtomicUsize::new(0),
@@ -114,6 +123,11 @@ impl<I: Intake, O: Observer> Edge<I, O> {
     /// The address that it listens on, with the port that was taken for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Who decides what comes in: to be told how the pipeline behind the edge is doing.
+    pub fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.shared.admission)
     }
 
     /// Serves until `stop` is cancelled, then drains: no new connection, no further request on an

@@ -1,5 +1,6 @@
 //! The edge over real sockets: who is believed, and what is answered.
 
+mod admission;
 mod adobe;
 mod lifecycle;
 mod limits;

@@ -1,9 +1,10 @@
 //! Outages of the real servers, made by a proxy in front of them that cuts, stalls and restores.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 
 use async_nats::jetstream::consumer::PullConsumer;
 use bytes::Bytes;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -21,7 +22,7 @@ use upline::{
     },
 };
 
-use crate::support::{Delivery, Running, World, eventually, world};
+use crate::support::{Delivery, Running, World, eventually, metric_of, world};
 
 /// What the way to a server is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +246,47 @@ fn books_that_say_nothing_for_a_while_are_waited_for() {
         .await;
         chaos.set(Weather::Fair);
         each_is_paid_once(world, 1..60).await;
+    });
+}
+
+#[test]
+fn a_long_outage_of_the_books_refuses_first_who_comes_again_and_pays_all_that_was_taken() {
+    world("long_outage", async |world| {
+        let file = world.folder.join("pipelines/acme.toml");
+        let limits = fs::read_to_string(&file).unwrap();
+        fs::write(&file, limits.replace("[limits]", "[limits]\nbacklog_max = 1000")).unwrap();
+        let (chaos, app) = behind(world, "UPLINE_DATABASE_URL", &world.database).await;
+        world.client.deliver(app.http, &order(1)).await;
+        world.pays("1", &["11043 2.00"]).await;
+        chaos.set(Weather::Gone);
+        let mut next = 2;
+        let refused = loop {
+            let answer = world.client.post(app.http, &order(next)).await;
+            if answer.status != 200 {
+                break answer;
+            }
+            next += 1;
+            assert!(next < 1_000, "the backlog has a limit");
+        };
+        assert!(next > 500, "refused after {next}: not before half of the limit");
+        assert_eq!(refused.status, 503, "{refused:?}");
+        // Nobody can say when the books come back.
+        let seconds: u64 = refused.retry_after.unwrap().parse().unwrap();
+        assert!((60..=120).contains(&seconds), "{seconds}");
+        // A shop that would never send again is not refused yet.
+        for id in 0..20 {
+            let coupon = Delivery::woocommerce("coupon.updated", &json!({ "id": id }));
+            world.client.deliver(app.http, &coupon).await;
+        }
+        let page = world.client.get(app.admin, "/metrics").await.body;
+        let of = |platform| {
+            let labels = [("platform", platform), ("store", "acme"), ("reason", "backlog")];
+            metric_of(&page, "upline_refused_total", &labels)
+        };
+        assert_eq!((of("shopify") > 0, of("woocommerce")), (true, 0));
+        chaos.set(Weather::Fair);
+        world.client.insist(|| app.http, &order(next)).await;
+        each_is_paid_once(world, 1..next + 1).await;
     });
 }
 

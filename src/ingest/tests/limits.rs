@@ -3,7 +3,10 @@
 use std::{fmt::Write as _, num::NonZeroUsize, time::Duration};
 
 use super::support::{Mood, Server, base64_of, config, post, shopify};
-use crate::ingest::Outcome;
+use crate::{
+    domain::id::Platform,
+    ingest::{Outcome, Reason},
+};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -149,9 +152,15 @@ async fn all_bodies_together_have_a_bound() {
     let mut first = server.connect().await;
     first.write(shopify("0123456789")).await;
     server.log.somebody_waits().await;
-    let reply = server.send(shopify("abcdefghij")).await;
+    // A body of unknown length is refused where the bound is met, another by its head.
+    let reply = server.send(chunked("abcdefghij")).await;
     assert_eq!((reply.status, &*reply.error()), (503, "overloaded"));
     assert_eq!(reply.header("retry-after"), Some("5"));
+    let reply = server.send(shopify("abcdefghij")).await;
+    assert_eq!((reply.status, &*reply.error()), (503, "overloaded"));
+    let refused = server.recorder.refused.lock().unwrap().clone();
+    let acme = (Platform::Shopify, "acme".to_owned(), Reason::Bytes);
+    assert_eq!(refused, [acme.clone(), acme]);
     server.log.open_gate();
     assert_eq!(first.reply().await.status, 200);
     server.log.feels(Mood::Takes);

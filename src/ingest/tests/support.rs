@@ -24,8 +24,8 @@ use crate::{
     clock::Clock,
     domain::id::{Platform, StoreId},
     ingest::{
-        Accepted, Drained, Edge, EdgeConfig, Envelope, Intake, IntakeError, Observer, Outcome,
-        StoreEndpoint,
+        Accepted, Admission, Drained, Edge, EdgeConfig, Envelope, Intake, IntakeError, Observer,
+        Outcome, Reason, StoreEndpoint,
     },
     stage::platform::{Scope, StorePolicy},
 };
@@ -119,6 +119,7 @@ pub(super) struct Recorder {
     pub(super) bytes: Mutex<Vec<usize>>,
     pub(super) seen: Mutex<Vec<(Platform, String)>>,
     pub(super) lags: Mutex<Vec<f64>>,
+    pub(super) refused: Mutex<Vec<(Platform, String, Reason)>>,
 }
 
 impl Recorder {
@@ -150,6 +151,9 @@ impl Observer for Recorder {
     fn body(&self, _: &'static str, bytes: usize) {
         self.bytes.lock().unwrap().push(bytes);
     }
+    fn refused(&self, platform: Platform, store: &StoreId, reason: Reason) {
+        self.refused.lock().unwrap().push((platform, store.to_string(), reason));
+    }
     fn connections(&self, open: usize) {
         self.connections.lock().unwrap().push(open);
     }
@@ -167,6 +171,7 @@ pub(super) struct Server {
     pub(super) edge: std::net::SocketAddr,
     pub(super) log: Arc<Log>,
     pub(super) recorder: Arc<Recorder>,
+    pub(super) admission: Arc<Admission>,
     pub(super) stop: CancellationToken,
     running: JoinHandle<Drained>,
 }
@@ -213,9 +218,10 @@ impl Server {
             .await
             .unwrap();
         let address = edge.local_addr();
+        let admission = edge.admission();
         let stop = CancellationToken::new();
         let running = TaskTracker::new().spawn(edge.run(stop.clone()));
-        Self { edge: address, log, recorder, stop, running }
+        Self { edge: address, log, recorder, admission, stop, running }
     }
 
     pub(super) async fn connect(&self) -> Client {
