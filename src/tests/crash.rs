@@ -50,7 +50,17 @@ async fn kill(world: &World, server: Server) {
 
 #[test]
 fn a_program_that_is_killed_again_and_again_pays_every_order_exactly_once() {
-    world("killed", async |world| {
+    killed_again_and_again("killed", |_| ());
+}
+
+#[test]
+fn fused_stages_that_are_killed_again_and_again_pay_every_order_exactly_once() {
+    killed_again_and_again("killed_fused", World::fuse);
+}
+
+fn killed_again_and_again(name: &str, prepare: fn(&World)) {
+    world(name, async |world| {
+        prepare(world);
         const ORDERS: u64 = 300;
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
         let mut deliveries = Vec::new();

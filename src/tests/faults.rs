@@ -331,7 +331,17 @@ fn a_program_that_starts_without_the_warehouse_pays_and_fills_it_later() {
 
 #[test]
 fn a_log_that_is_cut_again_and_again_under_load_loses_and_doubles_nothing() {
-    world("cut_log", async |world| {
+    cut_again_and_again("cut_log", |_| ());
+}
+
+#[test]
+fn a_log_that_is_cut_again_and_again_under_fused_stages_loses_and_doubles_nothing() {
+    cut_again_and_again("cut_fused", World::fuse);
+}
+
+fn cut_again_and_again(name: &str, prepare: fn(&World)) {
+    world(name, async |world| {
+        prepare(world);
         let (chaos, app) = behind(world, "UPLINE_NATS_URL", &world.nats).await;
         let orders: Vec<Delivery> = (1..400).map(order).collect();
         let sent = world.client.insist_all(|| app.http, &orders);
