@@ -172,6 +172,9 @@ impl Pace {
             Flow::Idle => self.wait = Some(Duration::ZERO),
             Flow::Moves(rate) => self.wait = Some(time_for(reading.backlog, rate)),
             Flow::Still => self.wait = None,
+            Flow::Unknown if self.granted.is_none() => {
+                self.wait = (self.capacity > 0).then(|| time_for(reading.backlog, self.capacity));
+            }
             Flow::Unknown => {}
         }
         let limit = self.second_limit();
@@ -253,6 +256,8 @@ impl Pace {
     fn decide(&self, backlog: u64, limit: u64, flow: Flow) -> Option<u64> {
         let rate = match flow {
             Flow::Idle => return None,
+            // A backlog has just begun: what the pipeline could do before is the best guess.
+            Flow::Unknown if self.granted.is_none() && self.capacity > 0 => self.capacity,
             Flow::Unknown => return self.granted.or_else(|| self.full.then_some(FLOOR)),
             Flow::Still => return (backlog >= limit / 2).then_some(FLOOR),
             Flow::Moves(rate) => rate,

@@ -394,6 +394,24 @@ fn the_second_limit_is_as_much_work_as_it_says() {
 }
 
 #[test]
+fn what_the_pipeline_can_do_is_remembered() {
+    let mut world = World::new(&AdmissionConfig::default(), 1, 1, 1_000);
+    world.run(&[source(SURE, 1_500)], 10_000);
+    assert_eq!(world.run(&[source(SURE, 450)], 10_000)[0].refused, 0);
+    // A flood that would be twice the target before anything was measured.
+    world.longest();
+    world.run(&[source(SURE, 4_000)], 10_000);
+    let longest = world.longest();
+    assert!(longest < 2_000, "{longest}");
+    // An outage at an ordinary load refuses nobody for all that.
+    world.run(&[source(SURE, 450)], 10_000);
+    world.per_second = 0;
+    assert_eq!(world.run(&[source(SURE, 450)], 20_000)[0].refused, 0);
+    world.per_second = 1_000;
+    assert_eq!(world.run(&[source(SURE, 450)], 40_000)[0].refused, 0);
+}
+
+#[test]
 fn a_burst_is_no_overload() {
     let mut world = World::new(&AdmissionConfig::default(), 1, 1, 100);
     for _ in 0..5 {
