@@ -39,6 +39,8 @@ const BATCH_MESSAGES: &str = "upline_stage_batch_messages";
 const EMIT_SECONDS: &str = "upline_commission_emit_seconds";
 const DUPLICATES: &str = "upline_duplicates_total";
 const LAG: &str = "upline_consumer_lag_messages";
+const LOG_WRITES: &str = "upline_log_writes_total";
+const LOG_WRITTEN: &str = "upline_log_written_messages_total";
 const STREAM_BYTES: &str = "upline_stream_bytes";
 const ENTRIES: &str = "upline_ledger_entries_total";
 const BLOCKS: &str = "upline_ledger_blocks_total";
@@ -111,6 +113,11 @@ fn describe() {
         (RETRIES, "Messages handed back to come again."),
         (FAILURES, "Times a stage met an unavailable service."),
         (DUPLICATES, "Duplicates recognised, by the place that recognised them."),
+        (LOG_WRITES, "Durable writes to the log by stream and form: one message, or a batch."),
+        (
+            LOG_WRITTEN,
+            "Messages written to the log by stream and form: by the writes, how many share one.",
+        ),
         (ENTRIES, "Ledger entries posted, by kind."),
         (BLOCKS, "Ledger blocks sealed."),
         (
@@ -283,6 +290,13 @@ pub fn commission_emitted(received_at: Timestamp, posted_at: Timestamp) {
 /// A duplicate was recognised: at the edge (`log`) or by a stage.
 pub fn duplicate(place: &'static str) {
     counter!(DUPLICATES, "place" => place).increment(1);
+}
+
+/// So many messages went to a stream of the log in so many durable writes.
+pub fn log_written(stream: &'static str, form: &'static str, writes: usize, messages: usize) {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    counter!(LOG_WRITES, "stream" => stream, "form" => form).increment(count(writes));
+    counter!(LOG_WRITTEN, "stream" => stream, "form" => form).increment(count(messages));
 }
 
 /// How far a stage is behind.

@@ -23,7 +23,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Outgoing, Receipt, ServiceError};
-use crate::clock::Clock;
+use crate::{clock::Clock, metric};
 
 /// Where a committer writes to: one stream of the log.
 pub(super) trait Journal: Send + Sync + 'static {
@@ -79,9 +79,9 @@ pub(super) struct Committer {
 impl Committer {
     /// Starts a committer; it ends when the last clone is dropped.
     #[expect(clippy::disallowed_methods, reason = "nothing waits for it: who wants a receipt does")]
-    pub(super) fn start<J: Journal>(journal: J, clock: Clock) -> Self {
+    pub(super) fn start<J: Journal>(stream: &'static str, journal: J, clock: Clock) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let lane = Lane { journal, clock, recent: Recent::default() };
+        let lane = Lane { stream, journal, clock, recent: Recent::default() };
         tokio::spawn(lane.run(waiting));
         Self { requests }
     }
@@ -130,6 +130,7 @@ enum Place {
 }
 
 struct Lane<J> {
+    stream: &'static str,
     journal: J,
     clock: Clock,
     recent: Recent,
@@ -186,10 +187,14 @@ impl<J: Journal> Lane<J> {
         while let Some(part) = stack.pop() {
             if part.len() < ATOMIC_FROM {
                 outcomes.extend(self.journal.singly(part).await);
+                metric::log_written(self.stream, "single", part.len(), part.len());
                 continue;
             }
             match self.journal.together(part).await {
-                Ok(last) => outcomes.extend(receipts(last, part.len()).map(Ok)),
+                Ok(last) => {
+                    outcomes.extend(receipts(last, part.len()).map(Ok));
+                    metric::log_written(self.stream, "batch", 1, part.len());
+                }
                 Err(Refusal::Known) => {
                     let size = part.len().div_ceil(PARTS);
                     stack.extend(part.chunks(size.max(1)).rev());
@@ -197,6 +202,7 @@ impl<J: Journal> Lane<J> {
                 Err(Refusal::Rejected(reason)) => {
                     tracing::debug!(reason, messages = part.len(), "a batch is written singly");
                     outcomes.extend(self.journal.singly(part).await);
+                    metric::log_written(self.stream, "single", part.len(), part.len());
                 }
                 Err(Refusal::Unavailable(error)) => {
                     let left = messages.len().saturating_sub(outcomes.len());

@@ -136,7 +136,8 @@ impl JetStream {
             context: context.clone(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}.") },
         };
-        let committers = StreamName::ALL.map(|_| Committer::start(wire.clone(), Clock::system()));
+        let committers = StreamName::ALL
+            .map(|stream| Committer::start(stream.upper(), wire.clone(), Clock::system()));
         Ok(Self { client, context, prefix: prefix.to_owned(), committers })
     }
 

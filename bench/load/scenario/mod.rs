@@ -76,6 +76,8 @@ pub(crate) struct Scale {
     pub(crate) shape: Shape,
     pub(crate) processes: usize,
     pub(crate) lanes: usize,
+    /// The edge refuses what the pipeline cannot take in time.
+    pub(crate) paced: bool,
 }
 
 /// What the scenarios share.
@@ -124,6 +126,7 @@ impl Bench {
             },
             processes: options.processes.unwrap_or(1),
             lanes: options.lanes.unwrap_or(2),
+            paced: false,
         };
         Ok(Self {
             processes: Processes::of_stack(&stack.config)?,
@@ -203,7 +206,8 @@ impl Bench {
     pub(crate) async fn deploy_as(&self, scale: Scale) -> anyhow::Result<Deployment> {
         // What was in work when the process was killed comes again after this: too long for CI.
         let wait = if self.quick { "ack_wait_seconds = 2\n" } else { "" };
-        let limits = format!("[limits]\nfused_lanes = {}\n{wait}", scale.lanes);
+        let pace = if scale.paced { "" } else { "target_wait_ms = 0\n" };
+        let limits = format!("[limits]\nfused_lanes = {}\n{pace}{wait}", scale.lanes);
         let world = World::make(&self.stack, scale.company, scale.shape, &limits).await?;
         let mut servers = Vec::with_capacity(scale.processes);
         for _ in 0..scale.processes {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Bench;
+use super::{Bench, Scale};
 use crate::{
     generator::Pace,
     report::{Goal, Line, number},
@@ -16,7 +16,7 @@ const LONGEST: f64 = 2_000.0;
 
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let saturation = bench.saturation().await?;
-    let deployment = bench.deploy().await?;
+    let deployment = bench.deploy_as(Scale { paced: true, ..bench.scale }).await?;
     let mut load = bench.flood(&deployment);
     let whole = if bench.quick { 2 } else { 30 };
     (load.measured, load.pace) = (Duration::from_secs(whole), Pace::Open(saturation * 1.5));
