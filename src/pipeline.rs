@@ -230,7 +230,7 @@ impl Default for LimitsFile {
         Self {
             batch: 500,
             in_flight: 2_000,
-            ack_wait_seconds: 10,
+            ack_wait_seconds: 5,
             retry_first_ms: 100,
             retry_longest_ms: 10_000,
             warehouse_linger_ms: 500,
