@@ -4,7 +4,7 @@
 //! Each step stands beside the least that its work can be made of: bare hashes of the same bytes,
 //! multiplications with rounding and nothing else, a `serde_json::Value` of the same text.
 //!
-//! Medians over many rounds; `--quick` does a few, so that CI notices when a bench no longer runs.
+//! `--quick` does few rounds, so that CI notices when the bench no longer runs.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -53,28 +53,44 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Orders of a block, a full batch of the ledger.
 const BLOCK: u64 = 500;
 
-/// The median of a call, in microseconds. What goes into the calls is made before the clock runs; what
-/// comes out is dropped while it does.
-fn median<T, U>(rounds: usize, make: impl Fn() -> T, mut work: impl FnMut(T) -> U) -> f64 {
-    let input = make();
-    let begin = Instant::now();
-    black_box(work(input));
-    let once = begin.elapsed().max(Duration::from_nanos(100));
-    // As many calls a round as fill a millisecond, so that the clock does not count.
-    let calls =
-        usize::try_from(Duration::from_millis(1).as_nanos() / once.as_nanos()).unwrap().max(1);
-    let mut times: Vec<Duration> = (0..rounds)
-        .map(|_| {
-            let inputs: Vec<T> = (0..calls).map(|_| make()).collect();
-            let begin = Instant::now();
-            for input in inputs {
-                black_box(work(black_box(input)));
-            }
-            begin.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / 1_000.0 / calls as f64
+/// How long so many calls take.
+type Timed<'a> = &'a mut dyn FnMut(usize) -> Duration;
+
+/// A call to be timed. What goes in is made before the clock runs; what comes out is dropped while it
+/// does.
+fn timed<T, U>(
+    make: impl Fn() -> T,
+    mut work: impl FnMut(T) -> U,
+) -> impl FnMut(usize) -> Duration {
+    move |calls| {
+        let inputs: Vec<T> = (0..calls).map(|_| make()).collect();
+        let begin = Instant::now();
+        for input in inputs {
+            black_box(work(black_box(input)));
+        }
+        begin.elapsed()
+    }
+}
+
+/// Microseconds of one call of each; they take turns. What counts is the slowest round of the fastest
+/// tenth: the work is the same every time, so a slower one has waited for somebody else.
+fn micros<const N: usize>(rounds: usize, mut works: [Timed<'_>; N]) -> [f64; N] {
+    // As many calls as fill a tenth of a millisecond: the clock does not count, and most rounds end
+    // before the system lets another process run.
+    let calls = works.each_mut().map(|work| {
+        let once = work(1).min(work(1)).as_nanos().max(10);
+        usize::try_from(Duration::from_micros(100).as_nanos() / once).unwrap().max(1)
+    });
+    let mut times = [const { Vec::new() }; N];
+    for _ in 0..rounds {
+        for (work, (calls, times)) in works.iter_mut().zip(calls.iter().zip(&mut times)) {
+            times.push(work(*calls).as_nanos() as f64 / 1_000.0 / *calls as f64);
+        }
+    }
+    times.map(|mut times| {
+        times.sort_unstable_by(f64::total_cmp);
+        times[times.len() / 10]
+    })
 }
 
 fn nothing() {}
@@ -95,13 +111,14 @@ fn verify(rounds: usize) {
             .take(size)
             .collect();
         let header = STANDARD.encode(key.clone().chain_update(&body).finalize().into_bytes());
-        let bare = median(rounds, nothing, |()| Sha256::digest(black_box(&body)));
-        let verified = median(rounds, nothing, |()| {
+        let mut bare = timed(nothing, |()| Sha256::digest(black_box(&body)));
+        let mut verified = timed(nothing, |()| {
             let mut tag = [0; 33];
             let length = STANDARD.decode_slice(black_box(&header), &mut tag).unwrap();
             key.clone().chain_update(&body).verify_slice(&tag[..length]).unwrap();
             Digest::of(&body)
         });
+        let [bare, verified] = micros(rounds, [&mut bare, &mut verified]);
         let name = format!("{size} bytes");
         println!("{name:<38} {bare:>10.2} {verified:>10.2} {:>6.2}", verified / bare);
     }
@@ -135,10 +152,11 @@ fn with_lines(order: &MappedOrder, lines: usize) -> MappedOrder {
     order
 }
 
+/// The whole of `run`, and of that the hash of the order as JSON, which every calculation carries.
 fn commission(rounds: usize) {
     println!(
         "\n{:<16} {:>10} {:>10} {:>10} {:>6} {:>14}",
-        "commission", "amounts", "naive us", "run us", "ratio", "order's hash"
+        "levels x lines", "amounts", "naive us", "run us", "ratio", "of it hash us"
     );
     for levels in [1, 10, 30] {
         let sample = Sample::new(levels);
@@ -149,9 +167,10 @@ fn commission(rounds: usize) {
                 order.lines.iter().map(|line| line.base.as_decimal()).collect();
             let computed = run(order.clone(), tree, plan).unwrap();
             assert_eq!(computed.paid().as_decimal(), naive(&bases, &rates));
-            let baseline = median(rounds, nothing, |()| naive(black_box(&bases), &rates));
-            let ran = median(rounds, || order.clone(), |order| run(order, tree, plan).unwrap());
-            let hash = median(rounds, nothing, |()| black_box(&order).hash());
+            let mut baseline = timed(nothing, |()| naive(black_box(&bases), &rates));
+            let mut ran = timed(|| order.clone(), |order| run(order, tree, plan).unwrap());
+            let mut hash = timed(nothing, |()| black_box(&order).hash());
+            let [baseline, ran, hash] = micros(rounds, [&mut baseline, &mut ran, &mut hash]);
             println!(
                 "{:<16} {:>10} {baseline:>10.2} {ran:>10.2} {:>6.1} {hash:>14.2}",
                 format!("{levels} x {lines}"),
@@ -176,11 +195,13 @@ where
     let bytes = encode(value);
     assert_eq!(&decode::<T>(&bytes).unwrap(), value);
     let loose: Value = serde_json::from_slice(&bytes).unwrap();
-    let written = median(rounds, nothing, |()| encode(black_box(value)));
-    let loosely = median(rounds, nothing, |()| encode(black_box(&loose)));
-    let read = median(rounds, nothing, |()| decode::<T>(black_box(&bytes)).unwrap());
-    let parsed =
-        median(rounds, nothing, |()| serde_json::from_slice::<Value>(black_box(&bytes)).unwrap());
+    let mut written = timed(nothing, |()| encode(black_box(value)));
+    let mut loosely = timed(nothing, |()| encode(black_box(&loose)));
+    let mut read = timed(nothing, |()| decode::<T>(black_box(&bytes)).unwrap());
+    let mut parsed =
+        timed(nothing, |()| serde_json::from_slice::<Value>(black_box(&bytes)).unwrap());
+    let [written, loosely, read, parsed] =
+        micros(rounds, [&mut written, &mut loosely, &mut read, &mut parsed]);
     println!(
         "{name:<16} {:>6} {loosely:>10.2} {written:>10.2} {:>6.2} {parsed:>10.2} {read:>10.2} {:>6.2}",
         bytes.len(),
@@ -189,6 +210,7 @@ where
     );
 }
 
+/// Each message of the stages for one order, written and read.
 fn messages(sample: &Sample, rounds: usize) {
     println!(
         "\n{:<16} {:>6} {:>10} {:>10} {:>6} {:>10} {:>10} {:>6}",
@@ -244,34 +266,32 @@ fn ledger(sample: &Sample, rounds: usize) {
             Sealed { computed, snapshot, entries }
         })
         .collect();
-    let orders = block.len() as f64;
     let all = leaves(&block);
-    // As many bare hashes of 64 bytes as an order has entries, and as its block has leaves for it.
-    let hashes = |count: usize| {
+    // Beside each as many bare hashes of 64 bytes as there are entries or leaves.
+    let row = |name: &str, orders: usize, hashes: usize, ours: Timed<'_>| {
         let bytes = [7u8; 64];
         let hash = |_| _ = black_box(Sha256::digest(black_box(&bytes)));
-        median(rounds, nothing, move |()| (0..count).for_each(hash))
-    };
-    let row = |name: &str, count: usize, ours: f64| {
-        let bare = hashes(count);
+        let mut bare = timed(nothing, move |()| (0..hashes * orders).for_each(hash));
+        let times = micros(rounds, [&mut bare, ours]);
+        let [bare, ours] = times.map(|time| time / orders as f64);
         println!("{name:<38} {bare:>10.2} {ours:>10.2} {:>6.2}", ours / bare);
     };
     let one = &block[0];
-    let posted = median(rounds, nothing, |()| post(black_box(&one.computed.run), &[]));
-    row("post, ten entries", 10, posted);
-    row("leaf of the calculation", 1, median(rounds, nothing, |()| black_box(one).run_leaf()));
-    let entries = median(rounds, nothing, |()| black_box(one).entry_leaves().collect::<Vec<_>>());
-    row("leaves of the entries", 10, entries);
-    let blocks = rounds.min(31);
-    let root = median(blocks, nothing, |()| merkle_root(black_box(&all)));
-    row("merkle root, of a block of 500", 11, root / orders);
-    let sealed = median(blocks, nothing, |()| merkle_root(&leaves(black_box(&block))));
-    row("leaves and root, of a block of 500", 11, sealed / orders);
+    let mut posted = timed(nothing, |()| post(black_box(&one.computed.run), &[]));
+    row("post, ten entries", 1, 10, &mut posted);
+    let mut of_run = timed(nothing, |()| black_box(one).run_leaf());
+    row("leaf of the calculation", 1, 1, &mut of_run);
+    let mut of_entries = timed(nothing, |()| black_box(one).entry_leaves().collect::<Vec<_>>());
+    row("leaves of the entries", 1, 10, &mut of_entries);
+    let mut root = timed(nothing, |()| merkle_root(black_box(&all)));
+    row("merkle root, of a block of 500", block.len(), 11, &mut root);
+    let mut sealed = timed(nothing, |()| merkle_root(&leaves(black_box(&block))));
+    row("leaves and root, of a block of 500", block.len(), 11, &mut sealed);
 }
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
-    let rounds = if quick { 3 } else { 201 };
+    let rounds = if quick { 3 } else { 1_001 };
     verify(rounds);
     commission(rounds);
     let sample = Sample::new(10);

@@ -94,10 +94,10 @@ impl Sample {
         let event = self.event(number);
         let key = event.key.clone();
         let terms = Terms::of_plan("bench");
-        match map(&key, 1, &OrderState::of(event), None, &self.company, &terms, &[]) {
-            Mapping::Ready(order) => *order,
-            other => panic!("the order is not ready: {other:?}"),
-        }
+        let state = OrderState::of(event);
+        let mapping = map(&key, 1, &state, None, &self.company, &terms, &[]);
+        let Mapping::Ready(order) = mapping else { panic!("the order is not ready: {mapping:?}") };
+        *order
     }
 
     /// What commission makes of it.
