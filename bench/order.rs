@@ -1,7 +1,7 @@
 //! What one order costs in the steps around the adapters: the signature, commission, the messages
 //! between the stages, the ledger. All without I/O, and all microseconds for one order.
 //!
-//! Each step stands beside the least that its work can be made of: bare hashes of the same bytes,
+//! Each step stands beside something plain that was measured in turn with it: bare hashes,
 //! multiplications with rounding and nothing else, a `serde_json::Value` of the same text.
 //!
 //! `--quick` does few rounds, so that CI notices when the bench no longer runs.
