@@ -78,6 +78,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
+    describe_histograms();
+    describe_counters();
+    describe_gauges();
+}
+
+fn describe_histograms() {
     for (name, unit, help) in [
         (
             WEBHOOK_SECONDS,
@@ -96,6 +102,9 @@ fn describe() {
     ] {
         describe_histogram!(name, unit, help);
     }
+}
+
+fn describe_counters() {
     for (name, help) in [
         (WEBHOOKS, "Requests at the edge by platform and outcome."),
         (WEBHOOK_BYTES, "Bytes of accepted bodies."),
@@ -131,6 +140,9 @@ fn describe() {
     ] {
         describe_counter!(name, Unit::Count, help);
     }
+}
+
+fn describe_gauges() {
     for (name, help) in [
         (CONNECTIONS, "Open connections at the edge."),
         (

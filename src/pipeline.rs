@@ -451,6 +451,7 @@ impl Pipelines {
                 variables.iter().map(|name| secret(name)).collect::<Result<Vec<_>, _>>()?;
             variables.extend(store.rest.iter().flat_map(RestFile::variables));
             let rest = store.rest.map(|rest| rest.load(place, secret)).transpose()?;
+            place.finds_codes(&store.attribution)?;
             self.stores.push(Store {
                 name,
                 platform,

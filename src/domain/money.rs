@@ -220,6 +220,16 @@ impl Money {
         self.0
     }
 
+    /// The decimal number with the places that it is written with everywhere, however it came about: at
+    /// least two, more only where there are any: `19.80`, `0.123456`.
+    pub fn written(self) -> Decimal {
+        let mut value = self.0.normalize();
+        if value.scale() < 2 {
+            value.rescale(2);
+        }
+        value
+    }
+
     /// Whether it is exactly nothing.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
@@ -399,13 +409,9 @@ impl From<Money> for String {
 }
 
 impl fmt::Display for Money {
-    /// Writes at least two decimal places, more only where there are any: `19.80`, `0.123456`.
+    /// As it is written: see [`Money::written`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut value = self.0.normalize();
-        if value.scale() < 2 {
-            value.rescale(2);
-        }
-        f.pad(&value.to_string())
+        f.pad(&self.written().to_string())
     }
 }
 

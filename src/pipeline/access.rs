@@ -13,6 +13,7 @@ use crate::{
     domain::id::{Platform, StoreId},
     ingest::{ADOBE_KEYS_MAX, AdobeEvents, AdobeKey},
     sink::RestAccess,
+    stage::platform::ReferralRule,
 };
 
 /// A store of a pipeline file, for what is wrong with it.
@@ -35,6 +36,12 @@ impl Place<'_> {
             return Ok(());
         }
         Err(self.fail(key, "is for API stores only"))
+    }
+
+    /// Refuses rules that could find no code on the store's orders, or anything.
+    pub(super) fn finds_codes(self, rules: &[ReferralRule]) -> Result<(), PipelineError> {
+        let wrong = rules.iter().find_map(|rule| rule.check(self.platform).err());
+        wrong.map_or(Ok(()), |reason| Err(self.fail("attribution", reason)))
     }
 }
 

@@ -1,10 +1,13 @@
 //! After commission: the books.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     clock::Clock,
-    domain::ledger::{Entry, Kind},
+    domain::{
+        id::OrderKey,
+        ledger::{Entry, Kind},
+    },
     metric,
     stage::{
         SkipReason,
@@ -36,6 +39,34 @@ fn count(entries: &[Entry]) {
     }
 }
 
+fn parcel(posted: Posted, redelivered: bool) -> Parcel<Posted> {
+    let id = format!("posted:{}:{}", posted.order.key, posted.order.revision);
+    Parcel { id, value: posted, redelivered }
+}
+
+impl<S: Store, F> LedgerSink<S, F> {
+    /// Every posted revision of the orders whose message comes again, but for what goes on its way just
+    /// now: the one that was being posted when the message was cut off may be behind a later one by now.
+    async fn posted_before(
+        &self,
+        effects: &[Effect<Computed>],
+        now: &[Parcel<Posted>],
+    ) -> Result<Vec<Parcel<Posted>>, ServiceError> {
+        let again = effects.iter().filter(|effect| effect.redelivered);
+        let keys: BTreeSet<&OrderKey> = again.map(|effect| &effect.value.run.order.key).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<OrderKey> = keys.into_iter().cloned().collect();
+        let going: BTreeSet<&str> = now.iter().map(|parcel| parcel.id.as_str()).collect();
+        let before = self.store.posted(&keys).await?.into_iter().map(|known| {
+            let trace = Trace { posted_at: Some(known.at), ..Trace::start(known.received_at) };
+            parcel(Posted::of(&known.run, known.entries, trace), true)
+        });
+        Ok(before.filter(|parcel| !going.contains(parcel.id.as_str())).collect())
+    }
+}
+
 impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
     async fn deliver(&self, effects: &[Effect<Computed>]) -> Result<Vec<Fate>, ServiceError> {
         let runs: Vec<&Computed> = effects.iter().map(|effect| &effect.value).collect();
@@ -46,29 +77,22 @@ impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
         let mut sealed = false;
         for (outcome, effect) in outcomes.into_iter().zip(effects) {
             let Computed { run, trace } = &effect.value;
-            let traced = |at| Trace { posted_at: Some(at), ..trace.clone() };
-            let (posted, fate) = match outcome {
+            fates.push(match outcome {
                 PostOutcome::Posted(entries) => {
                     metric::commission_emitted(trace.received_at, committed);
                     count(&entries);
                     sealed = true;
-                    (Some(Posted::of(run, entries, traced(committed))), Fate::Delivered)
+                    let trace = Trace { posted_at: Some(committed), ..trace.clone() };
+                    parcels.push(parcel(Posted::of(run, entries, trace), effect.redelivered));
+                    Fate::Delivered
                 }
-                PostOutcome::Already(known) if effect.redelivered => {
-                    let posted = Posted::of(&known.run, known.entries, traced(known.at));
-                    (Some(posted), Fate::Delivered)
+                PostOutcome::Already if effect.redelivered => Fate::Delivered,
+                PostOutcome::Already | PostOutcome::Stale => {
+                    Fate::Skipped(SkipReason::AlreadyPosted)
                 }
-                PostOutcome::Already(_) | PostOutcome::Stale => {
-                    (None, Fate::Skipped(SkipReason::AlreadyPosted))
-                }
-            };
-            if let Some(posted) = posted {
-                let order = &posted.order;
-                let id = format!("posted:{}:{}", order.key, order.revision);
-                parcels.push(Parcel { id, value: posted, redelivered: effect.redelivered });
-            }
-            fates.push(fate);
+            });
         }
+        parcels.extend(self.posted_before(effects, &parcels).await?);
         if sealed {
             metric::ledger_block();
         }

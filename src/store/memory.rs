@@ -101,8 +101,8 @@ impl Books {
     fn post(&mut self, computed: &Computed, now: Timestamp) -> PostOutcome {
         let order = &computed.run.order;
         let runs = self.runs.entry(order.key.clone()).or_default();
-        if let Some(posted) = runs.get(&order.revision) {
-            return PostOutcome::Already(Box::new(posted.clone()));
+        if runs.contains_key(&order.revision) {
+            return PostOutcome::Already;
         }
         if runs.keys().any(|revision| *revision > order.revision) {
             return PostOutcome::Stale;
@@ -122,7 +122,12 @@ impl Books {
         let sums: Vec<ledger::Posted> = sums.into_values().collect();
         let entries = ledger::post(&computed.run, &sums);
         self.entries.extend(entries.iter().map(|entry| (order.key.clone(), entry.clone())));
-        let posting = Posting { run: computed.run.clone(), entries: entries.clone(), at: now };
+        let posting = Posting {
+            run: computed.run.clone(),
+            entries: entries.clone(),
+            received_at: computed.trace.received_at,
+            at: now,
+        };
         runs.insert(order.revision, posting);
         PostOutcome::Posted(entries)
     }
@@ -172,5 +177,11 @@ impl Store for MemoryStore {
     ) -> Result<Vec<PostOutcome>, ServiceError> {
         let mut books = self.lock();
         Ok(runs.iter().map(|run| books.post(run, now)).collect())
+    }
+
+    async fn posted(&self, keys: &[OrderKey]) -> Result<Vec<Posting>, ServiceError> {
+        let books = self.lock();
+        let runs = keys.iter().filter_map(|key| books.runs.get(key));
+        Ok(runs.flat_map(|runs| runs.values().cloned()).collect())
     }
 }

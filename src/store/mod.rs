@@ -73,6 +73,8 @@ pub struct Posting {
     pub run: Run,
     /// Its entries.
     pub entries: Vec<Entry>,
+    /// When the edge had what led to it.
+    pub received_at: Timestamp,
     /// When.
     pub at: Timestamp,
 }
@@ -82,8 +84,8 @@ pub struct Posting {
 pub enum PostOutcome {
     /// It is posted now, with these entries.
     Posted(Vec<Entry>),
-    /// It was posted before; this is what was posted then.
-    Already(Box<Posting>),
+    /// It was posted before.
+    Already,
     /// A newer revision is posted.
     Stale,
 }
@@ -128,4 +130,10 @@ pub trait Store: Send + Sync + 'static {
         runs: &[&Computed],
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<PostOutcome>, ServiceError>> + Send;
+
+    /// Everything that is posted for these orders, each order's revisions in their order.
+    fn posted(
+        &self,
+        keys: &[OrderKey],
+    ) -> impl Future<Output = Result<Vec<Posting>, ServiceError>> + Send;
 }

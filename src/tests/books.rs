@@ -50,7 +50,7 @@ fn at(second: u64) -> Timestamp {
 }
 
 /// The calculation of a revision: made up, but the same whenever it is asked for.
-fn computed(order: u64, revision: u64) -> Computed {
+pub(crate) fn computed(order: u64, revision: u64) -> Computed {
     let mut dice = Dice(order * 1000 + revision);
     let mut lines = Vec::new();
     for line in 0..dice.roll(4) {
@@ -200,6 +200,12 @@ fn the_books_answer_as_their_model() {
                 assert_eq!(loaded, model.load(&keys).await.unwrap(), "seed {seed}, step {step}");
             }
         }
+        let (mut posted, mut kept) =
+            (books.posted(&keys).await.unwrap(), model.posted(&keys).await.unwrap());
+        for postings in [&mut posted, &mut kept] {
+            postings.sort_by_key(|p| (p.run.order.key.clone(), p.run.order.revision));
+        }
+        assert!(posted.len() > keys.len() && posted == kept, "what is posted differs");
         let wanted: Vec<(String, String, String)> = model
             .waits()
             .iter()

@@ -16,6 +16,7 @@ mod decisions;
 mod disorder;
 mod edges;
 mod faults;
+mod handed;
 mod letters;
 mod money;
 mod pipeline;

@@ -108,6 +108,43 @@ pub struct ReferralRule {
     pub prefix: Option<String>,
 }
 
+impl ReferralRule {
+    /// Whether orders of the platform have such a place, and whether the rule says enough to find it.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right, for people.
+    pub fn check(&self, platform: Platform) -> Result<(), String> {
+        use ReferralPlace as P;
+        let from = self.from.as_str();
+        let places: &[P] = match platform {
+            Platform::Shopify => &[
+                P::NoteAttribute,
+                P::LandingSite,
+                P::DiscountCode,
+                P::CustomerTag,
+                P::OrderTag,
+                P::LineMeta,
+            ],
+            Platform::WooCommerce => &[P::OrderMeta, P::LineMeta, P::DiscountCode, P::CustomerTag],
+            Platform::Magento => &[P::OrderMeta, P::DiscountCode, P::CustomerTag],
+            Platform::Api => &[],
+        };
+        if ![P::Customer, P::Lifetime, P::Api].contains(&self.from) && !places.contains(&self.from)
+        {
+            return Err(format!("from = \"{from}\" does not exist on orders of {platform}"));
+        }
+        let named = [P::NoteAttribute, P::LandingSite, P::OrderMeta, P::LineMeta];
+        if named.contains(&self.from)
+            && self.name.as_ref().is_none_or(|name| name.trim().is_empty())
+        {
+            return Err(format!(
+                "from = \"{from}\" needs a name, else whatever stands there would be a code"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Where on an order a referral code can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

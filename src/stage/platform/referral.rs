@@ -304,4 +304,27 @@ mod tests {
         let values = choose(&StorePolicy::default(), &found());
         assert!(!values.iter().any(|r| r.value.contains("ane")));
     }
+
+    #[test]
+    fn a_rule_that_could_find_nothing_or_anything_is_refused() {
+        use crate::domain::id::Platform::{Magento, Shopify, WooCommerce};
+        let named = |from, name| rule(from, name, None);
+        for (platform, rule) in [
+            (Shopify, named(ReferralPlace::NoteAttribute, Some("ref"))),
+            (Shopify, named(ReferralPlace::OrderTag, None)),
+            (WooCommerce, named(ReferralPlace::OrderMeta, Some("_ref"))),
+            (Magento, named(ReferralPlace::Lifetime, None)),
+        ] {
+            assert_eq!(rule.check(platform), Ok(()));
+        }
+        for (platform, rule, word) in [
+            (Shopify, named(ReferralPlace::NoteAttribute, None), "needs a name"),
+            (Shopify, named(ReferralPlace::OrderMeta, Some("ref")), "does not exist"),
+            (WooCommerce, named(ReferralPlace::LineMeta, Some(" ")), "needs a name"),
+            (Magento, named(ReferralPlace::NoteAttribute, Some("ref")), "does not exist"),
+        ] {
+            let refused = rule.check(platform).unwrap_err();
+            assert!(refused.contains(word), "{refused}");
+        }
+    }
 }

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use deadpool_postgres::{ClientWrapper, Transaction};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tokio_postgres::Row;
 
 use super::{
     classify,
     orders::from_json,
     seal::{Posting, seal},
-    to_i64, to_u64, unreadable,
+    to_u64, unreadable,
 };
 use crate::{
     domain::{
         commission::{Account, Run},
-        id::{ComponentId, LineId},
+        id::{ComponentId, LineId, OrderKey},
         ledger::{self, Entry, EventId, Kind, Position},
         money::{Currency, Money},
     },
@@ -65,10 +66,7 @@ pub(super) async fn post(
     for (at, (computed, key)) in runs.iter().zip(&keys).enumerate() {
         outcomes.push(match posted.remove(&at) {
             Some(entries) => PostOutcome::Posted(entries),
-            None if is_posted(&revisions, key, computed) => {
-                let revision = to_i64(computed.run.order.revision);
-                PostOutcome::Already(Box::new(read_back(&tx, key, revision).await?))
-            }
+            None if is_posted(&revisions, key, computed) => PostOutcome::Already,
             None => PostOutcome::Stale,
         });
     }
@@ -164,47 +162,50 @@ fn position(
     })
 }
 
-/// What was posted for a run that is in the ledger already.
-async fn read_back(
-    tx: &Transaction<'_>,
-    key: &str,
-    revision: i64,
-) -> Result<store::Posting, ServiceError> {
-    let row = tx
-        .query_one(
-            "SELECT calc_snapshot_json::text, posted_at FROM upline.commission_run
-             WHERE order_key = $1 AND revision = $2",
-            &[&key, &revision],
-        )
-        .await
-        .map_err(classify)?;
-    let run = from_json(row.get(0))?;
-    let at = row.get(1);
-    let rows = tx
-        .query(
-            "SELECT event_id::text, line_id, component, level,
-                    CASE kind WHEN 'earned' THEN credit ELSE debit END, kind, amount,
-                    corrects::text, breakage, currency
-             FROM upline.ledger_entry WHERE order_key = $1 AND revision = $2 ORDER BY seq",
-            &[&key, &revision],
-        )
-        .await
-        .map_err(classify)?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for row in rows {
-        let corrects: Option<String> = row.get(7);
-        let kind: &str = row.get(5);
-        let breakage: Option<&str> = row.get(8);
-        entries.push(Entry {
-            event_id: EventId::try_from(row.get::<_, String>(0)).map_err(unreadable)?,
-            position: position([row.get(1), row.get(2), row.get(4), row.get(9)], row.get(3))?,
-            kind: if kind == Kind::Reversed.as_str() { Kind::Reversed } else { Kind::Earned },
-            amount: Money::from_decimal(row.get(6)).map_err(unreadable)?,
-            corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
-            breakage: breakage.map(|b| from_json(&format!("\"{b}\""))).transpose()?,
+/// Everything that is posted for orders.
+pub(super) async fn posted(
+    client: &ClientWrapper,
+    keys: &[OrderKey],
+) -> Result<Vec<store::Posting>, ServiceError> {
+    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    let runs = "SELECT order_key, revision, calc_snapshot_json::text, received_at, posted_at
+         FROM upline.commission_run WHERE order_key = ANY ($1) ORDER BY order_key, revision";
+    let statement = client.prepare_cached(runs).await.map_err(classify)?;
+    let runs = client.query(&statement, &[&keys]).await.map_err(classify)?;
+    let entries = "SELECT order_key, revision, event_id::text, line_id, component, level,
+                CASE kind WHEN 'earned' THEN credit ELSE debit END, currency, kind, amount,
+                corrects::text, breakage
+         FROM upline.ledger_entry WHERE order_key = ANY ($1) ORDER BY seq";
+    let statement = client.prepare_cached(entries).await.map_err(classify)?;
+    let mut of_run: HashMap<(String, i64), Vec<Entry>> = HashMap::new();
+    for row in client.query(&statement, &[&keys]).await.map_err(classify)? {
+        of_run.entry((row.get(0), row.get(1))).or_default().push(entry(&row)?);
+    }
+    let mut postings = Vec::with_capacity(runs.len());
+    for row in runs {
+        postings.push(store::Posting {
+            run: from_json(row.get(2))?,
+            entries: of_run.remove(&(row.get(0), row.get(1))).unwrap_or_default(),
+            received_at: row.get(3),
+            at: row.get(4),
         });
     }
-    Ok(store::Posting { run, entries, at })
+    Ok(postings)
+}
+
+/// An entry as it stands in the ledger.
+fn entry(row: &Row) -> Result<Entry, ServiceError> {
+    let kind: &str = row.get(8);
+    let corrects: Option<String> = row.get(10);
+    let breakage: Option<&str> = row.get(11);
+    Ok(Entry {
+        event_id: EventId::try_from(row.get::<_, String>(2)).map_err(unreadable)?,
+        position: position([row.get(3), row.get(4), row.get(6), row.get(7)], row.get(5))?,
+        kind: if kind == Kind::Reversed.as_str() { Kind::Reversed } else { Kind::Earned },
+        amount: Money::from_decimal(row.get(9)).map_err(unreadable)?,
+        corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
+        breakage: breakage.map(|b| from_json(&format!("\"{b}\""))).transpose()?,
+    })
 }
 
 impl super::Postgres {

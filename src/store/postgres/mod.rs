@@ -25,7 +25,7 @@ pub use self::{
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };
-use super::{Booked, Change, Links, PostOutcome, Store};
+use super::{Booked, Change, Links, PostOutcome, Posting, Store};
 use crate::{
     domain::{customer::CustomerKey, id::OrderKey, story::Chapter},
     stage::message::Computed,
@@ -163,5 +163,9 @@ impl Store for Postgres {
         now: Timestamp,
     ) -> Result<Vec<PostOutcome>, ServiceError> {
         ledger::post(&mut *self.client().await?, runs, now).await
+    }
+
+    async fn posted(&self, keys: &[OrderKey]) -> Result<Vec<Posting>, ServiceError> {
+        ledger::posted(&*self.client().await?, keys).await
     }
 }

@@ -228,7 +228,7 @@ async fn copy_entries(
                 &i16::try_from(position.level).unwrap_or(i16::MAX),
                 &entry.debit(),
                 &entry.credit(),
-                &entry.amount.as_decimal(),
+                &entry.amount.written(),
                 &position.currency.as_str(),
                 &entry.kind.as_str(),
                 &entry.corrects.map(Uuid),
