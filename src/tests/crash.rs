@@ -60,8 +60,8 @@ fn fused_stages_that_are_killed_again_and_again_pay_every_order_exactly_once() {
 
 fn killed_again_and_again(name: &str, prepare: fn(&World)) {
     world(name, async |world| {
-        prepare(world);
         const ORDERS: u64 = 300;
+        prepare(world);
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
         let mut deliveries = Vec::new();
         for id in 1..=ORDERS {
