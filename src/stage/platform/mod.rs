@@ -233,9 +233,14 @@ impl Found {
         Self { order, fact: Fact::Snapshot(Box::new(ranked(snapshot))) }
     }
 
-    /// The event of a delivery from a shop: its key is that of the endpoint.
+    /// The event of a delivery from a shop: its key is that of the endpoint. A refund of its own
+    /// that states no time is as old as its receipt: without a time, every snapshot that does not
+    /// list it would take it for one that is gone.
     fn into_event(self, event: &RawEvent<'_>) -> OrderEvent {
-        let Self { order, fact } = self;
+        let Self { order, mut fact } = self;
+        if let Fact::Refund(refund) = &mut fact {
+            refund.at.get_or_insert(event.received_at);
+        }
         let store = event.store.clone();
         let key = OrderKey { platform: event.platform, store, order_id: order };
         OrderEvent { key, origin: origin(event), fact }

@@ -308,7 +308,8 @@ impl<T> Many<T> {
         matches!(self, Self::Items(_))
     }
 
-    /// The objects of a list that money depends on: an element that is no object is an error.
+    /// The objects of a list that money depends on: an element that is no object is an error. An
+    /// absent list is empty here; whoever must tell the two apart asks for [`Many::Absent`] first.
     pub(crate) fn needed(&self, at: Path<'_>) -> Result<Vec<(usize, &T)>, Rejection> {
         let items = match self {
             Self::Items(items) => items,

@@ -29,7 +29,6 @@ use crate::{
 pub(super) struct WireMemo<'a> {
     entity_id: Raw<'a>,
     id: Raw<'a>,
-    increment_id: Raw<'a>,
     order_id: Raw<'a>,
     state: Raw<'a>,
     created_at: Raw<'a>,
@@ -94,9 +93,11 @@ pub(super) fn read(
         return Err(body::incomplete(at.key("items"), "items"));
     }
     let (lines, loose) = money(memo, &rate, at)?;
-    let key =
-        [&memo.entity_id, &memo.id, &memo.increment_id].into_iter().find(|k| k.id().is_some());
-    let id = refund_id(key.unwrap_or(&memo.entity_id), at.key("entity_id"))?;
+    // Some bodies repeat the entity id as `id`. The increment id is another number: the same memo,
+    // sent once with each, would be two refunds.
+    let key = [&memo.entity_id, &memo.id].into_iter().find(|key| key.id().is_some());
+    let key = key.ok_or_else(|| body::incomplete(at.key("entity_id"), "entity_id"))?;
+    let id = refund_id(key, at.key("entity_id"))?;
     let made = memo.created_at.time(at.key("created_at"))?;
     let fact = Fact::Refund(Refund { id, at: made, detail: Detail::Full, lines, loose });
     Ok(Memo::Refund(Found { order, fact }))

@@ -306,3 +306,19 @@ fn a_credit_memo_is_told_by_its_shape() {
     let both = json!({"order": order, "creditmemo": memo(2)});
     assert_eq!(facts(read("sales.creditmemo.created", &both)).len(), 2);
 }
+
+/// The increment id is another number than the entity id, so a memo that comes by both ways, once
+/// with each of them, would be two refunds.
+#[test]
+fn a_credit_memo_without_its_id_is_incomplete() {
+    let mut memo = json!({
+        "entity_id": 31, "increment_id": "000000031", "order_id": 18, "state": 2,
+        "base_currency_code": "USD", "base_grand_total": 10, "base_adjustment_positive": 10,
+        "items": [],
+    });
+    let by = |memo: &Value| read("sales.creditmemo.created", &json!({ "data": memo }));
+    assert_eq!(refund(by(&memo)).id.as_str(), "31");
+    memo.as_object_mut().unwrap().remove("entity_id");
+    let told = code(by(&memo));
+    assert_eq!(told, (RejectCode::Incomplete, "data.entity_id".to_owned()));
+}

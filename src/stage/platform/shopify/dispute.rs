@@ -48,16 +48,23 @@ fn stage(dispute: &WireDispute<'_>, at: Path<'_>) -> Result<ChargebackStage, Rej
     let open = if inquiry { ChargebackStage::Inquiry } else { ChargebackStage::Open };
     match dispute.status.word() {
         Some("needs_response" | "under_review") => Ok(open),
-        Some("won") => Ok(ChargebackStage::Won),
+        // A prevented dispute never became a chargeback: like one that is won, it takes nothing.
+        Some("won" | "prevented") => Ok(ChargebackStage::Won),
         Some("charge_refunded") => Ok(ChargebackStage::Refunded),
         // An accepted dispute was not defended.
         Some("lost" | "accepted") => Ok(ChargebackStage::Lost),
-        other => Err(at.key("status").reject(
-            RejectCode::Value,
-            format!(
-                "is {other:?}, which is no known status of a dispute (needs_response, \
-                 under_review, won, lost, accepted, charge_refunded)"
-            ),
-        )),
+        other => {
+            let said = match other {
+                Some(word) => format!("{word:?} is no known status of a dispute"),
+                None => "the status of the dispute is missing".to_owned(),
+            };
+            Err(at.key("status").reject(
+                RejectCode::Value,
+                format!(
+                    "{said}, expected needs_response, under_review, won, prevented, lost, accepted \
+                     or charge_refunded"
+                ),
+            ))
+        }
     }
 }

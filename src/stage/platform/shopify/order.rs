@@ -13,7 +13,7 @@ use crate::{
         order::{Footing, Line, LineKind, Refund, RefundPolicy, Snapshot, Status},
     },
     stage::{
-        Rejection,
+        RejectCode, Rejection,
         platform::{
             RawEvent, ReferralPlace, StorePolicy, body, buyer, line_id,
             net::{self, RowMoney},
@@ -208,6 +208,16 @@ pub(super) fn read(
     let currency = currency.ok_or_else(|| body::incomplete(at.key("currency"), "currency"))?;
     let total = shop(&order.total_price, &order.total_price_set, at.key("total_price"))?;
     let total = total.ok_or_else(|| body::incomplete(at.key("total_price"), "total_price"))?;
+    for (field, name) in [
+        (&order.cancelled_at, "cancelled_at"),
+        (&order.test, "test"),
+        (&order.financial_status, "financial_status"),
+    ] {
+        // Absent says nothing, while `null` says "not cancelled": only a filter takes a field out.
+        if *field == Raw::Absent {
+            return Err(filtered(at.key(name), name));
+        }
+    }
     let status = status(order);
     // processed_at is when the buyer paid; of an imported order only it is the true time.
     let placed = match order.processed_at.time(at.key("processed_at"))? {
@@ -221,7 +231,7 @@ pub(super) fn read(
     let times = times(event, placed, updated, status, at.key("updated_at"))?;
     let rows = rows(order, at)?;
     let (rows, footing) = judge(order, rows, total, currency, at)?;
-    let all_refunded = order.financial_status.word() == Some("refunded");
+    let all_refunded = financial_status(order).as_deref() == Some("refunded");
     let lines = rows.into_iter().map(|row| line(row, all_refunded)).collect();
     let snapshot = Snapshot {
         version: times.version,
@@ -238,9 +248,25 @@ pub(super) fn read(
         member: None,
         refund_policy: RefundPolicy::default(),
         referrals: referral::choose(policy, &candidates(order)),
-        refunds: Some(refunds(order, currency, at)?),
+        refunds: refunds(order, currency, at)?,
     };
     Ok(Found::snapshot(id, snapshot))
+}
+
+/// The rejection of an order that a subscription has cut down.
+fn filtered(at: Path<'_>, name: &str) -> Rejection {
+    at.reject(
+        RejectCode::Incomplete,
+        format!(
+            "{name} is not in the body, so it is not known whether the order earns: send the whole \
+             order, from a subscription without a `fields` filter"
+        ),
+    )
+}
+
+/// The financial status in lower case, as REST writes it.
+fn financial_status(order: &WireOrder<'_>) -> Option<String> {
+    order.financial_status.word().map(str::to_ascii_lowercase)
 }
 
 /// A cancellation is `cancelled_at`, whatever the financial status still says. Partly paid and
@@ -252,7 +278,7 @@ fn status(order: &WireOrder<'_>) -> Status {
     if !order.cancelled_at.is_nothing() {
         return Status::Cancelled;
     }
-    match order.financial_status.word().map(str::to_ascii_lowercase).as_deref() {
+    match financial_status(order).as_deref() {
         Some("paid" | "partially_refunded" | "refunded") => Status::Paid,
         Some("voided") => Status::Voided,
         _ => Status::Unpaid,
@@ -398,11 +424,15 @@ fn line(row: Row<'_, '_>, all_refunded: bool) -> Line {
     }
 }
 
+/// The refunds that the order lists; `None` where there is no list, so that known refunds stand.
 fn refunds(
     order: &WireOrder<'_>,
     currency: Currency,
     at: Path<'_>,
-) -> Result<Vec<Refund>, Rejection> {
+) -> Result<Option<Vec<Refund>>, Rejection> {
+    if matches!(order.refunds, Many::Absent) {
+        return Ok(None);
+    }
     let context = refund::Context {
         taxes_included: Some(order.taxes_included.is_true()),
         currency: Some(currency),
@@ -420,7 +450,7 @@ fn refunds(
             list.push(refund);
         }
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 fn candidates<'o>(order: &'o WireOrder<'_>) -> Vec<Candidate<'o>> {

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use crate::{
     domain::{
         id::Platform,
-        order::{Detail, LineKind, Status},
+        order::{ChargebackPolicy, Detail, LineKind, RefundPolicy, Status},
     },
     stage::{
         RejectCode, SkipReason,
         platform::{
-            Parsed,
+            Parsed, StorePolicy,
             testing::{self, code, earns, money, refund, snapshot},
         },
     },
@@ -23,6 +23,7 @@ fn read(topic: &str, body: &Value) -> Result<Parsed, crate::stage::Rejection> {
 fn order() -> Value {
     json!({
         "id": 1, "currency": "USD", "financial_status": "paid", "total_price": "50.00",
+        "cancelled_at": null, "test": false, "refunds": [],
         "created_at": "2026-10-01T10:00:00+02:00", "updated_at": "2026-10-01T10:00:05+02:00",
         "line_items": [{"id": 11, "sku": "A", "quantity": 1, "price": "50.00"}],
     })
@@ -48,8 +49,58 @@ fn the_status_is_decided_in_this_order() {
     for paid in ["paid", "partially_refunded", "refunded"] {
         assert_eq!(status(json!({"financial_status": paid})), Status::Paid);
     }
+    for paid in ["PAID", "Partially_Refunded", "REFUNDED"] {
+        assert_eq!(status(json!({"financial_status": paid})), Status::Paid);
+    }
     for waits in [json!("pending"), json!("authorized"), json!("partially_paid"), json!(null)] {
         assert_eq!(status(json!({"financial_status": waits})), Status::Unpaid);
+    }
+}
+
+/// The status of `refunded` says that nothing is left, even where the list of refunds falls short.
+#[test]
+fn refunded_takes_all_in_capitals_too() {
+    for word in ["refunded", "REFUNDED", "Refunded"] {
+        let order = with(json!({"financial_status": word}));
+        assert_eq!(earns(vec![read("orders/updated", &order)]), money("0"), "{word}");
+    }
+}
+
+/// A subscription with a `fields` filter leaves the list out: then the refunds are not known, and
+/// those of older messages stand. An empty list says that there are none.
+#[test]
+fn an_order_without_its_refunds_gives_nothing_back() {
+    let later = |refunds: Option<Value>| {
+        let mut order = with(json!({"updated_at": "2026-10-05T10:00:00Z"}));
+        match refunds {
+            Some(refunds) => order["refunds"] = refunds,
+            None => drop(order.as_object_mut().unwrap().remove("refunds")),
+        }
+        order
+    };
+    let refunded = with(json!({"refunds": [refund_body(json!({}))], "taxes_included": false}));
+    let both = |order: &Value| {
+        earns(vec![read("orders/updated", &refunded), read("orders/updated", order)])
+    };
+    assert_eq!(both(&later(None)), money("0"), "the key is absent");
+    assert_eq!(both(&later(Some(Value::Null))), money("0"), "null");
+    assert_eq!(both(&later(Some(json!([])))), money("50"), "none are left");
+}
+
+/// Without one of these fields a body would say that the order is not cancelled, no test, not paid.
+#[test]
+fn an_order_without_what_decides_its_status_is_incomplete() {
+    for name in ["cancelled_at", "test", "financial_status"] {
+        for topic in ["orders/updated", "orders/paid"] {
+            let mut order = order();
+            order.as_object_mut().unwrap().remove(name);
+            let rejection = read(topic, &order).unwrap_err();
+            let told = (rejection.code, rejection.path.as_str());
+            assert_eq!(told, (RejectCode::Incomplete, name));
+            assert!(rejection.message.contains("fields"), "{rejection}");
+            order[name] = Value::Null;
+            assert!(read(topic, &order).is_ok(), "null of {name} is a value");
+        }
     }
 }
 
@@ -193,6 +244,54 @@ fn refund_body(changes: Value) -> Value {
         }
     }
     body
+}
+
+/// Without a time of its own a refund is as old as its receipt; else no order without it in the list
+/// would be too old to know it.
+#[test]
+fn an_undated_refund_counts_from_its_receipt() {
+    let mut undated = refund_body(json!({}));
+    undated.as_object_mut().unwrap().remove("created_at");
+    let told = |updated: &str| {
+        let order = with(json!({"updated_at": updated, "taxes_included": false}));
+        earns(vec![read("orders/updated", &order), read("refunds/create", &undated)])
+    };
+    assert_eq!(told("2026-11-21T09:00:00Z"), money("0"), "the order is older than the receipt");
+    assert_eq!(told("2026-11-21T11:00:00Z"), money("50"), "a younger order does not list it");
+}
+
+fn dispute(status: Value) -> Value {
+    json!({
+        "id": 70, "order_id": 1, "type": "chargeback", "status": status, "amount": "50.00",
+        "currency": "USD",
+    })
+}
+
+#[test]
+fn a_prevented_dispute_takes_nothing() {
+    let policy = StorePolicy {
+        refunds: RefundPolicy { chargebacks: ChargebackPolicy::WhenOpened, ..Default::default() },
+        ..StorePolicy::default()
+    };
+    let read = |topic, body: Value| {
+        testing::read_by(Platform::Shopify, topic, body.to_string().as_bytes(), &policy)
+    };
+    let order = || read("orders/paid", order());
+    let told = |status: &str| read("disputes/update", dispute(json!(status)));
+    assert_eq!(earns(vec![order(), told("needs_response")]), money("0"));
+    assert!(told("prevented").is_ok());
+    assert_eq!(earns(vec![order(), told("needs_response"), told("prevented")]), money("50"));
+}
+
+#[test]
+fn an_unknown_dispute_is_refused_in_plain_words() {
+    let unknown = "\"odd\" is no known status";
+    for (status, said) in [(json!("odd"), unknown), (json!(null), "is missing")] {
+        let rejection = read("disputes/update", &dispute(status)).unwrap_err();
+        assert_eq!((rejection.code, rejection.path.as_str()), (RejectCode::Value, "status"));
+        assert!(rejection.message.contains(said), "{rejection}");
+        assert!(!rejection.message.contains("Some") && !rejection.message.contains("None"));
+    }
 }
 
 fn paid(amount: &str, status: &str, currency: &str) -> Value {

@@ -159,7 +159,7 @@ pub(super) fn read(
         member: None,
         refund_policy: RefundPolicy::default(),
         referrals: referral::choose(policy, &candidates(order)),
-        refunds: Some(summaries(order, at)?),
+        refunds: summaries(order, at)?,
     };
     Ok(Found::snapshot(id, snapshot))
 }
@@ -168,6 +168,26 @@ pub(super) fn read(
 fn word(order: &WireOrder<'_>) -> String {
     let word = order.status.word().unwrap_or("unknown").to_ascii_lowercase();
     word.strip_prefix("wc-").map(str::to_owned).unwrap_or(word)
+}
+
+/// Statuses by which plugins say that only a part has been paid, by their letters alone: plugins
+/// for deposits write `partially-paid`, `partial-payment`, `wc-partial-paid`, `deposit_paid`. Other
+/// statuses that hold the word "partial" are about parcels and refunds.
+const PART_PAID: [&str; 9] = [
+    "partiallypaid",
+    "partialpaid",
+    "partialpayment",
+    "partialpayments",
+    "partpaid",
+    "partpayment",
+    "paidpartially",
+    "depositpaid",
+    "depositpayment",
+];
+
+fn is_part_paid(word: &str) -> bool {
+    let letters: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
+    PART_PAID.contains(&letters.as_str())
 }
 
 /// A status that a plugin invented earns if the order has a date of payment, unless it says itself
@@ -184,7 +204,7 @@ fn status(order: &WireOrder<'_>) -> Status {
         "draft" | "auto-draft" | "checkout-draft" | "new" => Status::Draft,
         plugin => {
             let paid = !order.date_paid_gmt.is_nothing() || !order.date_paid.is_nothing();
-            if paid && !plugin.contains("partial") { Status::Paid } else { Status::Unpaid }
+            if paid && !is_part_paid(plugin) { Status::Paid } else { Status::Unpaid }
         }
     }
 }
@@ -328,7 +348,11 @@ fn line(row: Row<'_, '_>, all_refunded: bool) -> Line {
     }
 }
 
-fn summaries(order: &WireOrder<'_>, at: Path<'_>) -> Result<Vec<Refund>, Rejection> {
+/// The refunds that the order lists; `None` where there is no list, so that known refunds stand.
+fn summaries(order: &WireOrder<'_>, at: Path<'_>) -> Result<Option<Vec<Refund>>, Rejection> {
+    if matches!(order.refunds, Many::Absent) {
+        return Ok(None);
+    }
     let at = at.key("refunds");
     let mut list: Vec<Refund> = Vec::new();
     for (i, wire) in order.refunds.needed(at)? {
@@ -342,7 +366,7 @@ fn summaries(order: &WireOrder<'_>, at: Path<'_>) -> Result<Vec<Refund>, Rejecti
             if gross.is_zero() { Vec::new() } else { vec![LooseMoney { gross, against: None }] };
         list.push(Refund { id, at: None, detail: Detail::Summary, lines: Vec::new(), loose });
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 fn candidates<'o>(order: &'o WireOrder<'_>) -> Vec<Candidate<'o>> {

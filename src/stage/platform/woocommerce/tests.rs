@@ -62,7 +62,22 @@ fn every_status_has_its_meaning() {
     }
     let paid = json!("2026-09-01T10:00:04");
     assert_eq!(status("ready-to-ship", paid.clone()), Status::Paid);
-    assert_eq!(status("partially-paid", paid.clone()), Status::Unpaid);
+    for part in [
+        "partially-paid",
+        "wc-partially-paid",
+        "partial-payment",
+        "partial-paid",
+        "Partial_Payment",
+        "deposit-paid",
+    ] {
+        assert_eq!(status(part, paid.clone()), Status::Unpaid, "{part}");
+    }
+    for whole in
+        ["partial-shipped", "partially-shipped", "partially-refunded", "processing-partial"]
+    {
+        assert_eq!(status(whole, paid.clone()), Status::Paid, "{whole}");
+        assert_eq!(status(whole, json!(null)), Status::Unpaid, "{whole} without a payment");
+    }
     assert_eq!(status("on-hold", paid), Status::Unpaid);
 }
 
@@ -192,6 +207,27 @@ fn a_deleted_refund_gives_back_what_it_took() {
     let read = |order| read("order.updated", order);
     assert_eq!(earns(vec![read(&before)]), money("50"));
     assert_eq!(earns(vec![read(&before), read(&after)]), money("100"));
+}
+
+/// The body of an older API or of a proxy leaves the list out: then the refunds are not known, and
+/// those of other messages stand.
+#[test]
+fn an_order_without_its_refunds_gives_nothing_back() {
+    let before = with(json!({"refunds": [{"id": 80, "total": "-50.00"}]}));
+    let mut after = with(json!({"date_modified_gmt": "2026-09-05T10:00:00"}));
+    let read = |order: &Value| read("order.updated", order);
+    assert_eq!(earns(vec![read(&before), read(&after)]), money("50"), "the key is absent");
+    after["refunds"] = Value::Null;
+    assert_eq!(earns(vec![read(&before), read(&after)]), money("50"), "null");
+}
+
+/// The refund is as old as its receipt, which is after the order's last change.
+#[test]
+fn an_undated_refund_counts_from_its_receipt() {
+    let order = with(json!({"refunds": []}));
+    let undated = json!({"id": 80, "order_id": 1, "amount": "40.00", "line_items": []});
+    let told = vec![read("order.updated", &order), read("refund", &undated)];
+    assert_eq!(earns(told), money("60"));
 }
 
 #[test]
