@@ -13,7 +13,8 @@ use super::{block_on, output, services};
 use crate::{
     config::Environment,
     domain::{
-        commission::{Account, MappedOrder, Run, WonBy},
+        commission::{Account, MappedOrder, Run, WonBy, ZeroReason},
+        fx::LockedRate,
         id::ComponentId,
     },
     store::postgres::Postgres,
@@ -53,6 +54,32 @@ fn optional<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
+/// The currency of the order, and that of its commission where it is another.
+fn currencies(order: &MappedOrder) -> String {
+    match &order.locks.rate {
+        Some(locked) if locked.from != locked.to => format!(
+            "currency {}, commission in {} at {}, in force from {}{}",
+            locked.from,
+            locked.to,
+            rate(locked),
+            locked.effective_from,
+            if locked.inverse { ", the inverse of the row imported" } else { "" }
+        ),
+        _ => format!("currency {}", order.currency),
+    }
+}
+
+/// A rate as `1 EUR = 1.10 USD`.
+fn rate(locked: &LockedRate) -> String {
+    format!("1 {} = {} {}", locked.from, locked.rate, locked.to)
+}
+
+/// Why a line earns nothing, in plain words.
+fn reason(zero: ZeroReason) -> String {
+    let name = serde_json::to_value(zero).ok();
+    name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ")
+}
+
 /// The whole calculation as text.
 pub(super) fn explain(run: &Run) -> String {
     let order = &run.order;
@@ -67,7 +94,7 @@ pub(super) fn explain(run: &Run) -> String {
     let who = optional(people.referrer.as_ref().or(people.own_purchase.as_ref()));
     let mut text = format!(
         "order {} revision {}: {}, placed {}\n  referrer {who} ({found})\n  plan {} version {}, \
-         genealogy {}, catalog {}, engine {}\n\n",
+         genealogy {}, catalog {}, engine {}\n  {}\n\n",
         order.key,
         order.revision,
         order.status.as_str(),
@@ -77,13 +104,15 @@ pub(super) fn explain(run: &Run) -> String {
         order.locks.genealogy.seq,
         order.locks.catalog,
         run.engine,
+        currencies(order),
     );
+    // The order may be in another currency than its commission: then each line has both amounts.
+    let converted = order.payout_currency() != order.currency;
     let rows: Vec<Vec<String>> = order
         .lines
         .iter()
         .map(|line| {
-            let zero = line.zero.map(|zero| format!("{zero:?}")).unwrap_or_default();
-            vec![
+            let mut row = vec![
                 line.id.to_string(),
                 optional(line.sku.as_ref()),
                 optional(line.class.as_ref()),
@@ -91,14 +120,23 @@ pub(super) fn explain(run: &Run) -> String {
                 format!("{:>10}", line.net),
                 format!("{:>10}", line.refunded),
                 format!("{:>10}", line.base),
-                zero,
-            ]
+            ];
+            if converted {
+                row.push(format!("{:>10}", line.commissionable()));
+            }
+            row.push(line.zero.map(reason).unwrap_or_default());
+            row
         })
         .collect();
     for decided in decisions(order) {
         text.push_str(&decided);
     }
-    let head = ["line", "sku", "class", "units", "net", "refunded", "earns on", "why not"];
+    let mut head = vec!["line", "sku", "class", "units", "net", "refunded", "earns on"];
+    let paid_on = format!("in {}", order.payout_currency());
+    if converted {
+        head.push(&paid_on);
+    }
+    head.push("why not");
     text.push_str(&output::table(&head, &rows));
     text.push('\n');
     for (component, totals) in &run.totals {
@@ -162,3 +200,6 @@ fn of_component(run: &Run, component: &ComponentId) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

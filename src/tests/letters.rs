@@ -3,6 +3,10 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use upline::{
+    stage::message::Headers,
+    stream::{Outgoing, Publish as _},
+};
 
 use crate::support::{Delivery, World, eventually, example, shopify_order, world};
 
@@ -138,7 +142,7 @@ fn an_unreadable_body_is_taken_named_by_its_path_and_tried_again_on_replay() {
 
         let number = list[0]["number"].to_string();
         let dry = world.run(&["dead", "replay", &number, "--dry-run"]).await;
-        assert!(dry.status.success(), "{dry:?}");
+        assert_eq!(dry.status.code(), Some(1), "all of it would be dead again: {dry:?}");
         assert_eq!(listed(world, &["--body"]).await, list);
         let output = world.run(&["dead", "replay", &number]).await;
         assert!(output.status.success(), "{output:?}");
@@ -182,6 +186,47 @@ fn a_dead_letter_goes_through_on_replay_when_its_cause_is_mended() {
     });
 }
 
+#[test]
+fn a_filter_by_store_finds_letters_of_every_stage_and_parked_orders() {
+    world("stores", async |world| {
+        let app = world.start().await;
+        let torn = Delivery::shopify_raw("orders/paid", "d1", "{\"id\": 7,".to_owned());
+        world.client.deliver(app.http, &torn).await;
+        world.client.deliver(app.http, &Delivery::order(1, 1, "NEW-1", "100.00", "11043")).await;
+        parked(world, 1).await;
+        // What a later stage cannot read: its subject names a partition, not a store.
+        let unread = |platform, subject: &str| Outgoing {
+            subject: subject.to_owned(),
+            id: format!("unread-{platform}"),
+            headers: Headers::default(),
+            payload: json!({ "event": { "key":
+                { "platform": platform, "store": "acme", "order_id": "9" } } })
+            .to_string()
+            .into(),
+        };
+        let sent = vec![unread("shopify", "orders.valid.3"), unread("magento", "orders.valid.4")];
+        world.log.publish_all(sent).await.unwrap();
+        world.settles().await;
+        let found = async |filter: &[&str]| {
+            let list = listed(world, filter).await;
+            let name = |one: &Value| {
+                ["stage", "order"].iter().find_map(|key| one[*key].as_str()).unwrap().to_owned()
+            };
+            list.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(&["--store", "shopify/acme"]).await,
+            ["validate", "map", "shopify/acme/1"]
+        );
+        assert_eq!(found(&["--store", "magento/acme"]).await, ["map"]);
+        assert_eq!(found(&["--store", "other"]).await, [""; 0]);
+        // A parked order has neither code nor stage nor a time of death.
+        assert_eq!(found(&["--stage", "map"]).await, ["map", "map"]);
+        assert_eq!(found(&["--since", "1h"]).await.len(), 3);
+        assert_eq!(found(&[]).await.len(), 4);
+    });
+}
+
 /// Runs `upline dead` and gives what it prints.
 async fn dead(world: &World, arguments: &[&str]) -> String {
     let output = world.run(&[&["dead"], arguments].concat()).await;
@@ -212,7 +257,9 @@ fn a_dead_letter_is_inspected_corrected_tried_and_replayed_and_the_original_is_k
         assert!(shown.contains("\"price\": \"ninety-nine\",    <-- "), "{shown}");
         assert!(shown.contains("path      line_items[0].price"), "{shown}");
         assert_eq!(dead(world, &["show", &first, "--raw"]).await, delivery.body);
-        let tried = dead(world, &["replay", "--code", "value", "--dry-run"]).await;
+        let tried = world.run(&["dead", "replay", "--code", "value", "--dry-run"]).await;
+        assert_eq!(tried.status.code(), Some(1), "{tried:?}");
+        let tried = String::from_utf8(tried.stdout).unwrap();
         assert!(tried.contains("would be a dead letter again: value at line_items"), "{tried}");
 
         let set = "line_items[0].price=\"99.00\"";
@@ -230,6 +277,16 @@ fn a_dead_letter_is_inspected_corrected_tried_and_replayed_and_the_original_is_k
         assert_eq!(listed(world, &["--code", "value"]).await.len(), 0);
 
         let rest = listed(world, &[]).await;
+        // One number too many, or nobody's name: none is dropped.
+        let drop = ["dead", "drop", &number(&rest), "4711", "--reason", "a cut test"];
+        for (arguments, why) in
+            [(&[&drop[..], &["--by", "anna"]].concat()[..], "no dead letter 4711"), (&drop, "--by")]
+        {
+            let refused = world.run(arguments).await;
+            let said = String::from_utf8(refused.stderr).unwrap();
+            assert!(!refused.status.success() && said.contains(why), "{said}");
+        }
+        assert_eq!(listed(world, &[]).await, rest);
         dead(world, &["drop", &number(&rest), "--reason", "a cut test", "--by", "anna"]).await;
         assert_eq!(listed(world, &[]).await.len(), 0);
         let kept = listed(world, &["--archive"]).await;

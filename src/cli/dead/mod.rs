@@ -13,7 +13,7 @@ mod place;
 mod replay;
 mod show;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -86,7 +86,8 @@ enum Command {
         all: bool,
         #[command(flatten)]
         filter: Filter,
-        /// Only try it: says what would come of each, and changes nothing.
+        /// Only try it: says what would come of each, and changes nothing. Exits with 1 if all that
+        /// is chosen would be a dead letter again.
         #[arg(long)]
         dry_run: bool,
     },
@@ -141,15 +142,29 @@ impl Filter {
         Ok(Some(clock.now().checked_sub(ago)?))
     }
 
+    /// Whether `store`, such as `shopify/acme`, is the one meant.
+    fn is_of(&self, store: &str) -> bool {
+        self.store.as_deref().is_none_or(|wanted| {
+            store == wanted || store.split_once('/').is_some_and(|(_, name)| name == wanted)
+        })
+    }
+
+    /// Whether a parked order is meant: it has a store, but no code, no stage and no time of death.
+    fn means_parked(&self, key: &str) -> bool {
+        let Self { code, stage, store: _, since } = self;
+        let of_letters = [code, stage, since].iter().any(|given| given.is_some());
+        let mut parts = key.splitn(3, '/');
+        let store = parts.next().zip(parts.next());
+        !of_letters
+            && store.is_some_and(|(platform, name)| self.is_of(&format!("{platform}/{name}")))
+    }
+
     fn fits(&self, letter: &Kept, since: Option<Timestamp>) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
-        let subject = header(letter, Headers::SUBJECT);
-        let store = subject.strip_prefix("ingest.").unwrap_or_default().replace('.', "/");
-        let in_store = self.store.as_deref().is_none_or(|wanted| {
-            store == wanted || store.split_once('/').is_some_and(|(_, name)| name == wanted)
-        });
+        let in_store =
+            self.store.is_none() || store_of(letter).is_some_and(|store| self.is_of(&store));
         is(&self.code, header(letter, Headers::CODE))
             && is(&self.stage, letter.subject.trim_start_matches("dead."))
             && in_store
@@ -167,6 +182,20 @@ fn is_archived(letter: &Kept) -> bool {
 
 fn header<'a>(letter: &'a Kept, name: &str) -> &'a str {
     letter.headers.get(name).unwrap_or_default()
+}
+
+/// The store of a letter, such as `shopify/acme`. The subject of a delivery names it; the subject of a
+/// later stage names a partition only, and the store stands in the key of what the message is about.
+fn store_of(letter: &Kept) -> Option<String> {
+    if let Some(store) = header(letter, Headers::SUBJECT).strip_prefix("ingest.") {
+        return Some(store.replace('.', "/"));
+    }
+    let body: serde_json::Value = serde_json::from_slice(&letter.payload).ok()?;
+    ["/event/key", "/order/key", "/run/order/key", "/customer", ""].iter().find_map(|place| {
+        let key = body.pointer(place)?;
+        let (platform, store) = (key.get("platform")?.as_str()?, key.get("store")?.as_str()?);
+        Some(format!("{platform}/{store}"))
+    })
 }
 
 /// The time that a header holds.
@@ -199,7 +228,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let prefix = environment.get("UPLINE_STREAM_PREFIX").unwrap_or_default().to_owned();
     let clock = Clock::system();
     let who = |by: &Option<String>| {
-        by.as_deref().or_else(|| environment.get("USER")).unwrap_or("unknown").to_owned()
+        let by = by.as_deref().or_else(|| environment.get("USER")).filter(|by| !by.is_empty());
+        by.map(str::to_owned).context("say who with --by: USER is not set")
     };
     block_on(async {
         let log = JetStream::connect(connected.endpoints.nats.expose_secret(), &prefix).await?;
@@ -208,7 +238,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             Command::List { filter, limit, body, archive, json } => {
                 let mut letters = letters(&log, filter, *archive, &clock).await?;
                 letters.truncate(*limit);
-                let waits = if *archive { Vec::new() } else { store.waits().await? };
+                let mut waits = if *archive { Vec::new() } else { store.waits().await? };
+                waits.retain(|(key, _, _)| filter.means_parked(key));
                 list::print(&letters, &waits, *body, *json);
                 Ok(ExitCode::SUCCESS)
             }
@@ -221,11 +252,11 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
                 anyhow::ensure!(!is_archived(&letter), "{number} is an original in the archive");
                 let corrected = fix::corrected(&letter, body.as_deref(), set)?;
                 let what = if set.is_empty() { "body".to_owned() } else { set.join(" ") };
-                let settler = fix::Settler { log: &log, clock: &clock, by: who(by), why: what };
+                let settler = fix::Settler { log: &log, clock: &clock, by: who(by)?, why: what };
                 let copy = settler.fix(&letter, corrected).await?;
                 output::line(&format!("{number} is corrected as {}", copy.sequence));
                 match replay::Trial::new(environment) {
-                    Ok(trial) => output::line(&trial.of(&copy)),
+                    Ok(trial) => output::line(&trial.of(&copy).1),
                     Err(error) => output::error(&format!("it was not tried: {error:#}")),
                 }
                 Ok(ExitCode::SUCCESS)
@@ -237,11 +268,16 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             }
             Command::Drop { numbers, reason, by, erase } => {
                 let why = reason.clone();
-                let settler = fix::Settler { log: &log, clock: &clock, by: who(by), why };
-                for number in numbers {
-                    settler.drop(&letter(&log, *number).await?, *erase).await?;
+                let settler = fix::Settler { log: &log, clock: &clock, by: who(by)?, why };
+                // All are looked up before the first is dropped: one that is missing drops none.
+                let mut letters = Vec::new();
+                for number in numbers.iter().collect::<BTreeSet<_>>() {
+                    letters.push(letter(&log, *number).await.context("nothing was dropped")?);
                 }
-                output::line(&format!("{} dropped", numbers.len()));
+                for letter in &letters {
+                    settler.drop(letter, *erase).await?;
+                }
+                output::line(&format!("{} dropped", letters.len()));
                 Ok(ExitCode::SUCCESS)
             }
         }

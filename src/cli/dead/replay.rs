@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Environment},
     domain::{article::ArticleEvent, id::OrderKey, story::Chapter},
     stage::{
-        Message, Stage, Verdict, decode,
+        Message, Rejection, Stage, Verdict, decode,
         message::{Computed, Headers, Mapped, Posted, Validated},
         validate::{Understood, Validate},
     },
@@ -68,13 +68,16 @@ pub(super) async fn run(
         anyhow::bail!("there is no dead letter and no parked order {unknown}");
     }
     if let Some(trial) = trial {
+        let mut moves = found.is_empty() || !parked.is_empty();
         for letter in &found {
-            output::line(&trial.of(letter));
+            let (lives, told) = trial.of(letter);
+            moves |= lives;
+            output::line(&told);
         }
         for key in &parked {
             output::line(&format!("would look at {key} again"));
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if moves { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     for chunk in found.chunks(CHUNK) {
         log.publish_all(chunk.iter().map(revived).collect()).await?;
@@ -124,25 +127,28 @@ impl Trial {
         Ok(Self(app::validate_stage(&Config::load(environment)?)))
     }
 
-    /// What would come of a letter.
-    pub(super) fn of(&self, letter: &Kept) -> String {
+    /// What would come of a letter: whether it would live, and what to say of it.
+    pub(super) fn of(&self, letter: &Kept) -> (bool, String) {
         let message = revived(letter);
         let headers = message.headers.with(Headers::DELIVERY, &message.id);
         let (subject, payload) = (message.subject.as_str(), &message.payload[..]);
         let outcome = match subject.split('.').take(2).collect::<Vec<_>>().as_slice() {
             ["ingest", ..] => self.validated(Message { subject, headers: &headers, payload }),
-            ["orders", "valid"] => decoded(decode::<Validated>(payload).err()),
-            ["orders", "articles"] => decoded(decode::<ArticleEvent>(payload).err()),
-            ["orders", "mapped"] => decoded(decode::<Mapped>(payload).err()),
-            ["commissions", "run"] => decoded(decode::<Computed>(payload).err()),
-            ["commissions", "posted"] => decoded(decode::<Posted>(payload).err()),
-            _ => "would go to a subject that no stage reads".to_owned(),
+            ["orders", "valid"] => decoded(decode::<Validated>(payload)),
+            ["orders", "articles"] => decoded(decode::<ArticleEvent>(payload)),
+            ["orders", "mapped"] => decoded(decode::<Mapped>(payload)),
+            ["commissions", "run"] => decoded(decode::<Computed>(payload)),
+            ["commissions", "posted"] => decoded(decode::<Posted>(payload)),
+            _ => Ok("would go to a subject that no stage reads".to_owned()),
         };
-        format!("{} to {subject}: {outcome}", letter.sequence)
+        let lives = outcome.is_ok();
+        let told = outcome
+            .unwrap_or_else(|rejection| format!("would be a dead letter again: {rejection}"));
+        (lives, format!("{} to {subject}: {told}", letter.sequence))
     }
 
-    fn validated(&self, message: Message<'_>) -> String {
-        match self.0.apply(message) {
+    fn validated(&self, message: Message<'_>) -> Result<String, Rejection> {
+        Ok(match self.0.apply(message) {
             Verdict::Emit(Understood::Orders(events)) => {
                 let told = events.iter().map(|event| {
                     let chapter = Chapter::of(event, 0);
@@ -158,15 +164,12 @@ impl Trial {
             }
             Verdict::Skip(reason) => format!("would be skipped: {}", reason.as_str()),
             Verdict::Defer(reason) => format!("would wait: {}", reason.as_str()),
-            Verdict::Reject(rejection) => format!("would be a dead letter again: {rejection}"),
-        }
+            Verdict::Reject(rejection) => return Err(rejection),
+        })
     }
 }
 
 /// A stage behind the first: whether it can read the message; the rest depends on the books.
-fn decoded(error: Option<crate::stage::Rejection>) -> String {
-    match error {
-        None => "would be read; what comes of it depends on the books".to_owned(),
-        Some(rejection) => format!("would be a dead letter again: {rejection}"),
-    }
+fn decoded<T>(message: Result<T, Rejection>) -> Result<String, Rejection> {
+    message.map(|_read| "would be read; what comes of it depends on the books".to_owned())
 }

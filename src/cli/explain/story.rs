@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::{rate, reason};
 use crate::{
     cli::output,
-    domain::commission::{MappedLine, Run},
+    domain::commission::{MappedLine, MappedOrder, Run},
     store::postgres::{PostedEntry, PostedRun, Story, Told},
 };
 
@@ -112,6 +113,13 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
     if old.status != new.status {
         found.push(format!("status {} -> {}", old.status.as_str(), new.status.as_str()));
     }
+    if old.currency != new.currency {
+        found.push(format!("currency {} -> {}", old.currency, new.currency));
+    }
+    if old.locks.rate != new.locks.rate {
+        let rate = |order: &MappedOrder| order.locks.rate.as_ref().map_or("none".to_owned(), rate);
+        found.push(format!("exchange rate {} -> {}", rate(old), rate(new)));
+    }
     if old.attribution != new.attribution {
         found.push("the referrer or the candidates for it changed".to_owned());
     }
@@ -133,6 +141,17 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
                 found.push(format!("line {} {what} {was} -> {is}", line.id));
             }
         }
+        if was.payout_base != line.payout_base {
+            let paid = |line: &MappedLine, order: &MappedOrder| {
+                format!("{} {}", line.commissionable(), order.payout_currency())
+            };
+            found.push(format!(
+                "line {} paid on {} -> {}",
+                line.id,
+                paid(was, old),
+                paid(line, new)
+            ));
+        }
         if was.zero != line.zero {
             found.extend(zero(line));
         }
@@ -153,8 +172,5 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
 }
 
 fn zero(line: &MappedLine) -> Option<String> {
-    let zero = line.zero?;
-    let reason = serde_json::to_value(zero).ok()?;
-    let reason = reason.as_str()?.replace('_', " ");
-    Some(format!("line {} earns nothing: {reason}", line.id))
+    Some(format!("line {} earns nothing: {}", line.id, reason(line.zero?)))
 }
