@@ -124,6 +124,17 @@ fn every_example_comes_to_what_was_reviewed() {
     });
 }
 
+/// The edge believes a signature of Adobe I/O only if the body names the client id of the store.
+#[test]
+fn every_example_of_adobe_names_its_recipient() {
+    let adobe: Vec<_> =
+        DELIVERIES.iter().filter(|(_, delivery)| delivery.topic.contains("observer.")).collect();
+    assert!(adobe.len() >= 8, "{}", adobe.len());
+    for (_, Delivery { topic, body, .. }) in adobe {
+        assert!(body["recipient_client_id"].is_string(), "{topic}: {body}");
+    }
+}
+
 /// Every delivery of every example, read once: the property tests look at them for every case.
 static DELIVERIES: LazyLock<Vec<(Platform, Delivery)>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples");

@@ -260,7 +260,7 @@ fn an_undated_refund_counts_from_its_receipt() {
     assert_eq!(told("2026-11-21T11:00:00Z"), money("50"), "a younger order does not list it");
 }
 
-fn dispute(status: Value) -> Value {
+fn dispute(status: &Value) -> Value {
     json!({
         "id": 70, "order_id": 1, "type": "chargeback", "status": status, "amount": "50.00",
         "currency": "USD",
@@ -273,11 +273,11 @@ fn a_prevented_dispute_takes_nothing() {
         refunds: RefundPolicy { chargebacks: ChargebackPolicy::WhenOpened, ..Default::default() },
         ..StorePolicy::default()
     };
-    let read = |topic, body: Value| {
+    let read = |topic, body: &Value| {
         testing::read_by(Platform::Shopify, topic, body.to_string().as_bytes(), &policy)
     };
-    let order = || read("orders/paid", order());
-    let told = |status: &str| read("disputes/update", dispute(json!(status)));
+    let order = || read("orders/paid", &order());
+    let told = |status: &str| read("disputes/update", &dispute(&json!(status)));
     assert_eq!(earns(vec![order(), told("needs_response")]), money("0"));
     assert!(told("prevented").is_ok());
     assert_eq!(earns(vec![order(), told("needs_response"), told("prevented")]), money("50"));
@@ -287,7 +287,7 @@ fn a_prevented_dispute_takes_nothing() {
 fn an_unknown_dispute_is_refused_in_plain_words() {
     let unknown = "\"odd\" is no known status";
     for (status, said) in [(json!("odd"), unknown), (json!(null), "is missing")] {
-        let rejection = read("disputes/update", &dispute(status)).unwrap_err();
+        let rejection = read("disputes/update", &dispute(&status)).unwrap_err();
         assert_eq!((rejection.code, rejection.path.as_str()), (RejectCode::Value, "status"));
         assert!(rejection.message.contains(said), "{rejection}");
         assert!(!rejection.message.contains("Some") && !rejection.message.contains("None"));
