@@ -114,13 +114,10 @@ fn setting<T: Serialize>(value: &T) -> String {
     fn word(value: &Value) -> String {
         value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     }
-    match serde_json::to_value(value).unwrap_or_default() {
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| format!("{name} = {}", word(value)));
-            fields.collect::<Vec<_>>().join(", ")
-        }
-        other => word(&other),
-    }
+    let value = serde_json::to_value(value).unwrap_or_default();
+    let Some(fields) = value.as_object() else { return word(&value) };
+    let fields = fields.iter().map(|(name, value)| format!("{name} = {}", word(value)));
+    fields.collect::<Vec<_>>().join(", ")
 }
 
 /// What each store decides of its orders: where referral codes stand, best first, and the policies.

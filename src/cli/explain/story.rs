@@ -142,7 +142,8 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
         found.push(format!("currency {} -> {}", old.currency, new.currency));
     }
     if old.locks.rate != new.locks.rate {
-        let rate = |order: &MappedOrder| order.locks.rate.as_ref().map_or("none".to_owned(), rate);
+        let rate =
+            |order: &MappedOrder| order.locks.rate.as_ref().map_or_else(|| "none".to_owned(), rate);
         found.push(format!("exchange rate {} -> {}", rate(old), rate(new)));
     }
     if old.attribution != new.attribution {
