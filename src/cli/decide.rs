@@ -73,7 +73,7 @@ struct What {
     #[arg(long, value_name = "ID", group = "subject", requires = "takes")]
     chargeback: Option<String>,
     /// The amount with tax, in the order's currency; 0 takes nothing.
-    #[arg(long, value_name = "AMOUNT", requires = "chargeback")]
+    #[arg(long, value_name = "AMOUNT", requires = "chargeback", allow_negative_numbers = true)]
     takes: Option<String>,
     /// This distributor referred the order, whatever it says itself.
     #[arg(long, value_name = "DISTRIBUTOR", group = "subject")]
@@ -90,6 +90,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
         let known = Known::read(&store, &arguments.order).await?;
         let decision = known.decision(arguments, &clock)?;
+        if let Some(warning) = known.warning(&decision.verdict) {
+            output::error(&format!("warning: {warning}"));
+        }
         let event = app::decided(&known.key, decision.clone());
         if arguments.dry_run {
             let terms = app::terms_of(&Config::load(environment)?);
@@ -232,6 +235,21 @@ impl Known {
             self.waits()
         );
         Ok(Verdict::Chargeback { chargeback: id, takes, currency: of.currency })
+    }
+
+    /// What is allowed and probably a slip of the hand.
+    fn warning(&self, verdict: &Verdict) -> Option<String> {
+        let (Verdict::Chargeback { takes, currency, .. }, Some(of)) =
+            (verdict, self.state().snapshot.as_deref())
+        else {
+            return None;
+        };
+        let total = of.total;
+        (*takes > total).then(|| {
+            format!(
+                "--takes {takes} {currency} is more than the order's total of {total} {currency}"
+            )
+        })
     }
 
     fn referrer(&self, referrer: Option<&str>) -> anyhow::Result<Verdict> {

@@ -8,9 +8,11 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Args;
 use secrecy::ExposeSecret;
+use tokio_postgres::error::SqlState;
 
 use super::{block_on, output, services};
 use crate::{
+    app::BooksError,
     config::Environment,
     domain::{
         commission::{Account, MappedOrder, Run, WonBy, ZeroReason},
@@ -18,6 +20,7 @@ use crate::{
         id::ComponentId,
     },
     store::postgres::Postgres,
+    stream::ServiceError,
 };
 
 /// Arguments of `explain`.
@@ -34,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let connected = services::connect(environment, "upline")?;
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let stories = store.stories(&arguments.order).await?;
+        let stories = store.stories(&arguments.order).await.map_err(unmigrated)?;
         anyhow::ensure!(!stories.is_empty(), "no order {} is known", arguments.order);
         for story in &stories {
             if arguments.json {
@@ -48,6 +51,16 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         }
         Ok(ExitCode::SUCCESS)
     })?
+}
+
+/// Says what to do about a database without tables.
+fn unmigrated(error: ServiceError) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    let mut causes =
+        error.chain().filter_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+    let absent = [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME];
+    let missing = causes.any(|cause| cause.code().is_some_and(|code| absent.contains(code)));
+    if missing { error.context(BooksError::Unmigrated) } else { error }
 }
 
 fn optional<T: ToString>(value: Option<&T>) -> String {

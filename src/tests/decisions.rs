@@ -52,6 +52,7 @@ async fn refuses(world: &World) {
         (&["--line", "2", "--sku", "NOPE"], "no article NOPE"),
         (&["--chargeback", "78", "--takes", "1"], "no chargeback 78"),
         (&["--chargeback", "77", "--takes=-1"], "--takes is -1"),
+        (&["--chargeback", "77", "--takes", "-5"], "write what is taken, 0 or more"),
         (&["--referrer", "99999"], "no distributor 99999"),
         (&["--line", "2"], "--class"),
         (&["--no-referrer", "--line", "2", "--no-commission"], "cannot be used"),
@@ -115,6 +116,10 @@ fn what_only_a_person_can_say_is_decided_posted_corrected_and_explained() {
 
         assert!(decide(world, &line).await.0);
         waits(world, &[("chargeback", "77 in EUR")]).await;
+        let much = ["--chargeback", "77", "--takes", "300", "--dry-run"];
+        let (done, told) = decide(world, &much).await;
+        let warning = "warning: --takes 300.00 USD is more than the order's total of 150.00 USD";
+        assert!(done && told.contains(warning), "{told}");
         let takes = ["--chargeback", "77", "--takes", "30"];
         let (done, told) = decide(world, &[&takes[..], &["--dry-run", "--json"]].concat()).await;
         let told: Value = serde_json::from_str(&told).unwrap();

@@ -68,3 +68,14 @@ fn every_event_of_an_order_is_told_with_what_became_of_it() {
         assert!(world.execute(change).await.is_err());
     });
 }
+
+#[test]
+fn a_database_without_tables_is_told_with_what_to_do() {
+    world("untold", async |world| {
+        world.execute("DROP SCHEMA upline CASCADE").await.unwrap();
+        let output = world.run(&["explain", "1"]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("run `upline migrate`"), "{said}");
+    });
+}

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use super::{rate, reason};
 use crate::{
     cli::output,
-    domain::commission::{MappedLine, MappedOrder, Run},
+    domain::{
+        commission::{MappedLine, MappedOrder, Run},
+        order::ChargebackPolicy,
+    },
     store::postgres::{PostedEntry, PostedRun, Story, Told},
 };
 
@@ -26,8 +29,13 @@ pub(super) fn tell(story: &Story) -> String {
     text.push_str("\nwhat happened\n");
     // What came first is told first; an event before the posting that follows it.
     let mut parts: Vec<(Timestamp, u8, String)> = Vec::new();
+    let policy = story.runs.last().map(|last| &last.run.order.refund_policy);
     for event in &story.events {
-        parts.push((event.received_at, 0, received(event)));
+        let mut told = received(event);
+        if let Some(why) = policy.and_then(|policy| takes_nothing(event, policy.chargebacks)) {
+            told.push_str(&format!("      takes nothing: {why}\n"));
+        }
+        parts.push((event.received_at, 0, told));
     }
     let mut before: Option<&PostedRun> = None;
     for run in &story.runs {
@@ -69,6 +77,23 @@ fn received(event: &Told) -> String {
         event.topic,
         event.said
     )
+}
+
+/// Why a chargeback takes no commission back, under the policy of the last posted revision. A story
+/// says the stage first.
+fn takes_nothing(event: &Told, policy: ChargebackPolicy) -> Option<&'static str> {
+    let (stage, _amount) = event.said.split_once(',')?;
+    event.fact.strip_prefix("chargeback:")?;
+    match (policy, stage) {
+        (ChargebackPolicy::Ignore, _) => Some("the store ignores chargebacks"),
+        (_, "inquiry") => Some("an inquiry moves no money"),
+        (_, "won") => Some("the shop won it"),
+        (_, "refunded") => Some("the shop refunded the buyer, and the refund itself counts"),
+        (ChargebackPolicy::WhenLost, "open") => {
+            Some("the store counts a chargeback when it is lost")
+        }
+        (ChargebackPolicy::WhenLost | ChargebackPolicy::WhenOpened, _) => None,
+    }
 }
 
 fn posted(run: &PostedRun, before: Option<&PostedRun>) -> String {
@@ -117,7 +142,8 @@ fn differences(before: Option<&Run>, now: &Run) -> Vec<String> {
         found.push(format!("currency {} -> {}", old.currency, new.currency));
     }
     if old.locks.rate != new.locks.rate {
-        let rate = |order: &MappedOrder| order.locks.rate.as_ref().map_or("none".to_owned(), rate);
+        let rate =
+            |order: &MappedOrder| order.locks.rate.as_ref().map_or_else(|| "none".to_owned(), rate);
         found.push(format!("exchange rate {} -> {}", rate(old), rate(new)));
     }
     if old.attribution != new.attribution {

@@ -3,14 +3,14 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::postgres::{PostedRun, Story};
+use crate::store::postgres::{PostedRun, Story, Told};
 
 /// A calculation of an order in euro that pays in dollars.
 fn calculation(revision: u64, changed: &[(&str, Value)]) -> Run {
     let hash = "0".repeat(64);
     let mut order = json!({
         "key": { "platform": "shopify", "store": "acme", "order_id": "1" },
-        "revision": revision, "status": "paid", "placed_at": "2026-05-01T10:00:00Z",
+        "revision": revision, "status": "paid", "refund_policy": { "chargebacks": "when_lost" }, "placed_at": "2026-05-01T10:00:00Z",
         "currency": "EUR", "total": "100.00", "attribution": { "won_by": "nobody" },
         "locks": {
             "genealogy": { "seq": 1, "hash": hash },
@@ -28,6 +28,19 @@ fn calculation(revision: u64, changed: &[(&str, Value)]) -> Run {
     let run = json!({ "engine": "test", "order_hash": hash, "order": order, "walks": {},
                       "lines": [], "totals": {} });
     serde_json::from_value(run).unwrap()
+}
+
+/// A story of posted revisions.
+fn story(runs: Vec<Run>) -> Story {
+    let posted = |run| PostedRun { posted_at: Timestamp::UNIX_EPOCH, run, entries: Vec::new() };
+    Story {
+        order: "shopify/acme/1".to_owned(),
+        outcome: "ready".to_owned(),
+        revision: 2,
+        waits: Vec::new(),
+        events: Vec::new(),
+        runs: runs.into_iter().map(posted).collect(),
+    }
 }
 
 #[test]
@@ -54,17 +67,40 @@ fn a_change_of_currency_is_told() {
         ("/locks/rate/rate", json!("1")),
         ("/lines/0/payout_base", json!("100.00")),
     ];
-    let posted = |run| PostedRun { posted_at: Timestamp::UNIX_EPOCH, run, entries: Vec::new() };
-    let story = Story {
-        order: "shopify/acme/1".to_owned(),
-        outcome: "ready".to_owned(),
-        revision: 2,
-        waits: Vec::new(),
-        events: Vec::new(),
-        runs: vec![posted(calculation(1, &[])), posted(calculation(2, &dollars))],
-    };
-    let text = story::tell(&story);
+    let text = story::tell(&story(vec![calculation(1, &[]), calculation(2, &dollars)]));
     let told = "posted revision 2: currency EUR -> USD; exchange rate 1 EUR = 1.1 USD -> \
                 1 USD = 1 USD; line 1 paid on 110.00 USD -> 100.00 USD\n";
     assert!(text.contains(told), "{text}");
+}
+
+#[test]
+fn a_chargeback_that_takes_nothing_says_why() {
+    let told = |policy: &str, stage: &str| {
+        let run = calculation(1, &[("/refund_policy/chargebacks", json!(policy))]);
+        let mut story = story(vec![run]);
+        story.events.push(Told {
+            received_at: Timestamp::UNIX_EPOCH,
+            topic: "disputes/create".to_owned(),
+            delivery: "d1".to_owned(),
+            fact: "chargeback:7".to_owned(),
+            said: format!("{stage}, 28.00 EUR"),
+            version_at: None,
+            effect: "revision".to_owned(),
+            reason: None,
+            revision: 1,
+        });
+        let text = story::tell(&story);
+        let why = text.lines().find_map(|line| line.trim().strip_prefix("takes nothing: "));
+        why.map(str::to_owned)
+    };
+    for (policy, stage, why) in [
+        ("ignore", "lost", Some("the store ignores chargebacks")),
+        ("when_lost", "inquiry", Some("an inquiry moves no money")),
+        ("when_lost", "open", Some("the store counts a chargeback when it is lost")),
+        ("when_opened", "won", Some("the shop won it")),
+        ("when_opened", "open", None),
+        ("when_lost", "lost", None),
+    ] {
+        assert_eq!(told(policy, stage).as_deref(), why, "{policy} {stage}");
+    }
 }
