@@ -57,6 +57,9 @@ const MOST_BYTES: usize = 8 << 20;
 const ATOMIC_FROM: usize = 8;
 /// Into how many parts a batch with known ids is divided.
 const PARTS: usize = 4;
+/// After so many refused batches in a second a batch with known ids is not divided but written singly:
+/// a program that has just started knows no ids, and where repeats are many every part holds one.
+const REFUSALS: u32 = 8;
 /// The most requests that wait for a write; more wait at the door.
 const WAITING: usize = 4096;
 /// For how long an id is remembered: less than the log itself does.
@@ -81,7 +84,8 @@ impl Committer {
     #[expect(clippy::disallowed_methods, reason = "nothing waits for it: who wants a receipt does")]
     pub(super) fn start<J: Journal>(stream: &'static str, journal: J, clock: Clock) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let lane = Lane { stream, journal, clock, recent: Recent::default() };
+        let refusals = (clock.instant(), 0);
+        let lane = Lane { stream, journal, clock, recent: Recent::default(), refusals };
         tokio::spawn(lane.run(waiting));
         Self { requests }
     }
@@ -134,6 +138,8 @@ struct Lane<J> {
     journal: J,
     clock: Clock,
     recent: Recent,
+    /// Since when refused batches are counted, and how many there were.
+    refusals: (Instant, u32),
 }
 
 impl<J: Journal> Lane<J> {
@@ -178,9 +184,19 @@ impl<J: Journal> Lane<J> {
         give(answers, outcomes);
     }
 
+    /// Counts a refused batch; whether there were many of them lately.
+    fn refused_often(&mut self) -> bool {
+        let now = self.clock.instant();
+        let (since, count) = self.refusals;
+        let fresh = now.saturating_duration_since(since) <= Duration::from_secs(1);
+        let count = if fresh { count.saturating_add(1) } else { 1 };
+        self.refusals = (if fresh { since } else { now }, count);
+        count > REFUSALS
+    }
+
     /// Writes messages in as few writes as the limits allow. After an outage the rest is not tried:
     /// what came later must not be written before what failed.
-    async fn write(&self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
+    async fn write(&mut self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut stack: Vec<&[Outgoing]> = in_writes(messages);
         stack.reverse();
@@ -194,6 +210,10 @@ impl<J: Journal> Lane<J> {
                 Ok(last) => {
                     outcomes.extend(receipts(last, part.len()).map(Ok));
                     metric::log_written(self.stream, "batch", 1, part.len());
+                }
+                Err(Refusal::Known) if self.refused_often() => {
+                    outcomes.extend(self.journal.singly(part).await);
+                    metric::log_written(self.stream, "single", part.len(), part.len());
                 }
                 Err(Refusal::Known) => {
                     let size = part.len().div_ceil(PARTS);

@@ -207,6 +207,26 @@ async fn one_known_id_costs_its_neighbours_little() {
     assert!(book.0.lock().unwrap().writes.len() < 20);
 }
 
+#[tokio::test]
+async fn many_known_ids_are_not_looked_for_by_dividing() {
+    let book = Book::default();
+    for id in 0..1_000 {
+        book.0.lock().unwrap().keep(&format!("{id}/0"));
+    }
+    let committer = Committer::start("TEST", book.clone(), Clock::system());
+    for batch in 0..100 {
+        let ids = (0..64).map(|n| {
+            let known = n % 7 == 0;
+            message(&format!("{}/{}", batch * 10 + n / 7, if known { 0 } else { n }))
+        });
+        let outcomes = committer.commit(ids.collect()).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+    }
+    let model = book.0.lock().unwrap();
+    let refused = model.writes.iter().filter(|write| **write > 1).count();
+    assert!(refused < 150, "{refused} batches were tried for 100");
+}
+
 #[test]
 fn ids_are_forgotten_by_age_and_by_number() {
     let mut recent = Recent::default();
