@@ -82,3 +82,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_amount_is_written_in_one_way_however_it_came_about() {
+    let read = Money::parse("8.4").unwrap();
+    let computed = Money::from_decimal(Decimal::new(84_000, 4)).unwrap();
+    for money in [read, computed] {
+        assert_eq!((money.written().to_string().as_str(), money.written().scale()), ("8.40", 2));
+    }
+    assert_eq!(Money::parse("0.123456").unwrap().written().scale(), 6);
+}
