@@ -153,7 +153,7 @@ pub struct Computed {
 }
 
 /// A posted revision on its way to the warehouse. The calculation itself is in the ledger; this is what
-/// it comes to, an eighth of the size.
+/// it comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posted {
     /// The order.
