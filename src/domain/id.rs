@@ -162,6 +162,10 @@ id!(
     /// A component of a plan, by the name that the plan file gives it.
     ComponentId, "component", max 64, label
 );
+id!(
+    /// A rank of a plan, by the name that the plan file gives it.
+    RankId, "rank", max 64, label
+);
 
 /// Where an order was placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

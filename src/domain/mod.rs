@@ -16,3 +16,4 @@ pub mod money;
 pub mod order;
 pub mod plan;
 pub mod story;
+pub mod volume;
