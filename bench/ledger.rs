@@ -188,7 +188,7 @@ async fn measure(database: &str, quick: bool) -> anyhow::Result<()> {
     migrate(database).await?;
     let mut drivers = JoinSet::new();
     let mut bare = Bare::make(connect(database, &mut drivers).await?).await?;
-    let store = Postgres::new(database, 1)?;
+    let store = Postgres::for_stages(database, 1)?;
     let sample = Sample::new(10);
     let mut number = 0;
     println!("{:>6} {:>8} {:>12} {:>12} {:>6}", "batch", "batches", "COPY us", "post us", "ratio");

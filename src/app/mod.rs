@@ -6,6 +6,7 @@
 //! is durable and goes on at the next start.
 
 mod admin;
+mod behind;
 mod books;
 mod company;
 mod intake;
@@ -13,6 +14,7 @@ mod pressure;
 mod refunds;
 mod stages;
 
+use self::behind::{Behind, at};
 pub use self::books::BooksError;
 pub(crate) use self::company::{decided, event_message, recheck};
 
@@ -85,6 +87,9 @@ pub enum BuildError {
         #[source]
         source: std::io::Error,
     },
+    /// The threads of the stages cannot be started.
+    #[error("the threads of the stages do not start")]
+    Threads(#[source] std::io::Error),
 }
 
 /// How a run ended.
@@ -125,7 +130,10 @@ pub fn stream_limits(replicas: usize, max_mib: u32) -> StreamLimits {
 /// The program, ready to run.
 #[derive(Debug)]
 pub struct App {
-    inside: Inside,
+    inside: Arc<Inside>,
+    behind: Behind,
+    /// The edge's own connection to the log: its answers do not stand in line behind what stages read.
+    log: Arc<JetStream>,
     edge: Edge<intake::LogIntake, intake::MetricObserver>,
     admin: admin::Admin,
 }
@@ -150,11 +158,15 @@ impl App {
         clock: Clock,
         metrics: PrometheusHandle,
     ) -> Result<Self, BuildError> {
-        let log = Arc::new(
-            JetStream::connect(endpoints.nats.expose_secret(), &config.stream_prefix).await?,
-        );
+        let behind = Behind::start().map_err(BuildError::Threads)?;
+        let connect = || {
+            let (endpoints, prefix) = (endpoints.clone(), config.stream_prefix.clone());
+            async move { JetStream::connect(endpoints.nats.expose_secret(), &prefix).await }
+        };
+        let log = Arc::new(connect().await?);
+        let theirs = at(&behind.handle(), connect()).await.map_err(BuildError::Threads)?;
         log.ensure_streams(&stream_limits(config.replicas, config.stream_max_mib)).await?;
-        let store = Arc::new(Postgres::new(endpoints.database.expose_secret(), 8)?);
+        let store = Arc::new(Postgres::for_stages(endpoints.database.expose_secret(), 8)?);
         books::check(&store).await?;
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
         for source in config.pipelines.plans.values() {
@@ -181,8 +193,9 @@ impl App {
             admin::Admin::bind(config.admin, metrics, log.clone(), store.clone(), company.clone())
                 .await
                 .map_err(|source| BuildError::Admin { address: config.admin, source })?;
-        let inside = Inside { config, clock, log, store, warehouse, company, arrivals };
-        Ok(Self { inside, edge, admin })
+        let inside =
+            Inside { config, clock, log: Arc::new(theirs?), store, warehouse, company, arrivals };
+        Ok(Self { inside: Arc::new(inside), behind, log, edge, admin })
     }
 
     /// Where webhooks are taken.
@@ -198,21 +211,26 @@ impl App {
     /// Runs until `stop`, then drains. The edge knows signatures, not people: it takes orders at
     /// once, while the company is still being loaded for the stages.
     pub async fn run(self, stop: CancellationToken) -> Result<Exit, BuildError> {
-        let Self { inside, edge: listener, admin } = self;
+        let Self { inside, behind, log, edge: listener, admin } = self;
+        let there = behind.handle();
         let drain = inside.config.drain;
         let stages = CancellationToken::new();
         let always = CancellationToken::new();
         let _last = always.clone().drop_guard();
-        let inboxes = inside.inboxes().await?;
+        let found = inside.clone();
+        let inboxes = at(&there, async move { found.inboxes().await });
+        let inboxes = inboxes.await.map_err(BuildError::Threads)??;
         let mut helpers = JoinSet::new();
         let admission = listener.admission();
         helpers.spawn(admin.run(always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
         edge.spawn(listener.run(edge_stop.clone()));
+        let (beginning, token) = (inside.clone(), stages.clone());
+        let beginning = at(&there, async move { beginning.start(inboxes, &token).await });
         let started = tokio::select! {
             () = stop.cancelled() => Ok(JoinSet::new()),
-            started = Box::pin(inside.start(inboxes, &stages)) => started,
+            started = beginning => started.map_err(BuildError::Threads).flatten(),
         };
         let (mut work, refused) = match started {
             Ok(work) => (work, None),
@@ -220,9 +238,9 @@ impl App {
         };
         if refused.is_none() && !stop.is_cancelled() {
             let shops = refunds::consumers(&inside.config);
-            helpers.spawn(inside.keeper().run(always.clone()));
-            helpers.spawn(watch_lag(inside.log.clone(), shops, always.clone()));
-            let (log, arrivals) = (inside.log.clone(), inside.arrivals.clone());
+            helpers.spawn_on(inside.keeper().run(always.clone()), &there);
+            helpers.spawn(watch_lag(log.clone(), shops, always.clone()));
+            let arrivals = inside.arrivals.clone();
             helpers.spawn(pressure::watch(log, arrivals, admission, always.clone()));
         }
 

@@ -63,8 +63,16 @@ fn arguments(path: &Path, port: u16) -> Result<Vec<CString>, NulError> {
     ])
 }
 
+/// How much nicer `ClickHouse` is than the other servers: it merges in the background with all the
+/// threads that it can get, and nobody waits for it as for a webhook or the ledger.
+const NICER: i32 = 15;
+
 #[expect(unsafe_code, reason = "the library that is ClickHouse has a C interface only")]
 fn serve(lib: &Path, arguments: Vec<CString>) -> Result<(), ClickHouseError> {
+    if let Err(error) = rustix::process::setpriority_process(None, NICER) {
+        // The threads of the library inherit it; without it they only take more of a busy machine.
+        drop(writeln!(std::io::stderr(), "the priority stays as it is: {error}"));
+    }
     let count = c_int::try_from(arguments.len())?;
     let mut argv: Vec<*mut c_char> = arguments.into_iter().map(CString::into_raw).collect();
     argv.push(ptr::null_mut());

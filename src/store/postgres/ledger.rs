@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use deadpool_postgres::{ClientWrapper, Transaction};
+use deadpool_postgres::ClientWrapper;
+use futures_util::{FutureExt, future::join4};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 
 use super::{
     classify,
     orders::from_json,
-    seal::{Posting, seal},
+    seal::{self, Head, Posting, Sealed},
     to_u64, unreadable,
 };
 use crate::{
@@ -25,19 +26,67 @@ use crate::{
     stream::ServiceError,
 };
 
+/// The statements of posting. They are prepared before a transaction begins: what goes out together
+/// must not wait for a preparation in between.
+struct Statements {
+    lock: Statement,
+    head: Statement,
+    revisions: Statement,
+    write: seal::Statements,
+}
+
+impl Statements {
+    async fn of(client: &ClientWrapper) -> Result<Self, ServiceError> {
+        // One writer at a time seals blocks, so the chain has no forks and no gaps; a batch makes the
+        // wait short. Held until commit.
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('upline.ledger', 0))";
+        let revisions =
+            "SELECT order_key, revision FROM upline.commission_run WHERE order_key = ANY ($1)";
+        Ok(Self {
+            lock: client.prepare_cached(lock).await.map_err(classify)?,
+            head: client.prepare_cached(seal::HEAD).await.map_err(classify)?,
+            revisions: client.prepare_cached(revisions).await.map_err(classify)?,
+            write: seal::Statements::of(client).await?,
+        })
+    }
+}
+
+/// A transaction that was begun by hand, so that its first statements go out with the BEGIN and its
+/// last with the COMMIT. Dropped before its end, it is rolled back before whoever uses the connection
+/// next.
+struct Begun<'c> {
+    client: &'c ClientWrapper,
+    ended: bool,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Polled once, it is on its way; nobody waits for the answer.
+            drop(self.client.batch_execute("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+/// Two round trips for a small batch of new orders: all that is to be known, all that is to be written.
 pub(super) async fn post(
-    client: &mut ClientWrapper,
+    client: &ClientWrapper,
     runs: &[&Computed],
     now: Timestamp,
 ) -> Result<Vec<PostOutcome>, ServiceError> {
-    let tx = client.transaction().await.map_err(classify)?;
-    // One writer at a time seals blocks, so the chain has no forks and no gaps; a batch makes the
-    // wait short. Held until commit.
-    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('upline.ledger', 0))";
-    let lock = tx.prepare_cached(lock).await.map_err(classify)?;
-    tx.execute(&lock, &[]).await.map_err(classify)?;
     let keys: Vec<String> = runs.iter().map(|c| c.run.order.key.to_string()).collect();
-    let revisions = posted_revisions(&tx, &keys).await?;
+    let statements = Statements::of(client).await?;
+    let mut transaction = Begun { client, ended: false };
+    let (begun, locked, head, revisions) = join4(
+        client.batch_execute("BEGIN"),
+        client.execute(&statements.lock, &[]),
+        client.query_opt(&statements.head, &[]),
+        client.query(&statements.revisions, &[&keys]),
+    )
+    .await;
+    begun.and(locked.map(drop)).map_err(classify)?;
+    let head = Head::of(head.map_err(classify)?.as_ref())?;
+    let revisions = posted_revisions(&revisions.map_err(classify)?);
     let fresh = newest(runs, &keys, &revisions);
     let known: Vec<&str> = fresh
         .iter()
@@ -46,7 +95,7 @@ pub(super) async fn post(
         .map(String::as_str)
         .collect();
     let positions =
-        if known.is_empty() { HashMap::new() } else { posted_positions(&tx, &known).await? };
+        if known.is_empty() { HashMap::new() } else { posted_positions(client, &known).await? };
     let mut posted: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
     for at in fresh {
         let (Some(computed), Some(key)) = (runs.get(at), keys.get(at)) else { continue };
@@ -60,7 +109,8 @@ pub(super) async fn post(
                 Some(Posting { key: keys.get(*at)?, computed: runs.get(*at)?, entries })
             })
             .collect();
-        seal(&tx, &batch, now).await?;
+        Sealed::new(&batch, &head, now)?.commit(client, &statements.write).await?;
+        transaction.ended = true;
     }
     let mut outcomes = Vec::with_capacity(runs.len());
     for (at, (computed, key)) in runs.iter().zip(&keys).enumerate() {
@@ -70,26 +120,16 @@ pub(super) async fn post(
             None => PostOutcome::Stale,
         });
     }
-    tx.commit().await.map_err(classify)?;
     Ok(outcomes)
 }
 
 /// The posted revisions of each order.
-async fn posted_revisions(
-    tx: &Transaction<'_>,
-    keys: &[String],
-) -> Result<HashMap<String, BTreeSet<u64>>, ServiceError> {
-    let statement = tx
-        .prepare_cached(
-            "SELECT order_key, revision FROM upline.commission_run WHERE order_key = ANY ($1)",
-        )
-        .await
-        .map_err(classify)?;
+fn posted_revisions(rows: &[Row]) -> HashMap<String, BTreeSet<u64>> {
     let mut revisions: HashMap<String, BTreeSet<u64>> = HashMap::new();
-    for row in tx.query(&statement, &[&keys]).await.map_err(classify)? {
+    for row in rows {
         revisions.entry(row.get(0)).or_default().insert(to_u64(row.get(1)));
     }
-    Ok(revisions)
+    revisions
 }
 
 fn is_posted(revisions: &HashMap<String, BTreeSet<u64>>, key: &str, computed: &Computed) -> bool {
@@ -120,10 +160,10 @@ fn newest(
 
 /// What is posted on each position of the orders.
 async fn posted_positions(
-    tx: &Transaction<'_>,
+    client: &ClientWrapper,
     keys: &[&str],
 ) -> Result<HashMap<String, Vec<ledger::Posted>>, ServiceError> {
-    let statement = tx
+    let statement = client
         .prepare_cached(
             "SELECT order_key, line_id, component, level,
                     CASE kind WHEN 'earned' THEN credit ELSE debit END,
@@ -135,7 +175,7 @@ async fn posted_positions(
         .await
         .map_err(classify)?;
     let mut positions: HashMap<String, Vec<ledger::Posted>> = HashMap::new();
-    for row in tx.query(&statement, &[&keys]).await.map_err(classify)? {
+    for row in client.query(&statement, &[&keys]).await.map_err(classify)? {
         let amount: Decimal = row.get(5);
         let last: Option<String> = row.get(6);
         let posted = ledger::Posted {

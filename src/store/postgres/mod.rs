@@ -2,6 +2,7 @@
 
 mod articles;
 mod company;
+mod copy;
 pub mod customers;
 pub mod import;
 mod ledger;
@@ -11,6 +12,7 @@ mod plans;
 mod seal;
 mod skus;
 mod story;
+mod unnest;
 
 use std::time::Duration;
 
@@ -83,9 +85,23 @@ fn to_u64(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// Few statements, run for ever: they are planned once, and never as a scan of a whole table. A plan that
+/// was made while a table was small would read all of it until somebody analyzes it.
+const FOR_STAGES: &str = "SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off; \
+                          SET jit = off;";
+
 impl Postgres {
     /// A pool of at most `connections`; connects when first used.
     pub fn new(url: &str, connections: usize) -> Result<Self, UrlError> {
+        Self::with(url, connections, "")
+    }
+
+    /// The same for the stages, which run few statements very often.
+    pub fn for_stages(url: &str, connections: usize) -> Result<Self, UrlError> {
+        Self::with(url, connections, FOR_STAGES)
+    }
+
+    fn with(url: &str, connections: usize, settings: &'static str) -> Result<Self, UrlError> {
         let mut config: tokio_postgres::Config = url.parse().map_err(UrlError::Syntax)?;
         config.connect_timeout(Duration::from_secs(5));
         // A connection whose other end has vanished without a word must not hold a stage.
@@ -102,17 +118,16 @@ impl Postgres {
             NoTls,
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
-        let hook = Hook::async_fn(|client, _| {
-            Box::pin(async move {
-                client
-                    .batch_execute(
-                        "SET statement_timeout = '60s'; \
-                         SELECT set_config('role', 'upline_service', false) FROM pg_roles \
-                         WHERE rolname = 'upline_service' AND pg_has_role(oid, 'MEMBER')",
-                    )
-                    .await
-                    .map_err(HookError::Backend)
-            })
+        let session = format!(
+            "{settings} SET statement_timeout = '60s'; \
+             SELECT set_config('role', 'upline_service', false) FROM pg_roles \
+             WHERE rolname = 'upline_service' AND pg_has_role(oid, 'MEMBER')"
+        );
+        let hook = Hook::async_fn(move |client, _| {
+            let session = session.clone();
+            Box::pin(
+                async move { client.batch_execute(&session).await.map_err(HookError::Backend) },
+            )
         });
         let pool = Pool::builder(manager)
             .max_size(connections)
@@ -162,7 +177,7 @@ impl Store for Postgres {
         runs: &[&Computed],
         now: Timestamp,
     ) -> Result<Vec<PostOutcome>, ServiceError> {
-        ledger::post(&mut *self.client().await?, runs, now).await
+        ledger::post(&*self.client().await?, runs, now).await
     }
 
     async fn posted(&self, keys: &[OrderKey]) -> Result<Vec<Posting>, ServiceError> {

@@ -1,4 +1,5 @@
-//! The order book in Postgres: two round trips a batch, no row locks held between them.
+//! The order book in Postgres: two round trips a batch, no row locks held between them. Only a batch in
+//! which an order waits or a customer is touched for the first time needs a transaction of several.
 
 use std::{
     borrow::Cow,
@@ -8,6 +9,7 @@ use std::{
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio_postgres::{GenericClient, Statement};
 
 use super::{classify, customers, story, to_i64, to_u64, unreadable};
 use crate::{
@@ -87,32 +89,55 @@ impl Columns {
 }
 
 /// Inserts new orders and replaces those whose edition is still the one before; the rest is left
-/// alone and not returned.
-const UPSERT: &str = "
-    INSERT INTO upline.order_book AS b
-        (order_key, edition, revision, state, locks, plan, outcome, received_at)
-    SELECT k, e, r, s::json, l::json, p, o, t
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-                $7::text[], $8::timestamptz[]) AS c(k, e, r, s, l, p, o, t)
-    ORDER BY k
-    ON CONFLICT (order_key) DO UPDATE
-    SET edition = excluded.edition, revision = excluded.revision, state = excluded.state,
-        locks = excluded.locks, outcome = excluded.outcome, received_at = excluded.received_at,
-        updated_at = clock_timestamp()
-    WHERE b.edition = excluded.edition - 1
-    RETURNING order_key";
+/// alone and not returned. What the written ones waited for is forgotten (orders at edition 1 cannot
+/// have waited, and most batches hold nothing else), and the story of the written and of the idle is
+/// told. One statement: one round trip and, without more to write, a transaction by itself.
+const SAVE: &str = "
+    WITH saved AS (
+        INSERT INTO upline.order_book AS b
+            (order_key, edition, revision, state, locks, plan, outcome, received_at)
+        SELECT k, e, r, s::json, l::json, p, o, t
+        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+                    $7::text[], $8::timestamptz[]) AS c(k, e, r, s, l, p, o, t)
+        ORDER BY k
+        ON CONFLICT (order_key) DO UPDATE
+        SET edition = excluded.edition, revision = excluded.revision, state = excluded.state,
+            locks = excluded.locks, outcome = excluded.outcome, received_at = excluded.received_at,
+            updated_at = clock_timestamp()
+        WHERE b.edition = excluded.edition - 1
+        RETURNING order_key
+    ), forgotten AS (
+        DELETE FROM upline.order_wait
+        WHERE $9::boolean AND order_key IN (SELECT order_key FROM saved)
+    ), told AS (
+        INSERT INTO upline.order_event
+            (order_key, delivery, topic, received_at, digest, fact, said, version_at, effect,
+             reason, revision)
+        SELECT k, d, t, a, h, f, s, v, e, r, n
+        FROM unnest($10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::bytea[],
+                    $15::text[], $16::text[], $17::timestamptz[], $18::text[], $19::text[],
+                    $20::bigint[], $21::boolean[])
+             WITH ORDINALITY AS c(k, d, t, a, h, f, s, v, e, r, n, idle, at)
+        WHERE idle OR k IN (SELECT order_key FROM saved)
+        ORDER BY at
+        ON CONFLICT DO NOTHING
+    )
+    SELECT order_key FROM saved";
 
-pub(super) async fn save(
-    client: &mut ClientWrapper,
+/// Runs [`SAVE`]; the keys of what was written.
+async fn save_all(
+    client: &impl GenericClient,
+    statement: &Statement,
     changes: &[Change],
     idle: &[Chapter],
 ) -> Result<BTreeSet<OrderKey>, ServiceError> {
     let columns = Columns::of(changes)?;
-    let upsert = client.prepare_cached(UPSERT).await.map_err(classify)?;
-    let tx = client.transaction().await.map_err(classify)?;
-    let rows = tx
+    let again = changes.iter().any(|change| change.booked.edition > 1);
+    let told = changes.iter().flat_map(|change| &change.events).map(|told| (told, false));
+    let told = story::Columns::of(told.chain(idle.iter().map(|told| (told, true))));
+    let rows = client
         .query(
-            &upsert,
+            statement,
             &[
                 &columns.keys,
                 &columns.editions,
@@ -122,24 +147,42 @@ pub(super) async fn save(
                 &columns.plans,
                 &columns.outcomes,
                 &columns.received,
+                &again,
+                &told.keys,
+                &told.deliveries,
+                &told.topics,
+                &told.received,
+                &told.digests,
+                &told.facts,
+                &told.said,
+                &told.versions,
+                &told.effects,
+                &told.reasons,
+                &told.revisions,
+                &told.idle,
             ],
         )
         .await
         .map_err(classify)?;
-    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    let mut saved = BTreeSet::new();
-    for name in &names {
-        saved.insert(OrderKey::parse(name).map_err(unreadable)?);
+    rows.iter().map(|row| OrderKey::parse(row.get(0)).map_err(unreadable)).collect()
+}
+
+pub(super) async fn save(
+    client: &mut ClientWrapper,
+    changes: &[Change],
+    idle: &[Chapter],
+) -> Result<BTreeSet<OrderKey>, ServiceError> {
+    if changes.is_empty() && idle.is_empty() {
+        return Ok(BTreeSet::new());
     }
-    // Orders at edition 1 cannot have waited before; most batches hold nothing else.
-    let again = changes.iter().any(|c| c.booked.edition > 1 && saved.contains(&c.key));
-    if again {
-        let delete = "DELETE FROM upline.order_wait WHERE order_key = ANY ($1)";
-        tx.execute(delete, &[&names]).await.map_err(classify)?;
+    let statement = client.prepare_cached(SAVE).await.map_err(classify)?;
+    if changes.iter().all(|change| change.waits.is_empty() && change.touch.is_none()) {
+        return save_all(&**client, &statement, changes, idle).await;
     }
-    let waits: Vec<(String, &str, Cow<'_, str>)> = changes
-        .iter()
-        .filter(|change| saved.contains(&change.key))
+    let tx = client.transaction().await.map_err(classify)?;
+    let saved = save_all(&*tx, &statement, changes, idle).await?;
+    let written = || changes.iter().filter(|change| saved.contains(&change.key));
+    let waits: Vec<(String, &str, Cow<'_, str>)> = written()
         .flat_map(|change| change.waits.iter().map(|wait| (change.key.to_string(), wait.parts())))
         .map(|(key, (kind, value))| (key, kind, value))
         .collect();
@@ -155,14 +198,7 @@ pub(super) async fn save(
         .await
         .map_err(classify)?;
     }
-    let told = changes.iter().filter(|change| saved.contains(&change.key));
-    let chapters: Vec<&Chapter> = told.flat_map(|change| &change.events).chain(idle).collect();
-    story::write(&tx, &chapters).await?;
-    let touches: Vec<_> = changes
-        .iter()
-        .filter(|change| saved.contains(&change.key))
-        .filter_map(|change| change.touch.as_ref())
-        .collect();
+    let touches: Vec<_> = written().filter_map(|change| change.touch.as_ref()).collect();
     if !touches.is_empty() {
         // Last, because numbering holds a lock until commit.
         customers::touch(&tx, &touches).await?;

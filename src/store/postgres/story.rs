@@ -1,6 +1,5 @@
 //! The story of orders: written with the order book, read by whoever asks why.
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -11,51 +10,44 @@ use crate::{
     stream::ServiceError,
 };
 
-/// Writes chapters down; one that is there already stays as it is.
-pub(super) async fn write(tx: &Transaction<'_>, told: &[&Chapter]) -> Result<(), ServiceError> {
-    if told.is_empty() {
-        return Ok(());
+/// The columns of chapters, for UNNEST.
+#[derive(Default)]
+pub(super) struct Columns<'a> {
+    pub(super) keys: Vec<String>,
+    pub(super) deliveries: Vec<&'a str>,
+    pub(super) topics: Vec<&'a str>,
+    pub(super) received: Vec<Timestamp>,
+    pub(super) digests: Vec<&'a [u8]>,
+    pub(super) facts: Vec<&'a str>,
+    pub(super) said: Vec<&'a str>,
+    pub(super) versions: Vec<Option<Timestamp>>,
+    pub(super) effects: Vec<&'static str>,
+    pub(super) reasons: Vec<Option<&'a str>>,
+    pub(super) revisions: Vec<i64>,
+    /// Whether the chapter changed nothing: it is written down whatever became of its order.
+    pub(super) idle: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    /// The columns of chapters, each with whether it is idle.
+    pub(super) fn of(told: impl Iterator<Item = (&'a Chapter, bool)>) -> Self {
+        let mut columns = Self::default();
+        for (chapter, idle) in told {
+            columns.keys.push(chapter.key.to_string());
+            columns.deliveries.push(&chapter.delivery);
+            columns.topics.push(&chapter.topic);
+            columns.received.push(chapter.received_at);
+            columns.digests.push(chapter.digest.as_bytes().as_slice());
+            columns.facts.push(&chapter.fact);
+            columns.said.push(&chapter.said);
+            columns.versions.push(chapter.version_at);
+            columns.effects.push(chapter.effect.as_str());
+            columns.reasons.push(chapter.reason.as_deref());
+            columns.revisions.push(to_i64(chapter.revision));
+            columns.idle.push(idle);
+        }
+        columns
     }
-    let text = |pick: fn(&Chapter) -> &str| told.iter().map(|c| pick(c)).collect::<Vec<_>>();
-    let keys: Vec<String> = told.iter().map(|c| c.key.to_string()).collect();
-    let received: Vec<Timestamp> = told.iter().map(|c| c.received_at).collect();
-    let digests: Vec<&[u8]> = told.iter().map(|c| c.digest.as_bytes().as_slice()).collect();
-    let versions: Vec<Option<Timestamp>> = told.iter().map(|c| c.version_at).collect();
-    let reasons: Vec<Option<&str>> = told.iter().map(|c| c.reason.as_deref()).collect();
-    let revisions: Vec<i64> = told.iter().map(|c| to_i64(c.revision)).collect();
-    let statement = tx
-        .prepare_cached(
-            "INSERT INTO upline.order_event
-                 (order_key, delivery, topic, received_at, digest, fact, said, version_at, effect,
-                  reason, revision)
-             SELECT k, d, t, a, h, f, s, v, e, r, n
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[],
-                         $6::text[], $7::text[], $8::timestamptz[], $9::text[], $10::text[],
-                         $11::bigint[]) WITH ORDINALITY AS c(k, d, t, a, h, f, s, v, e, r, n, at)
-             ORDER BY at
-             ON CONFLICT DO NOTHING",
-        )
-        .await
-        .map_err(classify)?;
-    tx.execute(
-        &statement,
-        &[
-            &keys,
-            &text(|c| &c.delivery),
-            &text(|c| &c.topic),
-            &received,
-            &digests,
-            &text(|c| &c.fact),
-            &text(|c| &c.said),
-            &versions,
-            &text(|c| c.effect.as_str()),
-            &reasons,
-            &revisions,
-        ],
-    )
-    .await
-    .map(drop)
-    .map_err(classify)
 }
 
 /// All that is known of an order.
