@@ -11,7 +11,7 @@ use crate::{
     metric,
     sink::{
         CatalogueSink, CompanyCell, CustomersSink, Fused, LedgerSink, OrderBookSink, PublishEvents,
-        PublishRuns, ToLog, Unless, WarehouseSink,
+        PublishRuns, ToLog, ToTrail, Unless, WarehouseSink,
     },
     stage::{
         Stage,
@@ -26,6 +26,7 @@ use crate::{
         Forward, Sink,
         jetstream::{JetStream, JetStreamInbox, StreamName},
         runner::{Limits, Runner},
+        tail::{Tail, Trail},
     },
     warehouse::clickhouse::ClickHouse,
 };
@@ -59,10 +60,14 @@ impl Inside {
             work.spawn(self.runner(self.validate(), events, raw, stage).run(stop.clone()));
         } else {
             drop(raw);
+            let (trail, writer) = Trail::new(self.log.clone());
+            work.spawn(writer);
             for _ in 0..limits.fused_lanes {
                 let (stream, name, filter) = CONSUMERS[0];
                 let raw = self.inbox(stream, name, filter).await?;
-                let runner = self.runner(self.validate(), self.fused(), raw, stage);
+                let tail = Tail::default();
+                let lane = self.fused(ToTrail::new(trail.clone(), tail.clone()));
+                let runner = Runner { tail, ..self.runner(self.validate(), lane, raw, stage) };
                 work.spawn(runner.run(stop.clone()));
             }
         }
@@ -133,8 +138,8 @@ impl Inside {
     }
 
     /// What follows validate, as one: nothing goes through the log before it is posted.
-    fn fused(&self) -> impl Sink<<Validate as Stage>::Effect> + use<> {
-        let ledger = Fused::new(Ledger, self.ledger(self.to_log()));
+    fn fused(&self, posted: ToTrail) -> impl Sink<<Validate as Stage>::Effect> + use<> {
+        let ledger = Fused::new(Ledger, self.ledger(posted));
         let commission = Fused::new(self.commission(), self.runs(ledger));
         let book = Fused::new(Map, self.book(commission));
         let asked: BTreeSet<StoreId> = refunds::asked(&self.config);
@@ -152,7 +157,7 @@ impl Inside {
         limits: Limits,
     ) -> Runner<S, K, JetStreamInbox, JetStream> {
         let (dead, clock) = (self.log.clone(), self.clock.clone());
-        Runner { stage, sink, inbox, dead, clock, limits }
+        Runner { stage, sink, inbox, dead, clock, limits, tail: Tail::default() }
     }
 }
 

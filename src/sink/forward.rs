@@ -14,7 +14,10 @@ use super::publish::outgoing;
 use crate::{
     metric,
     stage::{Judge, Verdict, message::Routed},
-    stream::{Effect, Fate, Forward, Parcel, Publish, ServiceError, Sink},
+    stream::{
+        Effect, Fate, Forward, Outgoing, Parcel, Publish, ServiceError, Sink,
+        tail::{Tail, Trail},
+    },
 };
 
 /// Hands on through the log.
@@ -34,12 +37,34 @@ where
     P: Publish,
 {
     async fn forward(&self, parcels: Vec<Parcel<T>>) -> Result<(), ServiceError> {
-        let messages: Result<Vec<_>, _> = parcels
-            .into_iter()
-            .map(|parcel| outgoing(parcel.value.subject(), parcel.id, &parcel.value))
-            .collect();
-        let messages = messages?;
+        let messages = messages(parcels)?;
         if messages.is_empty() { Ok(()) } else { self.0.publish_all(messages).await }
+    }
+}
+
+fn messages<T: Routed + Serialize>(parcels: Vec<Parcel<T>>) -> Result<Vec<Outgoing>, ServiceError> {
+    let message = |parcel: Parcel<T>| outgoing(parcel.value.subject(), parcel.id, &parcel.value);
+    parcels.into_iter().map(message).collect()
+}
+
+/// Hands on through the log without waiting for it: the batch of the lane waits before it is
+/// acknowledged.
+#[derive(Debug)]
+pub struct ToTrail {
+    trail: Trail,
+    tail: Tail,
+}
+
+impl ToTrail {
+    /// Hands on to `trail`; the runner of the lane has the same `tail`.
+    pub fn new(trail: Trail, tail: Tail) -> Self {
+        Self { trail, tail }
+    }
+}
+
+impl<T: Routed + Serialize + Send + Sync + 'static> Forward<T> for ToTrail {
+    async fn forward(&self, parcels: Vec<Parcel<T>>) -> Result<(), ServiceError> {
+        self.trail.push(messages(parcels)?, &self.tail).await
     }
 }
 

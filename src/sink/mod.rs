@@ -34,7 +34,7 @@ use std::sync::{
 pub use self::{
     catalogue::CatalogueSink,
     customers::CustomersSink,
-    forward::{Fused, ToLog, Unless},
+    forward::{Fused, ToLog, ToTrail, Unless},
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},

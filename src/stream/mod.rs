@@ -11,6 +11,7 @@ mod commit;
 pub mod jetstream;
 pub mod memory;
 pub mod runner;
+pub mod tail;
 
 use std::{error::Error, future::Future, time::Duration};
 

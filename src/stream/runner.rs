@@ -4,13 +4,14 @@
 //! deferred (durable elsewhere and waiting) or dead-lettered. A message that comes again is a retry
 //! and is counted as such; an outage is retried without limit and buries nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery, Disposition, Effect, Fate, Inbox, Outgoing, Publish, ServiceError, Sink,
     batch::deliver_isolating,
+    tail::{Pending, Tail, oldest},
 };
 use crate::{
     clock::Clock,
@@ -64,7 +65,20 @@ pub struct Runner<S, K, I, P> {
     pub clock: Clock,
     /// Its limits.
     pub limits: Limits,
+    /// What its sink hands on without waiting for it.
+    pub tail: Tail,
 }
+
+/// A batch whose effects are durable.
+struct Done<T> {
+    deliveries: Vec<(T, u32)>,
+    outcomes: Vec<Outcome>,
+    /// Whether its dead letters are.
+    buried: bool,
+}
+
+/// The most batches that wait for what they handed on; the next is begun when the oldest is settled.
+const OPEN: usize = 8;
 
 impl<S, K, I, P> std::fmt::Debug for Runner<S, K, I, P>
 where
@@ -85,16 +99,19 @@ where
     /// Runs until `stop`; a batch that was begun is finished.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0u32;
+        let mut open = VecDeque::new();
         while !stop.is_cancelled() {
-            let fetched = tokio::select! {
+            let full = open.len() >= OPEN;
+            let result = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                fetched = self.collect() => fetched,
-            };
-            let result = match fetched {
-                Ok(batch) if batch.is_empty() => continue,
-                Ok(batch) => self.process(batch).await,
-                Err(error) => Err(error),
+                (durable, done) = oldest(&mut open) => self.settle(done, durable).await,
+                // What waits here when another branch is first has not been taken from the inbox.
+                fetched = self.collect(), if !full => match fetched {
+                    Ok(batch) if batch.is_empty() => continue,
+                    Ok(batch) => self.process(batch, &mut open).await,
+                    Err(error) => Err(error),
+                },
             };
             match result {
                 Ok(()) => failures = 0,
@@ -113,6 +130,12 @@ where
                         () = tokio::time::sleep(pause) => {}
                     }
                 }
+            }
+        }
+        while !open.is_empty() {
+            let (durable, done) = oldest(&mut open).await;
+            if let Err(error) = self.settle(done, durable).await {
+                tracing::warn!(stage = S::NAME, error = error.chain(), "a batch will come again");
             }
         }
     }
@@ -138,9 +161,13 @@ where
         Ok(batch)
     }
 
-    /// Judges a batch, makes its effects durable and settles it. An error has been dealt with: the
-    /// messages that it concerns come again.
-    async fn process(&mut self, batch: Vec<Delivery<I::Token>>) -> Result<(), ServiceError> {
+    /// Judges a batch, makes its effects durable and settles it, or leaves that to be done when what it
+    /// handed on is durable. An error has been dealt with: the messages that it concerns come again.
+    async fn process(
+        &mut self,
+        batch: Vec<Delivery<I::Token>>,
+        open: &mut VecDeque<(Pending, Done<I::Token>)>,
+    ) -> Result<(), ServiceError> {
         let started = self.clock.instant();
         let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(batch.len());
         let mut effects = Vec::new();
@@ -173,7 +200,14 @@ where
             .collect();
         let buried = self.bury(&batch, &outcomes).await;
         let count = batch.len();
-        self.settle(batch, outcomes, buried.is_ok()).await?;
+        let deliveries = batch.into_iter().map(|delivery| (delivery.token, delivery.attempt));
+        let done = Done { deliveries: deliveries.collect(), outcomes, buried: buried.is_ok() };
+        let pending = self.tail.take();
+        if pending.is_empty() {
+            self.settle(done, true).await?;
+        } else {
+            open.push_back((pending, done));
+        }
         let finished = self.clock.instant();
         metric::stage_batch(
             S::NAME,
@@ -234,28 +268,26 @@ where
         }
     }
 
-    async fn settle(
-        &self,
-        batch: Vec<Delivery<I::Token>>,
-        outcomes: Vec<Outcome>,
-        buried: bool,
-    ) -> Result<(), ServiceError> {
-        let settled = batch
+    /// Acknowledges what is done; if what the batch handed on is not durable, all of it comes again.
+    async fn settle(&self, done: Done<I::Token>, durable: bool) -> Result<(), ServiceError> {
+        let Done { deliveries, outcomes, buried } = done;
+        let settled = deliveries
             .into_iter()
             .zip(outcomes)
-            .map(|(delivery, outcome)| {
-                let retry = Disposition::Retry(self.limits.back_off(delivery.attempt));
+            .map(|((token, attempt), outcome)| {
                 let disposition = match outcome {
-                    Outcome::Settled(fate) if buried || !matches!(fate, Fate::Rejected(_)) => {
+                    Outcome::Settled(fate)
+                        if durable && (buried || !matches!(fate, Fate::Rejected(_))) =>
+                    {
                         metric::message(S::NAME, &fate);
                         Disposition::Ack
                     }
                     Outcome::Settled(_) | Outcome::Later => {
                         metric::message_retry(S::NAME);
-                        retry
+                        Disposition::Retry(self.limits.back_off(attempt))
                     }
                 };
-                (delivery.token, disposition)
+                (token, disposition)
             })
             .collect();
         self.inbox.settle(settled).await

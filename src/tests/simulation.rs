@@ -32,7 +32,9 @@ use upline::{
         },
         plan::Plan,
     },
-    sink::{CompanyCell, Fused, LedgerSink, OrderBookSink, PublishRuns, StoreTerms, ToLog},
+    sink::{
+        CompanyCell, Fused, LedgerSink, OrderBookSink, PublishRuns, StoreTerms, ToLog, ToTrail,
+    },
     stage::{
         commission::Commission,
         ledger::{Ledger, Map},
@@ -44,6 +46,7 @@ use upline::{
         Effect, Outgoing, Publish, Sink,
         memory::{Faults, MemoryLog},
         runner::{Limits, Runner},
+        tail::{Tail, Trail},
     },
 };
 
@@ -367,7 +370,6 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
     let stop = CancellationToken::new();
     let terms = StoreTerms { default: terms(script), ..StoreTerms::default() };
     let to_log = || ToLog::new(log.clone());
-    let ledger = LedgerSink::new(store.clone(), to_log(), clock.clone());
     let runner = |prefix: &str| (log.inbox(prefix), log.clone(), clock.clone());
     let (inbox, dead, now) = runner("orders.valid.");
     let stage = Commission::new(cell.clone());
@@ -381,20 +383,28 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         stop.cancel();
     };
     if script.fused {
+        let (trail, writer) = Trail::new(log.clone());
+        let tail = Tail::default();
+        let posted = ToTrail::new(trail, tail.clone());
+        let ledger = LedgerSink::new(store.clone(), posted, clock.clone());
         let runs = PublishRuns::new(Fused::new(Ledger, ledger), clock.clone());
         let next = Fused::new(stage, runs);
         let book = OrderBookSink { store: store.clone(), next, company: cell, terms, clock };
-        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
-        tokio::join!(map.run(stop.clone()), done);
+        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits, tail };
+        tokio::join!(map.run(stop.clone()), writer, done);
     } else {
+        let tail = Tail::default;
+        let ledger = LedgerSink::new(store.clone(), to_log(), clock.clone());
         let runs = PublishRuns::new(to_log(), clock.clone());
         let (next, clock) = (to_log(), clock.clone());
         let book = OrderBookSink { store: store.clone(), next, company: cell, terms, clock };
-        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
+        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits, tail: tail() };
         let (inbox, dead, now) = runner("orders.mapped.");
-        let commission = Runner { stage, sink: runs, inbox, dead, clock: now, limits };
+        let commission =
+            Runner { stage, sink: runs, inbox, dead, clock: now, limits, tail: tail() };
         let (inbox, dead, now) = runner("commissions.run.");
-        let post = Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits };
+        let post =
+            Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits, tail: tail() };
         let stop = || stop.clone();
         tokio::join!(map.run(stop()), commission.run(stop()), post.run(stop()), done);
     }

@@ -68,40 +68,43 @@ impl Inbox for JetStreamInbox {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery<Acker>>, ServiceError> {
-        let mut messages = match self.messages.take() {
-            Some(messages) => messages,
-            None => self.open().await?,
-        };
+        if self.messages.is_none() {
+            self.messages = Some(self.open().await?);
+        }
+        let Some(messages) = &mut self.messages else { return Ok(Vec::new()) };
         let mut batch = Vec::new();
+        // Only the first message is waited for, so whoever stops waiting loses nothing.
+        let Ok(mut next) = tokio::time::timeout(wait, messages.next()).await else {
+            return Ok(batch);
+        };
         // Unconstrained, because tokio's cooperative budget would end the drain after 128 messages.
         let drained = tokio::task::unconstrained(async {
-            let Ok(mut next) = tokio::time::timeout(wait, messages.next()).await else {
-                return Ok(true);
-            };
+            let mut taken = Vec::new();
             loop {
                 match next {
-                    Some(Ok(message)) => batch.push(self.delivery(message)),
-                    Some(Err(error)) => return Err(unavailable(error)),
-                    None => return Ok(false),
+                    Some(Ok(message)) => taken.push(message),
+                    Some(Err(error)) => return (taken, Some(Err(unavailable(error)))),
+                    None => return (taken, Some(Ok(()))),
                 }
-                if batch.len() >= max {
-                    return Ok(true);
+                if taken.len() >= max {
+                    return (taken, None);
                 }
                 match messages.next().now_or_never() {
                     Some(ready) => next = ready,
-                    None => return Ok(true),
+                    None => return (taken, None),
                 }
             }
-        })
-        .await;
-        match drained {
-            Ok(true) => self.messages = Some(messages),
-            Ok(false) => {}
-            // What was fetched before the error is still good; the error shows itself again.
-            Err(_error) if !batch.is_empty() => {}
-            Err(error) => return Err(error),
+        });
+        let (taken, ended) = drained.await;
+        batch.extend(taken.into_iter().map(|message| self.delivery(message)));
+        match ended {
+            None => return Ok(batch),
+            Some(ended) => {
+                self.messages = None;
+                // What was fetched before the error is still good; the error shows itself again.
+                if batch.is_empty() { ended.map(|()| batch) } else { Ok(batch) }
+            }
         }
-        Ok(batch)
     }
 
     async fn settle(&self, settled: Vec<(Acker, Disposition)>) -> Result<(), ServiceError> {
