@@ -20,6 +20,7 @@ mod handed;
 mod letters;
 mod money;
 mod pipeline;
+mod posting;
 mod refunds;
 mod simulation;
 mod story;

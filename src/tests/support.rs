@@ -284,7 +284,7 @@ impl World {
 
     /// The books as the service sees them.
     pub(crate) fn store(&self) -> Postgres {
-        Postgres::new(&self.database, 2).unwrap()
+        Postgres::for_stages(&self.database, 2).unwrap()
     }
 
     async fn clear(self, servers: &stack::Endpoints) {
