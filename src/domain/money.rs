@@ -158,6 +158,8 @@ pub struct Rate(Decimal);
 impl Rate {
     /// Nothing.
     pub const ZERO: Self = Self(Decimal::ZERO);
+    /// All of it: 100 %.
+    pub const WHOLE: Self = Self(Decimal::ONE);
 
     /// Parses `"5 %"`, `"5%"` or `"0.05"`; at most 1000 %, at most 8 decimal places.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
@@ -218,6 +220,13 @@ impl Money {
         let limit = if units < 0 { Decimal::MIN } else { Decimal::MAX };
         let value = Decimal::try_from_i128_with_scale(units, currency.minor_digits());
         Self(value.unwrap_or(limit))
+    }
+
+    /// The whole minor units of a currency in the amount.
+    pub(super) fn units(self, currency: Currency) -> i128 {
+        let value = self.0.trunc_with_scale(currency.minor_digits());
+        let missing = currency.minor_digits().saturating_sub(value.scale());
+        value.mantissa().saturating_mul(10i128.saturating_pow(missing))
     }
 
     /// Parses a decimal number in plain or scientific notation, without blanks or separators.
