@@ -111,7 +111,10 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The lines; `name` gives the caller's number of a position.
-    pub(super) fn iter(&self, name: impl Fn(u32) -> u32) -> impl Iterator<Item = Earning> {
+    pub(super) fn iter<'a, N: Fn(u32) -> u32 + 'a>(
+        &'a self,
+        name: N,
+    ) -> impl Iterator<Item = Earning> + use<'a, N> {
         let who = self.member.iter().zip(&self.source).zip(&self.title).zip(&self.level);
         let what = self.base.iter().zip(&self.rate).zip(&self.amount);
         who.zip(what).map(move |((((member, source), title), level), ((base, rate), amount))| {

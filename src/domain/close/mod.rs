@@ -200,11 +200,11 @@ impl Close {
     }
 
     /// The lines of a component, with the caller's member numbers.
-    pub fn lines(
-        &self,
+    pub fn lines<'a>(
+        &'a self,
         component: &ComponentId,
-        population: &Population,
-    ) -> impl Iterator<Item = Earning> {
+        population: &'a Population,
+    ) -> impl Iterator<Item = Earning> + use<'a> {
         let found = self.component(component).into_iter();
         found.flat_map(|c| c.lines.iter(|position| population.member(position)))
     }

@@ -221,3 +221,89 @@ impl Check<'_> {
         self.table(rises && tiers.iter().all(|tier| tier.levels > 0), "unlock")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: &str = r#"
+        volumes.qv = { source = "net", rate = "1" }
+        volumes.cv = { source = "net", rate = "1" }
+        volumes.pv = "qv"
+        volumes.group = "pv"
+        volumes.retail_orders = "nobody"
+        volumes.conversion = "1"
+        activity = { pv = "1", look_back = 1, window = "sum", active_leg = "anyone" }
+        ladder = { reach = "each_step", leg_rank = "paid_as" }
+        rank = [{ id = "silver", active = true }, { id = "gold", active = true, pv = "10" }]
+        [[component]]
+        kind = "bracket"
+        id = "performance"
+        picks = "pv"
+        breakaway = "top_bracket"
+        inactive = "pass_up"
+        table = [{ from = "100", rate = "3 %" }, { from = "200", rate = "6 %" }]
+        [[component]]
+        kind = "breakaway"
+        id = "leadership"
+        bracket = "performance"
+        rate = "4 %"
+        own_group = "200"
+        unqualified = "breakage"
+        guarantee = { kind = "none" }
+        [[component]]
+        kind = "matching"
+        id = "matching"
+        on = ["performance"]
+        rank = "achieved"
+        compression = "dynamic"
+        rates = [{ from = "silver", rates = ["1 %"] }, { from = "gold", rates = ["2 %"] }]
+        [[cap]]
+        id = "own"
+        after = "leadership"
+        counts = ["performance", "leadership"]
+        limit = { per = "distributor", amount = "100", rank = "paid_as" }
+    "#;
+
+    fn refused(from: &str, to: &str) -> String {
+        assert!(PARTS.contains(from), "{from}");
+        let parts: CloseParts = toml::from_str(&PARTS.replacen(from, to, 1)).unwrap();
+        parts.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn parts_that_do_not_hold_together_are_refused_by_name() {
+        let parts: CloseParts = toml::from_str(PARTS).unwrap();
+        assert_eq!(parts.check().unwrap().len(), 2);
+        let later = "leadership names matching, which must be a component that stands before it";
+        assert_eq!(refused("bracket = \"performance\"", "bracket = \"matching\""), later);
+        let cap = refused("counts = [\"performance\"", "counts = [\"matching\"");
+        assert!(cap.starts_with("own names matching"), "{cap}");
+        assert!(
+            refused("after = \"leadership\"", "after = \"x\"").contains("which is no component")
+        );
+        assert!(refused("top_bracket", "never").contains("breakaway = \"top_bracket\""));
+        assert!(refused("id = \"matching\"", "id = \"leadership\"").contains("called leadership"));
+        assert!(refused("id = \"own\"", "id = \"matching\"").contains("called matching"));
+        assert!(
+            refused("from = \"200\"", "from = \"100\"").contains("`table`"),
+            "two of one start"
+        );
+        assert!(refused("\"6 %\"", "\"2 %\"").contains("`table`"), "a rate that falls");
+        assert!(refused("from = \"gold\"", "from = \"silver\"").contains("`rates`"));
+        assert!(refused("from = \"gold\"", "from = \"crown\"").contains("no rank crown"));
+        assert!(refused("on = [\"performance\"]", "on = []").contains("`on`"));
+        assert!(refused("amount = \"100\"", "amount = \"-1\"").contains("negative"));
+    }
+
+    #[test]
+    fn a_field_of_two_readings_has_no_default() {
+        for line in
+            ["inactive = \"pass_up\"", "unqualified = \"breakage\"", "compression = \"dynamic\""]
+        {
+            let error = toml::from_str::<CloseParts>(&PARTS.replacen(line, "", 1)).unwrap_err();
+            let field = line.split(' ').next().unwrap();
+            assert!(error.to_string().contains(&format!("missing field `{field}`")), "{error}");
+        }
+    }
+}
