@@ -33,7 +33,11 @@ const YOUNG_LIVING: &str = r#"
 
 /// A plan of the base and more TOML.
 fn plan(more: &str) -> ClosePlan {
-    let parts: CloseParts = toml::from_str(&format!("{BASE}\n{more}")).unwrap();
+    plan_of(&format!("{BASE}\n{more}"))
+}
+
+fn plan_of(text: &str) -> ClosePlan {
+    let parts: CloseParts = toml::from_str(text).unwrap();
     ClosePlan::new(parts, Rounding::HalfEven, Currency::parse("EUR").unwrap()).unwrap()
 }
 

@@ -349,8 +349,7 @@ fn dynamic_compression_passes_over_who_has_the_level_not_open() {
             ranks.join(", "),
             rows.join(", ")
         );
-        let parts: CloseParts = toml::from_str(&text.replace("\"silver\"", "\"t6\"")).unwrap();
-        ClosePlan::new(parts, Rounding::HalfEven, Currency::parse("EUR").unwrap()).unwrap()
+        plan_of(&text.replace("\"silver\"", "\"t6\""))
     };
     let earned = |compression: &str| {
         let close = closed(&plan(compression), &population);

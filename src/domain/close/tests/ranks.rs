@@ -8,21 +8,25 @@ use crate::domain::{
     plan::rank::RankLevel,
 };
 
+/// Own groups end at the first rank already.
+const STAR: &str = "leader = \"star\"";
+
 fn ranked(plan: &ClosePlan, population: &Population) -> Close {
     evaluate(plan, population, &Inputs::default()).unwrap()
 }
 
 #[test]
 fn gold_passes_and_platinum_fails_in_the_young_living_table() {
-    let plan = plan(&format!("{YOUNG_LIVING}\ncomponent = []"));
-    // Legs of 20,000, 7,000, 6,500 and 3,000; the heads of the first two are silver and end the own
-    // group, which is 120 + 1,080 besides the other legs.
-    let people = [(NOBODY, 120), (0, 20_000), (0, 7_000), (0, 6_500), (0, 3_000), (0, 3_380)];
+    let text = format!("{BASE}{YOUNG_LIVING}\ncomponent = []").replace("leader = \"silver\"", STAR);
+    let plan = plan_of(&text);
+    // Legs of 20,000, 7,000, 6,500 and 3,000; three people without a rank are the own group.
+    let legs = [20_000, 7_000, 6_500, 3_000, 2_300, 360, 360, 360].map(|volume| (0, volume));
+    let people: Vec<_> = std::iter::once((NOBODY, 120)).chain(legs).collect();
     let population = population(&people);
     let close = ranked(&plan, &population);
     assert_eq!(rank(&plan, &close, &population, 0), "gold");
     let story = close.explain(&plan, &population, 0).unwrap();
-    assert_eq!(story.gv, Volume::points(40_000));
+    assert_eq!((story.gv, story.pgv), (Volume::points(40_000), Volume::points(1_200)));
     assert_eq!(story.next.unwrap().as_str(), "platinum");
     let missing = serde_json::to_value(&story.missing).unwrap();
     assert_eq!(
@@ -125,10 +129,7 @@ fn a_rank_in_the_depth_of_a_leg_counts_for_it_and_a_leg_counts_once() {
 
 #[test]
 fn step_by_step_a_rank_above_one_that_is_missed_is_not_held() {
-    let each = CHAIN.to_owned();
-    let parts = format!("{BASE}\n{each}").replace("highest_met", "each_step");
-    let parts: CloseParts = toml::from_str(&parts).unwrap();
-    let plan = ClosePlan::new(parts, Rounding::HalfEven, Currency::parse("EUR").unwrap()).unwrap();
+    let plan = plan_of(&format!("{BASE}\n{CHAIN}").replace("highest_met", "each_step"));
     let population = population(&[(NOBODY, 10), (0, 100), (0, 100)]);
     let close = ranked(&plan, &population);
     assert_eq!(rank(&plan, &close, &population, 0), "", "gold is met, silver is not");
@@ -176,9 +177,7 @@ fn activity_looks_back_as_far_as_the_plan_says() {
             .replace("any_period", window)
             .replace("pv = \"1\"", "pv = \"100\"")
             .replace("look_back = 1", &format!("look_back = {look_back}"));
-        let parts: CloseParts = toml::from_str(&text).unwrap();
-        let eur = Currency::parse("EUR").unwrap();
-        let plan = ClosePlan::new(parts, Rounding::HalfEven, eur).unwrap();
+        let plan = plan_of(&text);
         let mut columns = people_columns(&[(NOBODY, 0)]);
         columns.pv = vec![Volume::points(40)];
         columns.earlier_pv = vec![vec![Volume::points(60)], vec![Volume::points(100)]];
