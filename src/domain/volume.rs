@@ -99,12 +99,13 @@ impl Volume {
 
     /// Takes a decimal number as a volume, if it is one exactly.
     pub fn from_decimal(value: Decimal) -> Result<Self, VolumeError> {
-        let parts = value.checked_mul(Decimal::from(10_000)).filter(|parts| parts.is_integer());
+        let parts = value.checked_mul(Decimal::from(10_000)).filter(Decimal::is_integer);
         let parts = parts.and_then(|parts| parts.to_i64()).filter(|p| p.abs() <= Self::MAX);
         parts.map(Self).ok_or(VolumeError::OutOfRange(value))
     }
 
     /// So many whole points.
+    #[expect(clippy::as_conversions, reason = "widens; `i64::from` is not const")]
     pub const fn points(points: i32) -> Self {
         Self((points as i64).saturating_mul(10_000))
     }

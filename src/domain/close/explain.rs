@@ -8,7 +8,7 @@ use super::{
     levels,
     line::{ComponentClose, Earning, Unpaid},
     matching,
-    ranking::Shortfall,
+    ranking::{ForcedRank, Shortfall},
 };
 use crate::domain::{
     id::{ComponentId, RankId},
@@ -32,6 +32,9 @@ pub struct MemberStory {
     pub active_legs: u16,
     /// The rank that they are paid as.
     pub paid_as: Option<RankId>,
+    /// What was decided by hand about that rank.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forced: Vec<ForcedRank>,
     /// The highest rank ever reached.
     pub achieved: Option<RankId>,
     /// The next rank above the one that they are paid as; `None` at the top.
@@ -81,6 +84,7 @@ impl Close {
             pgv: at(&ranking.pgv, position),
             active_legs: at(&ranking.active_legs, position),
             paid_as: plan.ladder.rank(paid_as).cloned(),
+            forced: self.forced.iter().filter(|f| f.member == member).cloned().collect(),
             achieved: plan.ladder.rank(at(&ranking.achieved, position)).cloned(),
             next: plan.ladder.rank(next).cloned(),
             missing: plan.ranks.missing(population, ranking, position, next),

@@ -179,6 +179,8 @@ pub enum CloseError {
 pub struct Close {
     /// Activity, volumes and ranks, by position.
     pub ranking: Ranking,
+    /// The ranks that were decided by hand, with who and why.
+    pub forced: Vec<ForcedRank>,
     components: Vec<ComponentClose>,
 }
 
@@ -289,7 +291,7 @@ pub fn evaluate(
             }
         }
     }
-    Ok(Close { ranking, components })
+    Ok(Close { ranking, forced: inputs.forced.clone(), components })
 }
 
 fn given(

@@ -284,7 +284,7 @@ impl Oracle<'_> {
     fn row<'r>(&self, rows: &'r [RateRow], rank: RankLevel) -> &'r [Rate] {
         let reached =
             |row: &&RateRow| row.from.as_ref().is_none_or(|from| self.level(from) <= rank);
-        rows.iter().filter(reached).next_back().map_or(&[], |row| &row.rates)
+        rows.iter().rfind(reached).map_or(&[], |row| &row.rates)
     }
 
     fn open(&self, tiers: &[Unlock], member: usize) -> usize {

@@ -77,12 +77,12 @@ pub struct Population {
 
 impl Population {
     /// Orders the members, in time linear in their number.
-    pub fn new(columns: Columns) -> Result<Self, PopulationError> {
+    pub fn new(columns: &Columns) -> Result<Self, PopulationError> {
         let len = columns.sponsor.len();
         if len > 4_000_000_000 {
             return Err(PopulationError::TooMany(len));
         }
-        check_lengths(&columns, len)?;
+        check_lengths(columns, len)?;
         let (member, first) = breadth_first(&columns.sponsor)?;
         let mut position = vec![0; len];
         for (place, member) in member.iter().enumerate() {
@@ -298,7 +298,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_no_tree_is_refused() {
-        let refused = |sponsor: &[u32]| Population::new(people(sponsor)).unwrap_err();
+        let refused = |sponsor: &[u32]| Population::new(&people(sponsor)).unwrap_err();
         assert_eq!(refused(&[1]), PopulationError::Sponsor { member: 0, sponsor: 1 });
         assert_eq!(refused(&[0]), PopulationError::Cycle(0));
         // 0 and 1 hang below the circle of 2, 3 and 4 and are not in it.
@@ -306,7 +306,7 @@ pub(super) mod tests {
         assert!((2..=4).contains(&member), "{member}");
         let mut short = people(&[NOBODY]);
         short.cv.clear();
-        let error = Population::new(short).unwrap_err().to_string();
+        let error = Population::new(&short).unwrap_err().to_string();
         assert_eq!(error, "column cv has 0 members, the column of sponsors has 1");
     }
 
@@ -315,7 +315,7 @@ pub(super) mod tests {
         let last = 1_000_000u32;
         let sponsor: Vec<u32> =
             (0..last).map(|m| if m + 1 < last { m + 1 } else { NOBODY }).collect();
-        let population = Population::new(people(&sponsor)).unwrap();
+        let population = Population::new(&people(&sponsor)).unwrap();
         assert_eq!(population.member(0), last - 1);
         let ones = vec![Volume::points(1); sponsor.len()];
         assert_eq!(population.group(&ones)[0], Volume::points(1_000_000));
@@ -328,7 +328,7 @@ pub(super) mod tests {
             order in any::<u64>(),
         ) {
             let sponsor = super::super::oracle::shuffled_tree(&seed, order);
-            let population = Population::new(people(&sponsor)).unwrap();
+            let population = Population::new(&people(&sponsor)).unwrap();
             for position in population.positions() {
                 let member = population.member(position);
                 prop_assert_eq!(population.position(member), Some(position));

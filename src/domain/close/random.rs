@@ -70,7 +70,7 @@ fn columns() -> impl Strategy<Value = Columns> {
         0u8..=4,
     );
     (vec(member, 1..15), any::<u64>(), 0usize..3).prop_map(|(members, order, earlier)| {
-        let tree: Vec<_> = members.iter().map(|m| m.0.clone()).collect();
+        let tree: Vec<_> = members.iter().map(|m| m.0).collect();
         let column = |index: usize| members.iter().map(|m| m.2[index]).collect::<Vec<_>>();
         Columns {
             sponsor: shuffled_tree(&tree, order),
@@ -125,7 +125,7 @@ fn ranks() -> impl Strategy<Value = Vec<Rank>> {
                         count,
                         gv: gv
                             .filter(|_| both || rank.is_none())
-                            .or(rank.is_none().then_some(Volume::ZERO)),
+                            .or_else(|| rank.is_none().then_some(Volume::ZERO)),
                         rank: rank.map(rank_id),
                     })
                     .collect(),
@@ -350,6 +350,7 @@ fn worlds() -> impl Strategy<Value = (Columns, CloseParts, Inputs)> {
 /// line, every cap and every rank.
 #[test]
 fn the_random_plans_reach_everything() {
+    use Unpaid as U;
     let mut runner = TestRunner::deterministic();
     let (mut reasons, mut titles) = (BTreeSet::new(), BTreeSet::new());
     let (mut ranks, mut caps) = (BTreeSet::new(), BTreeSet::new());
@@ -357,7 +358,7 @@ fn the_random_plans_reach_everything() {
     for _ in 0..600 {
         let (columns, parts, inputs) = worlds().new_tree(&mut runner).unwrap().current();
         let plan = ClosePlan::new(parts, Rounding::HalfUp, eur).unwrap();
-        let population = Population::new(columns).unwrap();
+        let population = Population::new(&columns).unwrap();
         let close = evaluate(&plan, &population, &inputs).unwrap();
         ranks.extend(close.ranking.paid_as.iter().map(|rank| rank.0));
         for component in close.components() {
@@ -370,7 +371,6 @@ fn the_random_plans_reach_everything() {
             reasons.extend(story.components.iter().filter_map(|part| part.unpaid));
         }
     }
-    use Unpaid as U;
     let all = [
         [U::NotActive, U::RankTooLow, U::LevelLocked, U::LowerRate, U::EndOfUpline, U::NoVolume],
         [
@@ -424,7 +424,7 @@ proptest! {
             Oracle { columns: &columns, parts: &parts, inputs: &inputs, rounding, currency, stands };
         let wanted = oracle.run();
         let plan = ClosePlan::new(parts.clone(), rounding, currency).unwrap();
-        let population = Population::new(columns.clone()).unwrap();
+        let population = Population::new(&columns).unwrap();
         let close = evaluate(&plan, &population, &inputs).unwrap();
         for (member, wanted) in (0..).zip(&oracle.stands) {
             prop_assert_eq!(&stand(&close, &population, member), wanted, "member {}", member);

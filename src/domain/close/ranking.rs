@@ -278,8 +278,8 @@ impl RankRules {
             own,
             gv: own + leg_gv.iter().copied().sum(),
             pgv: own + in_group.map(|(_, pgv)| *pgv).sum(),
-            active_legs: count(leg_active.iter().map(|active| *active)),
-            enrolled_active: count(active.iter().map(|active| *active)),
+            active_legs: count(leg_active.iter().copied()),
+            enrolled_active: count(active.iter().copied()),
             leg_gv,
             leg_best: part(&ranking.best, legs),
         }

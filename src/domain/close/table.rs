@@ -22,7 +22,7 @@ impl<'a> Rates<'a> {
         let level = |row: &RateRow| row.from.as_ref().and_then(|rank| ladder.level(rank));
         let of_rank = |step: usize| {
             let has = |row: &&RateRow| usize::from(level(row).unwrap_or_default().0) <= step;
-            rows.iter().rev().find(has).map_or(&[] as &[Rate], |row| &row.rates)
+            rows.iter().rev().find(has).map(|row| row.rates.as_slice()).unwrap_or_default()
         };
         let longest = rows.iter().map(|row| row.rates.len()).max().unwrap_or_default();
         let highest = |index: usize| {

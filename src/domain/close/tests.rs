@@ -49,7 +49,7 @@ fn population(members: &[(u32, i32)]) -> Population {
     columns.pv.clone_from(&volume);
     columns.qv.clone_from(&volume);
     columns.cv = volume;
-    Population::new(columns).unwrap()
+    Population::new(&columns).unwrap()
 }
 
 fn component(id: &str) -> ComponentId {

@@ -303,7 +303,7 @@ impl Calendar {
         match &self.every {
             Every::Weekly { starts } => {
                 let since = day.weekday().since(starts.weekday());
-                let first = add(day, -i64::from(since))?;
+                let first = add(day, i64::from(since).saturating_neg())?;
                 Ok((first, add(first, 7)?))
             }
             Every::Monthly => Ok((day.first_of_month(), add(day.last_of_month(), 1)?)),
@@ -428,7 +428,7 @@ mod tests {
             let zones = ["UTC", "CET-1CEST,M3.5.0,M10.5.0/3", "EST5EDT,M3.2.0,M11.1.0"];
             let days =
                 ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-            let every = days.get(kind).map_or("{ kind = \"monthly\" }".to_owned(), |day| {
+            let every = days.get(kind).map_or_else(|| "{ kind = \"monthly\" }".to_owned(), |day| {
                 format!("{{ kind = \"weekly\", starts = \"{day}\" }}")
             });
             let mut calendar = calendar(&every, zones[zone]);

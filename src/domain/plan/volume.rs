@@ -125,16 +125,16 @@ impl Source {
 
 impl Volumes {
     /// What a line adds to the volumes of the buyer who is a distributor, or of the referrer of a
-    /// retail customer.
+    /// retail customer; the catalogue states the qualifying and commissionable volume of a unit.
     pub fn of_line(
         &self,
         net: Money,
         quantity: Decimal,
-        (unit_qv, unit_cv): (Option<Volume>, Option<Volume>),
+        (qualifying, commissionable): (Option<Volume>, Option<Volume>),
         retail: bool,
     ) -> LineVolumes {
-        let qv = self.qv.of_line(net, unit_qv, quantity);
-        let cv = self.cv.of_line(net, unit_cv, quantity);
+        let qv = self.qv.of_line(net, qualifying, quantity);
+        let cv = self.cv.of_line(net, commissionable, quantity);
         let pv = match self.pv {
             _ if retail && self.retail_orders == RetailOrders::Nobody => Volume::ZERO,
             Counted::Qv => qv,

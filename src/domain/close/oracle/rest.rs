@@ -24,7 +24,7 @@ impl Oracle<'_> {
                 frontline += group.owed;
             }
         }
-        let reached = plan.table.iter().filter(|step| step.from <= picks).next_back();
+        let reached = plan.table.iter().rfind(|step| step.from <= picks);
         let rate = reached.map_or(Rate::ZERO, |step| step.rate);
         let gross = self.money(cv.max(Volume::ZERO), plan.conversion, rate);
         let passes = plan.inactive == InactiveGroup::PassUp && !self.stands[member].active;
@@ -60,7 +60,13 @@ impl Oracle<'_> {
     pub(super) fn breakaway(&self, plan: &Breakaway) -> Outcome {
         let bracket = self.parts.components.iter().find_map(|component| match component {
             CloseComponent::Bracket(bracket) if bracket.id == plan.bracket => Some(bracket),
-            _ => None,
+            CloseComponent::Bracket(_)
+            | CloseComponent::Given(_)
+            | CloseComponent::UnilevelVolume(_)
+            | CloseComponent::Breakaway(_)
+            | CloseComponent::Matching(_)
+            | CloseComponent::RankBonus(_)
+            | CloseComponent::Pool(_) => None,
         });
         let mut rule =
             Override { oracle: self, plan, bracket: bracket.unwrap(), out: self.blank() };
@@ -145,7 +151,7 @@ impl Oracle<'_> {
         out.totals.pool = size;
         let shares = (0..self.stands.len()).filter(|m| self.stands[*m].active).filter_map(|m| {
             let rank = self.rank(plan.rank, m);
-            let row = plan.shares.iter().filter(|row| self.level(&row.from) <= rank).next_back();
+            let row = plan.shares.iter().rfind(|row| self.level(&row.from) <= rank);
             Some((m, i128::from(row?.shares)))
         });
         let shares: Vec<(usize, i128)> = shares.collect();
@@ -185,8 +191,7 @@ impl Oracle<'_> {
             Limit::Distributor { amount, by_rank, rank } => {
                 for member in members {
                     let rank = self.rank(*rank, member);
-                    let row =
-                        by_rank.iter().filter(|row| self.level(&row.from) <= rank).next_back();
+                    let row = by_rank.iter().rfind(|row| self.level(&row.from) <= rank);
                     let limit = row.map_or(*amount, |row| row.amount);
                     left[member] = left[member].min(self.cents(limit));
                 }
@@ -209,8 +214,8 @@ impl Oracle<'_> {
                 }
             }
         }
-        for member in 0..self.stands.len() {
-            let excess = paid(done, member) - left[member];
+        for (member, left) in left.into_iter().enumerate() {
+            let excess = paid(done, member) - left;
             let weights: Vec<_> =
                 counted.iter().map(|i| (*i, self.cents(done[*i].paid[member]))).collect();
             for (index, cents) in largest_remainder(excess, &weights) {
@@ -289,10 +294,8 @@ struct Override<'a> {
 impl Override<'_> {
     fn refusal(&self, member: usize) -> Option<Unpaid> {
         let small = self.oracle.group_of(self.bracket, member).picks < self.plan.own_group;
-        match self.oracle.stands[member].active {
-            false => Some(Unpaid::NotActive),
-            true => small.then_some(Unpaid::OwnGroupTooSmall),
-        }
+        let small = small.then_some(Unpaid::OwnGroupTooSmall);
+        if self.oracle.stands[member].active { small } else { Some(Unpaid::NotActive) }
     }
 
     fn receiver(&self, leg: usize) -> Result<usize, Unpaid> {

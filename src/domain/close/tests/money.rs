@@ -49,7 +49,7 @@ fn pv_picks_the_bracket_and_bv_carries_the_money_as_in_lopez() {
     let mut columns = people(&[NOBODY, 0]);
     columns.pv = points(&[400, 600]);
     columns.cv = points(&[1_000, 1_500]);
-    let population = Population::new(columns).unwrap();
+    let population = Population::new(&columns).unwrap();
     let close = closed(&plan, &population);
     // 300.00 less 9 % of 1,500 that the frontline's group is owed.
     assert_eq!(paid(&close, &population, "performance"), ["165.00", "135.00"]);
@@ -71,7 +71,7 @@ fn the_brackets_of_amway_eu_have_no_gap() {
         let mut columns = people(&[NOBODY]);
         columns.pv = vec![Volume::from_parts(parts)];
         columns.cv = vec![Volume::points(100)];
-        let population = Population::new(columns).unwrap();
+        let population = Population::new(&columns).unwrap();
         let close = closed(&plan, &population);
         let unpaid = unpaid(&plan, &close, &population, 0);
         (paid(&close, &population, "performance").remove(0), unpaid)
@@ -230,7 +230,7 @@ fn a_pool_is_shared_to_the_last_cent() {
     columns.cv = vec![Volume::points(0); 51];
     columns.cv[50] = Volume::points(1_000_000);
     columns.status[50] = crate::domain::genealogy::DistributorStatus::Terminated;
-    let population = Population::new(columns).unwrap();
+    let population = Population::new(&columns).unwrap();
     let close = closed(&one_percent, &population);
     let all = paid(&close, &population, "pool");
     assert!(all.iter().take(50).all(|share| share == "200.00"), "{all:?}");
@@ -307,7 +307,7 @@ fn compression_moves_levels_and_never_the_sum() {
     let mut columns = people(&members.map(|(sponsor, _)| sponsor));
     columns.pv = members.iter().map(|(_, pv)| Volume::points(*pv)).collect();
     columns.cv[4] = Volume::points(200);
-    let population = Population::new(columns).unwrap();
+    let population = Population::new(&columns).unwrap();
     let close = |compression: &str| {
         let close = closed(&levels(compression, ""), &population);
         let totals = &close.components()[0].totals;
@@ -334,7 +334,7 @@ fn dynamic_compression_passes_over_who_has_the_level_not_open() {
     let mut columns = people(&members.iter().map(|m| m.0).collect::<Vec<_>>());
     columns.pv = members.iter().map(|(_, title)| Volume::points(title + 1)).collect();
     columns.cv[7] = Volume::points(100);
-    let population = Population::new(columns).unwrap();
+    let population = Population::new(&columns).unwrap();
     let title = |n: usize| format!("{{ id = \"t{n}\", active = true, pv = \"{}\" }}", n + 1);
     let row = |n: usize| {
         let rates = ["\"1 %\""; 4];

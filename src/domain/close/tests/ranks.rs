@@ -142,7 +142,7 @@ fn the_highest_rank_ever_reached_stays_and_a_forced_one_is_told_apart() {
     let mut columns = people_columns(&people);
     columns.pv = people.iter().map(|(_, v)| Volume::points(*v)).collect();
     columns.achieved = vec![RankLevel(3), RankLevel(0)];
-    let population = Population::new(columns).unwrap();
+    let population = Population::new(&columns).unwrap();
     let force = |member, rank, hold, raises_title| ForcedRank {
         member,
         rank: RankLevel(rank),
@@ -165,6 +165,12 @@ fn the_highest_rank_ever_reached_stays_and_a_forced_one_is_told_apart() {
     let title = force(1, 2, Hold::AtLeast, true);
     assert_eq!(close(vec![title]).1, [3, 2]);
 
+    let forced = vec![force(1, 2, Hold::AtLeast, false)];
+    let inputs = Inputs { forced: forced.clone(), ..Inputs::default() };
+    let close = evaluate(&plan, &population, &inputs).unwrap();
+    let story = close.explain(&plan, &population, 1).unwrap();
+    assert_eq!(story.forced, forced, "with who decided it and why");
+
     let nobody = Inputs { forced: vec![force(2, 1, Hold::AtLeast, false)], ..Inputs::default() };
     let error = evaluate(&plan, &population, &nobody).unwrap_err();
     assert_eq!(error, CloseError::Member { what: "a forced rank", member: 2 });
@@ -182,7 +188,7 @@ fn activity_looks_back_as_far_as_the_plan_says() {
         columns.pv = vec![Volume::points(40)];
         columns.earlier_pv = vec![vec![Volume::points(60)], vec![Volume::points(100)]];
         columns.status = vec![status];
-        let population = Population::new(columns).unwrap();
+        let population = Population::new(&columns).unwrap();
         ranked(&plan, &population).ranking.active == [true]
     };
     let may = DistributorStatus::Active;

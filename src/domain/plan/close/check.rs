@@ -162,13 +162,13 @@ impl Check<'_> {
     /// Names of components that stand before, each once, at least one.
     fn named(&self, names: &[ComponentId], table: &'static str) -> Checked {
         self.table(!names.is_empty(), table)?;
-        for (index, named) in names.iter().enumerate() {
-            if !self.before.contains_key(named) {
-                let (by, named) = (self.id.clone(), named.clone());
-                return Err(ClosePlanError::NotBefore { by, named });
+        for (index, wanted) in names.iter().enumerate() {
+            if !self.before.contains_key(wanted) {
+                let by = self.id.clone();
+                return Err(ClosePlanError::NotBefore { by, named: wanted.clone() });
             }
-            if names.iter().take(index).any(|other| other == named) {
-                return Err(ClosePlanError::Repeated(named.clone()));
+            if names.iter().take(index).any(|other| other == wanted) {
+                return Err(ClosePlanError::Repeated(wanted.clone()));
             }
         }
         Ok(())
