@@ -5,6 +5,7 @@
 
 pub mod article;
 pub mod catalog;
+pub mod close;
 pub mod commission;
 pub mod customer;
 pub mod digest;

@@ -4,7 +4,10 @@
 //! order has used it; a change is a new version with a later `effective_from`. The hash of a plan is
 //! the SHA-256 of its file, so an outsider checks it with any tool.
 
+pub mod close;
+pub mod period;
 pub mod rank;
+pub mod volume;
 
 use std::collections::BTreeMap;
 

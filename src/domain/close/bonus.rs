@@ -1,0 +1,145 @@
+//! Fixed amounts for ranks, and pools.
+//!
+//! The pool of a rank bonus is the amounts of the ranks that members hold and were not paid for
+//! before; what the inactive among them do not get is breakage. The pool of a pool is its size and
+//! what was carried from the period before.
+
+use super::{
+    Scene,
+    line::{Base, ComponentClose, Earning, Title, Unpaid},
+    share::split,
+    table::ByRank,
+};
+use crate::domain::{
+    money::{Money, Rate},
+    plan::{
+        close::{Nobody, Passed, Pays, Pool, PoolSize, RankBonus},
+        rank::RankLevel,
+        volume::Measure,
+    },
+};
+
+/// The ranks that bonuses were paid for before, sorted by position.
+#[derive(Debug, Default)]
+pub(super) struct Paid(Vec<(u32, RankLevel)>);
+
+impl Paid {
+    pub(super) fn new(mut paid: Vec<(u32, RankLevel)>) -> Self {
+        paid.sort_unstable();
+        Self(paid)
+    }
+
+    fn of(&self, position: u32) -> &[(u32, RankLevel)] {
+        let start = self.0.partition_point(|(who, _)| *who < position);
+        let rest = self.0.get(start..).unwrap_or_default();
+        let end = rest.partition_point(|(who, _)| *who == position);
+        rest.get(..end).unwrap_or_default()
+    }
+}
+
+/// The rows of a bonus that a member has to get now.
+fn due<'r>(
+    plan: &'r RankBonus,
+    rows: &'r ByRank<Money>,
+    rank: RankLevel,
+    paid: &'r [(u32, RankLevel)],
+) -> impl Iterator<Item = (RankLevel, Money)> + 'r {
+    let held = rows.rows.iter().filter(move |(from, _)| *from <= rank);
+    let highest = held.clone().next_back().map(|(from, _)| *from);
+    let before = paid.iter().map(|(_, rank)| *rank).max();
+    held.copied().filter(move |(from, _)| {
+        let passed = plan.passed == Passed::Highest;
+        let new = match plan.pays {
+            Pays::EveryPeriod => true,
+            Pays::Once if passed => before.is_none_or(|before| before < *from),
+            Pays::Once => paid.iter().all(|(_, rank)| rank != from),
+        };
+        new && (!passed || Some(*from) == highest)
+    })
+}
+
+pub(super) fn rank_bonus(plan: &RankBonus, scene: &Scene<'_>, paid: &Paid) -> ComponentClose {
+    let rows = ByRank::amounts(&plan.amounts, scene.ladder);
+    let mut close = ComponentClose::new(&plan.id, scene.population.len());
+    let lowest = rows.rows.first().map(|(rank, _)| *rank).unwrap_or_default();
+    for member in scene.population.positions() {
+        let rank = scene.ranking.rank(plan.rank, member);
+        if rank < lowest {
+            continue;
+        }
+        for (from, amount) in due(plan, &rows, rank, paid.of(member)) {
+            close.offer(amount);
+            if !scene.ranking.is_active(member) {
+                close.breakage(Unpaid::NotActive, amount);
+            } else if amount.is_positive() {
+                let (base, rate) = (Base::Money(amount), Rate::WHOLE);
+                let (level, title) = (u32::from(from.0), Title::Rank);
+                close.earn(Earning { member, source: None, title, level, base, rate, amount });
+            }
+        }
+    }
+    close
+}
+
+/// Why a member who got no bonus did not.
+pub(super) fn why_no_bonus(plan: &RankBonus, scene: &Scene<'_>, member: u32) -> Unpaid {
+    let rows = ByRank::amounts(&plan.amounts, scene.ladder);
+    if rows.get(scene.ranking.rank(plan.rank, member)).is_none() {
+        Unpaid::RankTooLow
+    } else if !scene.ranking.is_active(member) {
+        Unpaid::NotActive
+    } else {
+        Unpaid::AlreadyPaid
+    }
+}
+
+pub(super) fn pool(plan: &Pool, scene: &Scene<'_>, carried: Money) -> ComponentClose {
+    let population = scene.population;
+    let mut close = ComponentClose::new(&plan.id, population.len());
+    let size = match plan.size {
+        PoolSize::Fixed { amount } => amount,
+        PoolSize::ShareOfCv { rate } => {
+            let total: crate::domain::volume::Volume =
+                population.volume(Measure::Cv).iter().copied().sum();
+            scene.earning(total.at_least_zero(), plan.conversion, rate)
+        }
+    };
+    let size = size + carried;
+    close.offer(size);
+    let rows = ByRank::shares(&plan.shares, scene.ladder);
+    let shares = population.positions().filter(|member| scene.ranking.is_active(*member));
+    let shares = shares
+        .filter_map(|member| Some((member, rows.get(scene.ranking.rank(plan.rank, member))?)));
+    let mut shares: Vec<(u32, u32)> = shares.collect();
+    // Of equal remainders the lowest member number gets the odd unit, not the place in the tree.
+    shares.sort_unstable_by_key(|(member, _)| population.member(*member));
+    if shares.is_empty() {
+        match plan.nobody {
+            Nobody::Breakage => close.breakage(Unpaid::NobodyQualified, size),
+            Nobody::Carry => close.totals.carried = size,
+        }
+        return close;
+    }
+    let weights: Vec<i128> = shares.iter().map(|(_, count)| i128::from(*count)).collect();
+    let amounts = split(size, &weights, scene.currency);
+    for ((member, level), amount) in shares.iter().copied().zip(amounts) {
+        if amount.is_positive() {
+            let (base, rate) = (Base::Money(size), Rate::WHOLE);
+            let title = Title::Shares;
+            close.earn(Earning { member, source: None, title, level, base, rate, amount });
+        }
+    }
+    close
+}
+
+/// Why a member who got no share did not.
+pub(super) fn why_no_share(plan: &Pool, scene: &Scene<'_>, member: u32) -> Unpaid {
+    let rows = ByRank::shares(&plan.shares, scene.ladder);
+    if rows.get(scene.ranking.rank(plan.rank, member)).is_none() {
+        Unpaid::RankTooLow
+    } else if !scene.ranking.is_active(member) {
+        Unpaid::NotActive
+    } else {
+        Unpaid::NoVolume
+    }
+}

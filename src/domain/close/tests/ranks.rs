@@ -1,0 +1,201 @@
+//! Ranks, legs and activity.
+
+use super::*;
+use crate::domain::{
+    close::oracle::{Oracle, Stand},
+    genealogy::DistributorStatus,
+    id::{Operator, Reason},
+    plan::rank::RankLevel,
+};
+
+/// Own groups end at the first rank already.
+const STAR: &str = "leader = \"star\"";
+
+fn ranked(plan: &ClosePlan, population: &Population) -> Close {
+    evaluate(plan, population, &Inputs::default()).unwrap()
+}
+
+#[test]
+fn gold_passes_and_platinum_fails_in_the_young_living_table() {
+    let text = format!("{BASE}{YOUNG_LIVING}\ncomponent = []").replace("leader = \"silver\"", STAR);
+    let plan = plan_of(&text);
+    // Legs of 20,000, 7,000, 6,500 and 3,000; three people without a rank are the own group.
+    let legs = [20_000, 7_000, 6_500, 3_000, 2_300, 360, 360, 360].map(|volume| (0, volume));
+    let people: Vec<_> = std::iter::once((NOBODY, 120)).chain(legs).collect();
+    let population = population(&people);
+    let close = ranked(&plan, &population);
+    assert_eq!(rank(&plan, &close, &population, 0), "gold");
+    let story = close.explain(&plan, &population, 0).unwrap();
+    assert_eq!((story.gv, story.pgv), (Volume::points(40_000), Volume::points(1_200)));
+    assert_eq!(story.next.unwrap().as_str(), "platinum");
+    let missing = serde_json::to_value(&story.missing).unwrap();
+    assert_eq!(
+        missing,
+        serde_json::json!([
+            { "requirement": "gv", "needs": "100000", "has": "40000" },
+            { "requirement": "legs", "needs": 4, "has": 1, "gv": "8000", "rank": null }
+        ])
+    );
+}
+
+#[test]
+fn the_own_group_ends_at_the_next_leader() {
+    let plan = plan(&format!("{YOUNG_LIVING}\ncomponent = []"));
+    // 1 is silver (two legs of 4,000, an own group of 8,000 besides the 2,000 of their own).
+    let people = [(NOBODY, 200), (0, 2_000), (1, 4_000), (1, 4_000), (0, 700), (4, 300)];
+    let population = population(&people);
+    let close = ranked(&plan, &population);
+    assert_eq!(rank(&plan, &close, &population, 1), "silver");
+    let story = close.explain(&plan, &population, 0).unwrap();
+    assert_eq!((story.gv, story.pgv), (Volume::points(11_200), Volume::points(1_200)));
+    let leader = close.explain(&plan, &population, 1).unwrap();
+    assert_eq!(leader.pgv, Volume::points(10_000), "who is no leader yet is part of the group");
+}
+
+#[test]
+fn a_leg_counts_up_to_the_cap() {
+    let plan = plan(
+        "component = []\nrank = [{ id = \"silver\", active = false, gv = \"4350\", leg_cap = \"40 %\" }]",
+    );
+    let legs = |third: i32| population(&[(NOBODY, 0), (0, 3_000), (0, 1_200), (0, third)]);
+    let population = legs(900);
+    let close = ranked(&plan, &population);
+    assert_eq!(rank(&plan, &close, &population, 0), "");
+    let story = close.explain(&plan, &population, 0).unwrap();
+    let gv = |points| Volume::points(points);
+    assert_eq!(story.missing, [Shortfall::Gv { needs: gv(4_350), has: gv(3_840) }]);
+    let enough = legs(1_410);
+    assert_eq!(rank(&plan, &ranked(&plan, &enough), &enough, 0), "silver");
+}
+
+const CHAIN: &str = r#"
+    component = []
+    [[rank]]
+    id = "silver"
+    active = true
+    pv = "100"
+    [[rank]]
+    id = "gold"
+    active = true
+    legs = [{ count = 2, rank = "silver" }]
+    [[rank]]
+    id = "platinum"
+    active = true
+    legs = [{ count = 1, rank = "gold" }]
+"#;
+
+#[test]
+fn one_pass_in_the_order_of_enrolment_undercounts() {
+    let people = [(NOBODY, 10), (0, 10), (1, 100), (1, 100)];
+    let population = population(&people);
+    let plan = plan(CHAIN);
+    let close = ranked(&plan, &population);
+    let ranks: Vec<String> = (0..4).map(|m| rank(&plan, &close, &population, m)).collect();
+    assert_eq!(ranks, ["platinum", "gold", "silver", "silver"]);
+
+    let mut columns = people_columns(&people);
+    columns.pv = people.iter().map(|(_, v)| Volume::points(*v)).collect();
+    let (rounding, currency, inputs) = (plan.rounding, plan.currency, Inputs::default());
+    let stands = vec![Stand::default(); 4];
+    let parts = &plan.parts;
+    let mut naive =
+        Oracle { columns: &columns, parts, inputs: &inputs, rounding, currency, stands };
+    naive.pass();
+    let once: Vec<u8> = naive.stands.iter().map(|stand| stand.paid_as.0).collect();
+    assert_eq!(once, [0, 0, 1, 1], "those above were looked at before those below had a rank");
+    naive.settle();
+    let settled: Vec<u8> = naive.stands.iter().map(|stand| stand.paid_as.0).collect();
+    assert_eq!(settled, [3, 2, 1, 1]);
+}
+
+fn people_columns(members: &[(u32, i32)]) -> Columns {
+    let sponsor: Vec<u32> = members.iter().map(|(sponsor, _)| *sponsor).collect();
+    people(&sponsor)
+}
+
+#[test]
+fn a_rank_in_the_depth_of_a_leg_counts_for_it_and_a_leg_counts_once() {
+    let plan = plan(CHAIN);
+    // Two silvers in one leg are one leg.
+    let one_leg = population(&[(NOBODY, 10), (0, 10), (1, 100), (1, 100), (0, 10)]);
+    let close = ranked(&plan, &one_leg);
+    let story = close.explain(&plan, &one_leg, 0).unwrap();
+    assert_eq!(rank(&plan, &close, &one_leg, 0), "platinum", "of the gold below, not of two legs");
+    let gold = plan.ranks().missing(&one_leg, &close.ranking, 0, RankLevel(2));
+    let rank = Some(RankLevel(1));
+    assert_eq!(gold, [Shortfall::Legs { needs: 2, has: 1, gv: None, rank }]);
+    assert_eq!(story.next, None, "at the top");
+}
+
+#[test]
+fn step_by_step_a_rank_above_one_that_is_missed_is_not_held() {
+    let plan = plan_of(&format!("{BASE}\n{CHAIN}").replace("highest_met", "each_step"));
+    let population = population(&[(NOBODY, 10), (0, 100), (0, 100)]);
+    let close = ranked(&plan, &population);
+    assert_eq!(rank(&plan, &close, &population, 0), "", "gold is met, silver is not");
+}
+
+#[test]
+fn the_highest_rank_ever_reached_stays_and_a_forced_one_is_told_apart() {
+    let plan = plan(CHAIN);
+    let people = [(NOBODY, 10), (0, 100)];
+    let mut columns = people_columns(&people);
+    columns.pv = people.iter().map(|(_, v)| Volume::points(*v)).collect();
+    columns.achieved = vec![RankLevel(3), RankLevel(0)];
+    let population = Population::new(&columns).unwrap();
+    let force = |member, rank, hold, raises_title| ForcedRank {
+        member,
+        rank: RankLevel(rank),
+        hold,
+        raises_title,
+        operator: Operator::parse("staff-7").unwrap(),
+        reason: Reason::parse("a merger of two positions").unwrap(),
+    };
+    let close = |forced: Vec<ForcedRank>| {
+        let close = evaluate(&plan, &population, &Inputs { forced, ..Inputs::default() }).unwrap();
+        let level = |column: &[RankLevel]| column.iter().map(|r| r.0).collect::<Vec<_>>();
+        (level(&close.ranking.paid_as), level(&close.ranking.achieved))
+    };
+    assert_eq!(close(vec![]), (vec![0, 1], vec![3, 1]));
+    // A forced gold below lifts whom it qualifies: a forced rank counts as any other.
+    let at_least = force(1, 2, Hold::AtLeast, false);
+    assert_eq!(close(vec![at_least]), (vec![3, 2], vec![3, 1]));
+    let exactly = force(1, 0, Hold::Exactly, false);
+    assert_eq!(close(vec![exactly]), (vec![0, 0], vec![3, 1]));
+    let title = force(1, 2, Hold::AtLeast, true);
+    assert_eq!(close(vec![title]).1, [3, 2]);
+
+    let forced = vec![force(1, 2, Hold::AtLeast, false)];
+    let inputs = Inputs { forced: forced.clone(), ..Inputs::default() };
+    let close = evaluate(&plan, &population, &inputs).unwrap();
+    let story = close.explain(&plan, &population, 1).unwrap();
+    assert_eq!(story.forced, forced, "with who decided it and why");
+
+    let nobody = Inputs { forced: vec![force(2, 1, Hold::AtLeast, false)], ..Inputs::default() };
+    let error = evaluate(&plan, &population, &nobody).unwrap_err();
+    assert_eq!(error, CloseError::Member { what: "a forced rank", member: 2 });
+}
+
+#[test]
+fn activity_looks_back_as_far_as_the_plan_says() {
+    let active = |window: &str, look_back: u8, status| {
+        let text = format!("{BASE}\ncomponent = []\nrank = [{{ id = \"silver\", active = true }}]")
+            .replace("any_period", window)
+            .replace("pv = \"1\"", "pv = \"100\"")
+            .replace("look_back = 1", &format!("look_back = {look_back}"));
+        let plan = plan_of(&text);
+        let mut columns = people_columns(&[(NOBODY, 0)]);
+        columns.pv = vec![Volume::points(40)];
+        columns.earlier_pv = vec![vec![Volume::points(60)], vec![Volume::points(100)]];
+        columns.status = vec![status];
+        let population = Population::new(&columns).unwrap();
+        ranked(&plan, &population).ranking.active == [true]
+    };
+    let may = DistributorStatus::Active;
+    assert!(!active("any_period", 1, may));
+    assert!(!active("any_period", 2, may));
+    assert!(active("any_period", 3, may));
+    assert!(!active("sum", 1, may));
+    assert!(active("sum", 2, may));
+    assert!(!active("sum", 3, DistributorStatus::Terminated));
+}
