@@ -5,6 +5,7 @@
 
 pub mod article;
 pub mod catalog;
+pub mod close;
 pub mod commission;
 pub mod customer;
 pub mod digest;
@@ -14,6 +15,7 @@ pub mod id;
 pub mod ledger;
 pub mod money;
 pub mod order;
+pub mod placement;
 pub mod plan;
 pub mod story;
 pub mod volume;
