@@ -1,1 +1,4 @@
 //! What is paid when a period closes.
+
+pub mod binary;
+pub mod matrix;

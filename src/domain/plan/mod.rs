@@ -4,6 +4,7 @@
 //! order has used it; a change is a new version with a later `effective_from`. The hash of a plan is
 //! the SHA-256 of its file, so an outsider checks it with any tool.
 
+pub mod pairs;
 pub mod rank;
 
 use std::collections::BTreeMap;

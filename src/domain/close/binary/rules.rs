@@ -1,0 +1,291 @@
+//! One position at one close: what is paired, what it earns, what is carried.
+
+use rust_decimal::Decimal;
+
+use super::{Leg, Legs, Settled, Standing, Unpaid};
+use crate::domain::{
+    money::{Currency, Money, Rounding},
+    plan::pairs::{Base, Binary, Cap, Carry, Consumes, Limit, Matching, Pays, Ratio, TierSpan, Unqualified},
+    volume::Volume,
+};
+
+/// A binary of a plan, with all that is the same for every position worked out.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pairing: Pairing,
+    earning: Earning,
+    pub(super) plan: Binary,
+    rounding: Rounding,
+    pub(super) currency: Currency,
+}
+
+/// How units are made of the two legs. Figures in ten-thousandths of a point.
+#[derive(Debug, Clone, Copy)]
+struct Pairing {
+    /// What a unit takes of the weaker leg.
+    weaker: i64,
+    /// What it takes of the stronger leg.
+    stronger: i64,
+    /// Whether it takes as much of the stronger leg as there is, up to that.
+    up_to: bool,
+    /// Of what could be paired, this is.
+    share: Share,
+}
+
+/// What units earn.
+#[derive(Debug, Clone)]
+enum Earning {
+    Rates {
+        base: Base,
+        /// Of what is paired, this is payable.
+        share: Share,
+        span: TierSpan,
+        /// The payable volume from which on a rate holds, and the money that a point then earns.
+        tiers: Vec<(Volume, Decimal)>,
+    },
+    Fixed(Decimal),
+}
+
+/// A part of a volume, cut off at the ten-thousandth of a point.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    part: i128,
+    whole: i128,
+}
+
+impl Share {
+    const ALL: Self = Self { part: 1, whole: 1 };
+
+    fn of(self, parts: i64) -> i64 {
+        if self.part == self.whole {
+            return parts;
+        }
+        let part = i128::from(parts).saturating_mul(self.part).checked_div(self.whole);
+        part.and_then(|part| i64::try_from(part).ok()).unwrap_or(parts)
+    }
+}
+
+/// Pairs of a position, before it is known who may earn.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pairs {
+    paired: Legs,
+    pool: Money,
+    /// What the cap lets through.
+    within: Money,
+    /// Whether there were any, before a cap on volume.
+    any: bool,
+}
+
+impl Rules {
+    /// Works out the rules of a binary, which has passed [`Binary::check`]. Amounts are in `currency`.
+    pub fn new(plan: Binary, rounding: Rounding, currency: Currency) -> Self {
+        let (pairing, earning) = match &plan.pays {
+            Pays::Percentage { matching, rate } => {
+                let rate = matching.conversion.saturating_mul(rate.as_decimal());
+                let tiers = vec![(Volume::ZERO, rate)];
+                compile(matching, TierSpan::Whole, tiers)
+            }
+            Pays::Tiers { matching, span, tiers } => {
+                let money = |rate: Decimal| matching.conversion.saturating_mul(rate);
+                let tiers = tiers.iter().map(|tier| (tier.from, money(tier.rate.as_decimal())));
+                compile(matching, *span, tiers.collect())
+            }
+            Pays::Cycles { weaker, stronger, amount } => {
+                let (weaker, stronger) = (weaker.parts(), stronger.parts());
+                let pairing = Pairing { weaker, stronger, up_to: false, share: Share::ALL };
+                (pairing, Earning::Fixed(amount.as_decimal()))
+            }
+        };
+        Self { pairing, earning, plan, rounding, currency }
+    }
+
+    /// How many closes after that of its own period volume lives; `None` for ever.
+    pub fn expires_after(&self) -> Option<u16> {
+        match self.plan.carry {
+            Carry::Forward { expires_after: Limit::At(periods), .. } => Some(periods.0),
+            Carry::Forward { expires_after: Limit::None, .. } | Carry::Flush {} => None,
+        }
+    }
+
+    /// The close of a position.
+    ///
+    /// `opening` was carried, `arrived` is the volume of the period. `recent` is what arrived in the
+    /// periods before whose volume still lives after this close; it is asked for only where volume
+    /// expires.
+    pub fn settle(
+        &self,
+        opening: Legs,
+        arrived: Legs,
+        recent: Legs,
+        standing: Standing,
+    ) -> Settled {
+        let available = opening + arrived;
+        let refused = standing.refusal(self.plan.qualification);
+        let pairs = match (refused, self.plan.unqualified) {
+            (Some(_), Unqualified::Hold | Unqualified::Flush) => Pairs::default(),
+            (Some(_), Unqualified::Breakage) | (None, _) => self.pair(available),
+        };
+        let cut = pairs.within < pairs.pool && matches!(self.plan.cap, Cap::FlushOnCap { .. });
+        let emptied = cut || (refused.is_some() && self.plan.unqualified == Unqualified::Flush);
+        let living = recent + arrived;
+        let leg = |available, paired, living| self.leg(available - paired, paired, living, emptied);
+        let (paid, breakage) =
+            if refused.is_some() { (Money::ZERO, pairs.within) } else { (pairs.within, Money::ZERO) };
+        let unpaid = || refused.unwrap_or_else(|| why_nothing(available, &pairs));
+        Settled {
+            left: leg(available.left, pairs.paired.left, living.left),
+            right: leg(available.right, pairs.paired.right, living.right),
+            pool: pairs.pool,
+            paid,
+            breakage,
+            capped: pairs.pool - pairs.within,
+            unpaid: (!paid.is_positive()).then(unpaid),
+        }
+    }
+
+    /// Whether a leg without partner is simply carried: the case of most positions.
+    pub(super) fn only_carries(&self) -> bool {
+        let plain = Carry::Forward { cap: Limit::None, expires_after: Limit::None };
+        self.plan.carry == plain && self.plan.unqualified != Unqualified::Flush
+    }
+
+    fn leg(&self, rest: Volume, paired: Volume, living: Volume, emptied: bool) -> Leg {
+        let nothing = Volume::ZERO;
+        match self.plan.carry {
+            Carry::Forward { cap, expires_after } if !emptied => {
+                let too_old = (rest - living).at_least_zero();
+                let expired = if expires_after == Limit::None { nothing } else { too_old };
+                let left = rest - expired;
+                let carried = cap.at().map_or(left, |cap| left.min(cap));
+                Leg { paired, expired, flushed: left - carried, carried }
+            }
+            Carry::Forward { .. } | Carry::Flush {} => {
+                Leg { paired, expired: nothing, flushed: rest, carried: nothing }
+            }
+        }
+    }
+
+    fn pair(&self, available: Legs) -> Pairs {
+        let left_weaker = available.left <= available.right;
+        let (weak, strong) = if left_weaker {
+            (available.left.parts(), available.right.parts())
+        } else {
+            (available.right.parts(), available.left.parts())
+        };
+        let mut units = self.pairing.units(weak, strong);
+        if units <= 0 {
+            return Pairs::default();
+        }
+        let mut exact = self.exact(units, strong);
+        if let Cap::VolumeCap { limit } = self.plan.cap
+            && exact > limit.as_decimal()
+        {
+            units = most(units, |units| self.exact(units, strong) <= limit.as_decimal());
+            exact = self.exact(units, strong);
+        }
+        let pool = Money::rounded(exact, self.rounding, self.currency);
+        let within = self.plan.cap.limit().map_or(pool, |limit| pool.min(limit));
+        let (weaker, stronger) = self.pairing.takes(units, strong);
+        let (weaker, stronger) = (Volume::from_parts(weaker), Volume::from_parts(stronger));
+        let (left, right) = if left_weaker { (weaker, stronger) } else { (stronger, weaker) };
+        Pairs { paired: Legs { left, right }, pool, within, any: true }
+    }
+
+    /// What so many units earn, unrounded. Never less for more units.
+    fn exact(&self, units: i64, strong: i64) -> Decimal {
+        match &self.earning {
+            Earning::Fixed(amount) => amount.saturating_mul(Decimal::from(units)),
+            Earning::Rates { base, share, span, tiers } => {
+                let (weaker, stronger) = self.pairing.takes(units, strong);
+                let paired = match base {
+                    Base::Weaker => weaker,
+                    Base::Both => weaker.saturating_add(stronger),
+                };
+                let payable = Volume::from_parts(share.of(paired));
+                match span {
+                    TierSpan::Whole => {
+                        let tier = tiers.iter().rev().find(|(from, _)| *from <= payable);
+                        tier.map_or(Decimal::ZERO, |(_, rate)| earns(payable, *rate))
+                    }
+                    TierSpan::Slices => slices(payable, tiers),
+                }
+            }
+        }
+    }
+}
+
+fn earns(volume: Volume, money_per_point: Decimal) -> Decimal {
+    volume.as_decimal().saturating_mul(money_per_point)
+}
+
+fn slices(payable: Volume, tiers: &[(Volume, Decimal)]) -> Decimal {
+    let ends = tiers.iter().skip(1).map(|(from, _)| payable.min(*from)).chain([payable]);
+    tiers.iter().zip(ends).fold(Decimal::ZERO, |sum, ((from, rate), end)| {
+        sum.saturating_add(earns((end - *from).at_least_zero(), *rate))
+    })
+}
+
+fn compile(
+    matching: &Matching,
+    span: TierSpan,
+    tiers: Vec<(Volume, Decimal)>,
+) -> (Pairing, Earning) {
+    let lot = matching.lot.at().map_or(1, Volume::parts);
+    let (stronger, up_to) = match matching.ratio {
+        Ratio::OneToOne => (lot, false),
+        Ratio::OneToTwo => (lot.saturating_mul(2), false),
+        Ratio::OneThirdTwoThirds => (lot.saturating_mul(2), true),
+    };
+    let share = matching.share.as_decimal().normalize();
+    let whole = 10_i128.checked_pow(share.scale()).unwrap_or(1);
+    let share = Share { part: share.mantissa(), whole };
+    let (paired, payable) = match matching.consumes {
+        Consumes::Matched => (Share::ALL, share),
+        Consumes::Payable => (share, Share::ALL),
+    };
+    let earning = Earning::Rates { base: matching.base, share: payable, span, tiers };
+    (Pairing { weaker: lot, stronger, up_to, share: paired }, earning)
+}
+
+impl Pairing {
+    /// How many units the two legs have; `weak` is the smaller one.
+    fn units(self, weak: i64, strong: i64) -> i64 {
+        let whole = |leg: i64, unit: i64| leg.checked_div(unit).unwrap_or_default();
+        if self.share.part == self.share.whole {
+            let of_weak = whole(weak, self.weaker);
+            return if self.up_to { of_weak } else { of_weak.min(whole(strong, self.stronger)) };
+        }
+        // The share is taken of what could be paired without lots, then lots are made of it.
+        let times = whole(self.stronger, self.weaker);
+        let matched = if self.up_to { weak } else { weak.min(whole(strong, times)) };
+        whole(self.share.of(matched), self.weaker)
+    }
+
+    /// What so many units take of the weaker and of the stronger leg.
+    fn takes(self, units: i64, strong: i64) -> (i64, i64) {
+        let stronger = self.stronger.saturating_mul(units);
+        let stronger = if self.up_to { stronger.min(strong) } else { stronger };
+        (self.weaker.saturating_mul(units), stronger)
+    }
+}
+
+/// The highest number up to `above` that is good, where all numbers up to some one are; 0 is good.
+fn most(above: i64, good: impl Fn(i64) -> bool) -> i64 {
+    let (mut known_good, mut known_bad) = (0_i64, above.saturating_add(1));
+    while known_bad.saturating_sub(known_good) > 1 {
+        let middle = known_good.midpoint(known_bad);
+        if good(middle) { known_good = middle } else { known_bad = middle }
+    }
+    known_good
+}
+
+fn why_nothing(available: Legs, pairs: &Pairs) -> Unpaid {
+    let empty = [available.left, available.right].map(|leg| !leg.is_positive());
+    match empty {
+        [true, true] => Unpaid::NoVolume,
+        [true, false] | [false, true] => Unpaid::OneLegEmpty,
+        [false, false] if !pairs.any => Unpaid::BelowOnePair,
+        [false, false] if pairs.paired == Legs::ZERO => Unpaid::Cap,
+        [false, false] => Unpaid::BelowOneUnit,
+    }
+}
