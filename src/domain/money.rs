@@ -123,6 +123,22 @@ impl Rounding {
     /// Every mode.
     pub const ALL: [Self; 5] = [Self::HalfEven, Self::HalfUp, Self::HalfDown, Self::Down, Self::Up];
 
+    /// A whole number divided by a positive one.
+    pub(super) fn divide(self, number: i128, by: i128) -> i128 {
+        let quotient = number.checked_div(by).unwrap_or_default();
+        let rest = number.checked_rem(by).unwrap_or_default();
+        let half = rest.unsigned_abs().cmp(&by.unsigned_abs().saturating_sub(rest.unsigned_abs()));
+        let odd = quotient & 1 != 0;
+        let away = match self {
+            Self::HalfEven => half.is_gt() || (half.is_eq() && odd),
+            Self::HalfUp => half.is_ge(),
+            Self::HalfDown => half.is_gt(),
+            Self::Down => false,
+            Self::Up => rest != 0,
+        };
+        if away { quotient.saturating_add(number.signum()) } else { quotient }
+    }
+
     fn strategy(self) -> RoundingStrategy {
         match self {
             Self::HalfEven => RoundingStrategy::MidpointNearestEven,
@@ -196,6 +212,13 @@ impl Money {
     /// The largest magnitude that input may have. With six decimal places this leaves nine digits
     /// of headroom for sums and, for one product with a rate, the eight places that a rate has.
     const MAX: Decimal = Decimal::from_parts(1_316_134_912, 2328, 0, false, 0);
+
+    /// So many minor units of a currency. For [`super::volume::Volume::earning`], which has rounded.
+    pub(super) fn of_units(units: i128, currency: Currency) -> Self {
+        let limit = if units < 0 { Decimal::MIN } else { Decimal::MAX };
+        let value = Decimal::try_from_i128_with_scale(units, currency.minor_digits());
+        Self(value.unwrap_or(limit))
+    }
 
     /// Parses a decimal number in plain or scientific notation, without blanks or separators.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {

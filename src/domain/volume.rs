@@ -13,6 +13,8 @@ use std::{
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
 
+use super::money::{Currency, Money, Rate, Rounding};
+
 /// Why a text or number is not a volume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VolumeError {
@@ -22,6 +24,52 @@ pub enum VolumeError {
     /// It has more than four decimal places, or its magnitude is above 10^13.
     #[error("the volume {0} is out of range: at most 10000000000000, at most 4 decimal places")]
     OutOfRange(Decimal),
+    /// The money for a point is below 0, above 10^6 or finer than six decimal places.
+    #[error("the conversion {0} is not between 0 and 1000000 with at most 6 decimal places")]
+    Conversion(Decimal),
+}
+
+/// How much money a point is: 0.50 makes 200 points 100.00 before the rate of a component. In a plan
+/// file it is a decimal number as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Conversion(Decimal);
+
+impl Conversion {
+    /// A point is one unit of the currency.
+    pub const ONE: Self = Self(Decimal::ONE);
+
+    /// Parses a decimal number from 0 to 10^6 with at most six decimal places.
+    pub fn parse(text: &str) -> Result<Self, VolumeError> {
+        let text = text.trim();
+        let value = Decimal::from_str_exact(text)
+            .map_err(|_syntax| VolumeError::NotANumber(text.chars().take(32).collect()))?
+            .normalize();
+        let fits = value >= Decimal::ZERO && value <= Decimal::from(1_000_000);
+        if fits && value.scale() <= 6 {
+            Ok(Self(value))
+        } else {
+            Err(VolumeError::Conversion(value))
+        }
+    }
+
+    /// The money for one point.
+    pub fn as_decimal(self) -> Decimal {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Conversion {
+    type Error = VolumeError;
+    fn try_from(text: String) -> Result<Self, VolumeError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Conversion> for String {
+    fn from(conversion: Conversion) -> Self {
+        conversion.0.to_string()
+    }
 }
 
 /// Points, in ten-thousandths. In text it is a decimal number.
@@ -74,6 +122,54 @@ impl Volume {
     /// The decimal number.
     pub fn as_decimal(self) -> Decimal {
         Decimal::new(self.0, Self::PLACES)
+    }
+
+    /// The money that a rate of the volume is: points times conversion times rate, exact, rounded
+    /// once to the minor unit. The only way from volume to money.
+    pub fn earning(
+        self,
+        conversion: Conversion,
+        rate: Rate,
+        rounding: Rounding,
+        currency: Currency,
+    ) -> Money {
+        let (conversion, rate) = (conversion.0, rate.as_decimal());
+        let exact = i128::from(self.0)
+            .saturating_mul(conversion.mantissa())
+            .saturating_mul(rate.mantissa());
+        let places = Self::PLACES.saturating_add(conversion.scale()).saturating_add(rate.scale());
+        let minor = currency.minor_digits();
+        let units = match places.checked_sub(minor) {
+            Some(extra) => rounding.divide(exact, 10i128.saturating_pow(extra)),
+            None => exact.saturating_mul(10i128.saturating_pow(minor.saturating_sub(places))),
+        };
+        Money::of_units(units, currency)
+    }
+
+    /// A share of the volume, cut to whole ten-thousandths towards zero: what a leg cap leaves of a
+    /// requirement.
+    #[must_use]
+    pub fn portion(self, rate: Rate) -> Self {
+        Self::cut(self.as_decimal().saturating_mul(rate.as_decimal()))
+    }
+
+    /// So many units of an article with this volume each, cut towards zero, so that a return of the
+    /// same quantity is exactly the opposite.
+    #[must_use]
+    pub fn times(self, quantity: Decimal) -> Self {
+        Self::cut(self.as_decimal().saturating_mul(quantity))
+    }
+
+    /// The points for a net amount where a plan takes volume from money: one unit of the currency at
+    /// 100 % is one point. Cut towards zero.
+    pub fn of_money(net: Money, rate: Rate) -> Self {
+        Self::cut(net.as_decimal().saturating_mul(rate.as_decimal()))
+    }
+
+    fn cut(points: Decimal) -> Self {
+        let parts = points.saturating_mul(Decimal::from(10_000)).trunc();
+        let limit = if points.is_sign_negative() { i64::MIN } else { i64::MAX };
+        Self(parts.to_i64().unwrap_or(limit))
     }
 
     /// Whether it is more than nothing.
@@ -166,10 +262,58 @@ mod tests {
     }
 
     #[test]
+    fn points_become_money_through_conversion_and_rate() {
+        let eur = Currency::parse("EUR").unwrap();
+        let earning = |points: &str, conversion: &str, rate: &str, rounding| {
+            let conversion = Conversion::parse(conversion).unwrap();
+            let rate = Rate::parse(rate).unwrap();
+            Volume::parse(points).unwrap().earning(conversion, rate, rounding, eur).to_string()
+        };
+        // 200 x 0.50 x 10 % = 10.00.
+        assert_eq!(earning("200", "0.50", "10 %", Rounding::HalfEven), "10.00");
+        assert_eq!(earning("10.50", "1", "1 %", Rounding::HalfEven), "0.10");
+        assert_eq!(earning("10.50", "1", "1 %", Rounding::HalfUp), "0.11");
+        assert_eq!(earning("-10.50", "1", "1 %", Rounding::HalfUp), "-0.11");
+        assert_eq!(earning("10000000000000", "1000000", "1000 %", Rounding::Up).len(), 24);
+        assert!(matches!(Conversion::parse("-1"), Err(VolumeError::Conversion(_))));
+    }
+
+    #[test]
+    fn a_part_is_cut_towards_zero_so_that_a_return_negates_it() {
+        let rate = Rate::parse("33.3333 %").unwrap();
+        assert_eq!(Volume::points(1).portion(rate).to_string(), "0.3333");
+        assert_eq!(Volume::points(-1).portion(rate).to_string(), "-0.3333");
+        assert_eq!(Volume::points(7).times(Decimal::from(-3)), Volume::points(-21));
+        let net = Money::parse("19.99").unwrap();
+        assert_eq!(Volume::of_money(net, Rate::parse("50 %").unwrap()).to_string(), "9.995");
+    }
+
+    #[test]
     fn what_is_written_reads_back() {
         for parts in [0, 1, -1, 10_000, 405_000, Volume::MAX, -Volume::MAX] {
             let volume = Volume::from_parts(parts);
             assert_eq!(Volume::parse(&volume.to_string()).unwrap(), volume);
+        }
+    }
+
+    proptest::proptest! {
+        /// The whole-number division against the rounding of decimals, which money has elsewhere.
+        #[test]
+        fn an_earning_rounds_as_money_does(
+            parts in -1_000_000_000i64..1_000_000_000,
+            conversion in 0u32..3_000_000,
+            rate in 0u32..1_000_000,
+            mode in 0usize..5,
+            code in 0usize..3,
+        ) {
+            let currency = Currency::parse(["EUR", "JPY", "KWD"][code]).unwrap();
+            let conversion = Conversion::parse(&Decimal::new(conversion.into(), 6).to_string()).unwrap();
+            let rate = Rate::parse(&Decimal::new(rate.into(), 6).to_string()).unwrap();
+            let volume = Volume::from_parts(parts);
+            let rounding = Rounding::ALL[mode];
+            let money = Currency::parse("CLF").unwrap().minor_unit().times(Decimal::from(parts));
+            let money = money.times(conversion.as_decimal()).scaled(rate, rounding, currency);
+            proptest::prop_assert_eq!(volume.earning(conversion, rate, rounding, currency), money);
         }
     }
 }
