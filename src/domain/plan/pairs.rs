@@ -11,20 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     id::{ComponentId, RankId},
     money::{Money, Rate},
-    volume::Volume,
+    volume::{Conversion, Volume},
 };
 
 /// Why a binary or a matrix cannot hold as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PairsError {
-    /// Money per point is not usable.
-    #[error("component {component}: `conversion` is {found}, it must be above 0, at most 1000000, with at most 8 decimal places")]
-    Conversion {
-        /// The component.
-        component: ComponentId,
-        /// The value in the file.
-        found: Decimal,
-    },
     /// A figure must be more than nothing.
     #[error("component {component}: `{field}` must be more than 0")]
     NotPositive {
@@ -42,10 +34,14 @@ pub enum PairsError {
         found: Rate,
     },
     /// A cycle takes more of the weaker leg than of the stronger one.
-    #[error("component {0}: a cycle takes at most as much of the `weaker` leg as of the `stronger`, swap the two")]
+    #[error(
+        "component {0}: a cycle takes at most as much of the `weaker` leg as of the `stronger`, swap the two"
+    )]
     Cycle(ComponentId),
     /// The tiers do not ascend.
-    #[error("component {component}: tier {tier} must begin above the one before it and pay at least its rate")]
+    #[error(
+        "component {component}: tier {tier} must begin above the one before it and pay at least its rate"
+    )]
     Tiers {
         /// The component.
         component: ComponentId,
@@ -56,7 +52,9 @@ pub enum PairsError {
     #[error("component {0} has no tiers, give it at least one")]
     NoTiers(ComponentId),
     /// The matrix cannot be built.
-    #[error("component {component}: a matrix has a width of 2 to 32 and a height of 1 to 32, not {width} x {height}")]
+    #[error(
+        "component {component}: a matrix has a width of 2 to 32 and a height of 1 to 32, not {width} x {height}"
+    )]
     Shape {
         /// The component.
         component: ComponentId,
@@ -66,7 +64,9 @@ pub enum PairsError {
         height: u8,
     },
     /// Rates and height disagree.
-    #[error("component {component}: {found} rates for {height} levels, give one for each (\"0 %\" pays nothing)")]
+    #[error(
+        "component {component}: {found} rates for {height} levels, give one for each (\"0 %\" pays nothing)"
+    )]
     Rates {
         /// The component.
         component: ComponentId,
@@ -179,8 +179,7 @@ pub enum Pays {
 #[serde(deny_unknown_fields)]
 pub struct Matching {
     /// Money per point.
-    #[serde(with = "rust_decimal::serde::str")]
-    pub conversion: Decimal,
+    pub conversion: Conversion,
     /// How much of the stronger leg goes with the weaker one.
     pub ratio: Ratio,
     /// Whether the weaker leg pays or both.
@@ -323,7 +322,11 @@ impl Binary {
     pub fn check(&self) -> Result<(), PairsError> {
         let component = || self.id.clone();
         let positive = |good: bool, field: &'static str| {
-            if good { Ok(()) } else { Err(PairsError::NotPositive { component: component(), field }) }
+            if good {
+                Ok(())
+            } else {
+                Err(PairsError::NotPositive { component: component(), field })
+            }
         };
         match &self.pays {
             Pays::Percentage { matching, rate } => {
@@ -359,8 +362,10 @@ impl Binary {
     }
 
     fn check_matching(&self, matching: &Matching) -> Result<(), PairsError> {
-        check_conversion(&self.id, matching.conversion)?;
         let component = || self.id.clone();
+        if matching.conversion.as_decimal().is_zero() {
+            return Err(PairsError::NotPositive { component: component(), field: "conversion" });
+        }
         if matching.lot.at().is_some_and(|lot| !lot.is_positive()) {
             return Err(PairsError::NotPositive { component: component(), field: "lot" });
         }
@@ -370,14 +375,6 @@ impl Binary {
         }
         Ok(())
     }
-}
-
-fn check_conversion(component: &ComponentId, found: Decimal) -> Result<(), PairsError> {
-    let most = Decimal::from(1_000_000);
-    if found <= Decimal::ZERO || found > most || found.normalize().scale() > 8 {
-        return Err(PairsError::Conversion { component: component.clone(), found });
-    }
-    Ok(())
 }
 
 /// Forced matrix: volume pays the positions above it, level by level.
@@ -392,8 +389,7 @@ pub struct Matrix {
     /// in that of those nearer.
     pub height: u8,
     /// Money per point.
-    #[serde(with = "rust_decimal::serde::str")]
-    pub conversion: Decimal,
+    pub conversion: Conversion,
     /// The rate of each level, as many as the height.
     pub rates: Vec<Rate>,
     /// Where somebody goes whose sponsor has no free place.
@@ -472,7 +468,9 @@ impl Matrix {
         if !(2..=32).contains(&width) || !(1..=32).contains(&height) {
             return Err(PairsError::Shape { component, width, height });
         }
-        check_conversion(&self.id, self.conversion)?;
+        if self.conversion.as_decimal().is_zero() {
+            return Err(PairsError::NotPositive { component, field: "conversion" });
+        }
         if self.rates.len() != usize::from(height) {
             return Err(PairsError::Rates { component, found: self.rates.len(), height });
         }
@@ -587,10 +585,15 @@ pub(crate) mod tests {
         assert!(refused("semantics = \"none\"", limit).contains("`cap.limit`"));
         assert!(refused("cap = \"none\", exp", "cap = \"0\", exp").contains("`carry.cap`"));
         let pays = WEAKER_LEG.lines().find(|line| line.contains("pays =")).unwrap();
-        let cycle = "pays = { kind = \"cycles\", weaker = \"300\", stronger = \"200\", amount = \"5\" }";
+        let cycle =
+            "pays = { kind = \"cycles\", weaker = \"300\", stronger = \"200\", amount = \"5\" }";
         assert!(refused(pays, cycle).contains("swap"));
         let tiers = |list: &str| {
-            let kind = with(pays, "kind = \"percentage\", rate = \"10 %\"", &format!("kind = \"tiers\", span = \"whole\", tiers = [{list}]"));
+            let kind = with(
+                pays,
+                "kind = \"percentage\", rate = \"10 %\"",
+                &format!("kind = \"tiers\", span = \"whole\", tiers = [{list}]"),
+            );
             refused(pays, &kind)
         };
         assert!(tiers("").contains("no tiers"));
@@ -606,7 +609,7 @@ pub(crate) mod tests {
         };
         assert!(refused("width = 3", "width = 1").contains("1 x 3"));
         assert!(refused("height = 3", "height = 4").contains("3 rates for 4 levels"));
-        assert!(refused("conversion = \"0.40\"", "conversion = \"-1\"").contains("`conversion`"));
+        assert!(refused("conversion = \"0.40\"", "conversion = \"0\"").contains("`conversion`"));
     }
 
     #[test]

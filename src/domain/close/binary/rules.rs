@@ -4,8 +4,10 @@ use rust_decimal::Decimal;
 
 use super::{Leg, Legs, Settled, Standing, Unpaid};
 use crate::domain::{
-    money::{Currency, Money, Rounding},
-    plan::pairs::{Base, Binary, Cap, Carry, Consumes, Limit, Matching, Pays, Ratio, TierSpan, Unqualified},
+    money::{Currency, Money, Rate, Rounding},
+    plan::pairs::{
+        Base, Binary, Cap, Carry, Consumes, Limit, Matching, Pays, Ratio, TierSpan, Unqualified,
+    },
     volume::Volume,
 };
 
@@ -14,6 +16,10 @@ use crate::domain::{
 pub struct Rules {
     pairing: Pairing,
     earning: Earning,
+    /// What an exact earning is divided by to be minor units.
+    divisor: i128,
+    /// The limit of the position's cap as an exact earning.
+    limit: Option<i128>,
     pub(super) plan: Binary,
     rounding: Rounding,
     pub(super) currency: Currency,
@@ -28,41 +34,37 @@ struct Pairing {
     stronger: i64,
     /// Whether it takes as much of the stronger leg as there is, up to that.
     up_to: bool,
-    /// Of what could be paired, this is.
-    share: Share,
+    /// The part that is paired of what could be; `None` for all.
+    share: Option<Rate>,
 }
 
-/// What units earn.
+/// What units earn: whole numbers of [`PLACES`] decimal places, so that sums and comparisons are exact.
 #[derive(Debug, Clone)]
 enum Earning {
     Rates {
         base: Base,
-        /// Of what is paired, this is payable.
-        share: Share,
+        /// The part that is payable of what is paired; `None` for all.
+        share: Option<Rate>,
         span: TierSpan,
-        /// The payable volume from which on a rate holds, and the money that a point then earns.
-        tiers: Vec<(Volume, Decimal)>,
+        /// The payable volume from which on a rate holds, and what a ten-thousandth of a point then
+        /// earns.
+        tiers: Vec<(Volume, i128)>,
     },
-    Fixed(Decimal),
+    Fixed(i128),
 }
 
-/// A part of a volume, cut off at the ten-thousandth of a point.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    part: i128,
-    whole: i128,
+/// Decimal places of an exact earning: four of a volume, six of a conversion, eight of a rate.
+const PLACES: u32 = 18;
+
+/// A decimal number with so many places as a whole number.
+fn whole(value: Decimal, places: u32) -> i128 {
+    let value = value.normalize();
+    let missing = places.saturating_sub(value.scale());
+    value.mantissa().saturating_mul(10_i128.saturating_pow(missing))
 }
 
-impl Share {
-    const ALL: Self = Self { part: 1, whole: 1 };
-
-    fn of(self, parts: i64) -> i64 {
-        if self.part == self.whole {
-            return parts;
-        }
-        let part = i128::from(parts).saturating_mul(self.part).checked_div(self.whole);
-        part.and_then(|part| i64::try_from(part).ok()).unwrap_or(parts)
-    }
+fn share_of(parts: i64, share: Option<Rate>) -> i64 {
+    share.map_or(parts, |share| Volume::from_parts(parts).portion(share).parts())
 }
 
 /// Pairs of a position, before it is known who may earn.
@@ -81,22 +83,21 @@ impl Rules {
     pub fn new(plan: Binary, rounding: Rounding, currency: Currency) -> Self {
         let (pairing, earning) = match &plan.pays {
             Pays::Percentage { matching, rate } => {
-                let rate = matching.conversion.saturating_mul(rate.as_decimal());
-                let tiers = vec![(Volume::ZERO, rate)];
-                compile(matching, TierSpan::Whole, tiers)
+                compile(matching, TierSpan::Whole, &[(Volume::ZERO, *rate)])
             }
             Pays::Tiers { matching, span, tiers } => {
-                let money = |rate: Decimal| matching.conversion.saturating_mul(rate);
-                let tiers = tiers.iter().map(|tier| (tier.from, money(tier.rate.as_decimal())));
-                compile(matching, *span, tiers.collect())
+                let tiers: Vec<_> = tiers.iter().map(|tier| (tier.from, tier.rate)).collect();
+                compile(matching, *span, &tiers)
             }
             Pays::Cycles { weaker, stronger, amount } => {
                 let (weaker, stronger) = (weaker.parts(), stronger.parts());
-                let pairing = Pairing { weaker, stronger, up_to: false, share: Share::ALL };
-                (pairing, Earning::Fixed(amount.as_decimal()))
+                let pairing = Pairing { weaker, stronger, up_to: false, share: None };
+                (pairing, Earning::Fixed(whole(amount.as_decimal(), PLACES)))
             }
         };
-        Self { pairing, earning, plan, rounding, currency }
+        let divisor = 10_i128.saturating_pow(PLACES.saturating_sub(currency.minor_digits()));
+        let limit = plan.cap.limit().map(|limit| whole(limit.as_decimal(), PLACES));
+        Self { pairing, earning, divisor, limit, plan, rounding, currency }
     }
 
     /// How many closes after that of its own period volume lives; `None` for ever.
@@ -129,8 +130,11 @@ impl Rules {
         let emptied = cut || (refused.is_some() && self.plan.unqualified == Unqualified::Flush);
         let living = recent + arrived;
         let leg = |available, paired, living| self.leg(available - paired, paired, living, emptied);
-        let (paid, breakage) =
-            if refused.is_some() { (Money::ZERO, pairs.within) } else { (pairs.within, Money::ZERO) };
+        let (paid, breakage) = if refused.is_some() {
+            (Money::ZERO, pairs.within)
+        } else {
+            (pairs.within, Money::ZERO)
+        };
         let unpaid = || refused.unwrap_or_else(|| why_nothing(available, &pairs));
         Settled {
             left: leg(available.left, pairs.paired.left, living.left),
@@ -177,13 +181,13 @@ impl Rules {
             return Pairs::default();
         }
         let mut exact = self.exact(units, strong);
-        if let Cap::VolumeCap { limit } = self.plan.cap
-            && exact > limit.as_decimal()
+        if let (Cap::VolumeCap { .. }, Some(limit)) = (self.plan.cap, self.limit)
+            && exact > limit
         {
-            units = most(units, |units| self.exact(units, strong) <= limit.as_decimal());
+            units = most(units, |units| self.exact(units, strong) <= limit);
             exact = self.exact(units, strong);
         }
-        let pool = Money::rounded(exact, self.rounding, self.currency);
+        let pool = Money::of_units(self.rounding.divide(exact, self.divisor), self.currency);
         let within = self.plan.cap.limit().map_or(pool, |limit| pool.min(limit));
         let (weaker, stronger) = self.pairing.takes(units, strong);
         let (weaker, stronger) = (Volume::from_parts(weaker), Volume::from_parts(stronger));
@@ -192,20 +196,20 @@ impl Rules {
     }
 
     /// What so many units earn, unrounded. Never less for more units.
-    fn exact(&self, units: i64, strong: i64) -> Decimal {
+    fn exact(&self, units: i64, strong: i64) -> i128 {
         match &self.earning {
-            Earning::Fixed(amount) => amount.saturating_mul(Decimal::from(units)),
+            Earning::Fixed(amount) => amount.saturating_mul(units.into()),
             Earning::Rates { base, share, span, tiers } => {
                 let (weaker, stronger) = self.pairing.takes(units, strong);
                 let paired = match base {
                     Base::Weaker => weaker,
                     Base::Both => weaker.saturating_add(stronger),
                 };
-                let payable = Volume::from_parts(share.of(paired));
+                let payable = Volume::from_parts(share_of(paired, *share));
                 match span {
                     TierSpan::Whole => {
                         let tier = tiers.iter().rev().find(|(from, _)| *from <= payable);
-                        tier.map_or(Decimal::ZERO, |(_, rate)| earns(payable, *rate))
+                        tier.map_or(0, |(_, rate)| earns(payable, *rate))
                     }
                     TierSpan::Slices => slices(payable, tiers),
                 }
@@ -214,35 +218,35 @@ impl Rules {
     }
 }
 
-fn earns(volume: Volume, money_per_point: Decimal) -> Decimal {
-    volume.as_decimal().saturating_mul(money_per_point)
+fn earns(volume: Volume, rate: i128) -> i128 {
+    i128::from(volume.parts()).saturating_mul(rate)
 }
 
-fn slices(payable: Volume, tiers: &[(Volume, Decimal)]) -> Decimal {
+fn slices(payable: Volume, tiers: &[(Volume, i128)]) -> i128 {
     let ends = tiers.iter().skip(1).map(|(from, _)| payable.min(*from)).chain([payable]);
-    tiers.iter().zip(ends).fold(Decimal::ZERO, |sum, ((from, rate), end)| {
+    tiers.iter().zip(ends).fold(0_i128, |sum, ((from, rate), end)| {
         sum.saturating_add(earns((end - *from).at_least_zero(), *rate))
     })
 }
 
-fn compile(
-    matching: &Matching,
-    span: TierSpan,
-    tiers: Vec<(Volume, Decimal)>,
-) -> (Pairing, Earning) {
+fn compile(matching: &Matching, span: TierSpan, tiers: &[(Volume, Rate)]) -> (Pairing, Earning) {
     let lot = matching.lot.at().map_or(1, Volume::parts);
     let (stronger, up_to) = match matching.ratio {
         Ratio::OneToOne => (lot, false),
         Ratio::OneToTwo => (lot.saturating_mul(2), false),
         Ratio::OneThirdTwoThirds => (lot.saturating_mul(2), true),
     };
-    let share = matching.share.as_decimal().normalize();
-    let whole = 10_i128.checked_pow(share.scale()).unwrap_or(1);
-    let share = Share { part: share.mantissa(), whole };
+    let share = (matching.share.as_decimal() != Decimal::ONE).then_some(matching.share);
     let (paired, payable) = match matching.consumes {
-        Consumes::Matched => (Share::ALL, share),
-        Consumes::Payable => (share, Share::ALL),
+        Consumes::Matched => (None, share),
+        Consumes::Payable => (share, None),
     };
+    let places = PLACES.saturating_sub(Volume::PLACES);
+    let money = |rate: Rate| {
+        let (points, rate) = (matching.conversion.as_decimal(), rate.as_decimal());
+        whole(points, 6).saturating_mul(whole(rate, places.saturating_sub(6)))
+    };
+    let tiers = tiers.iter().map(|(from, rate)| (*from, money(*rate))).collect();
     let earning = Earning::Rates { base: matching.base, share: payable, span, tiers };
     (Pairing { weaker: lot, stronger, up_to, share: paired }, earning)
 }
@@ -250,15 +254,15 @@ fn compile(
 impl Pairing {
     /// How many units the two legs have; `weak` is the smaller one.
     fn units(self, weak: i64, strong: i64) -> i64 {
-        let whole = |leg: i64, unit: i64| leg.checked_div(unit).unwrap_or_default();
-        if self.share.part == self.share.whole {
-            let of_weak = whole(weak, self.weaker);
-            return if self.up_to { of_weak } else { of_weak.min(whole(strong, self.stronger)) };
+        let full = |leg: i64, unit: i64| leg.checked_div(unit).unwrap_or_default();
+        if self.share.is_none() {
+            let of_weak = full(weak, self.weaker);
+            return if self.up_to { of_weak } else { of_weak.min(full(strong, self.stronger)) };
         }
         // The share is taken of what could be paired without lots, then lots are made of it.
-        let times = whole(self.stronger, self.weaker);
-        let matched = if self.up_to { weak } else { weak.min(whole(strong, times)) };
-        whole(self.share.of(matched), self.weaker)
+        let times = full(self.stronger, self.weaker);
+        let matched = if self.up_to { weak } else { weak.min(full(strong, times)) };
+        full(share_of(matched, self.share), self.weaker)
     }
 
     /// What so many units take of the weaker and of the stronger leg.

@@ -21,7 +21,9 @@ pub enum CloseError {
         positions: usize,
     },
     /// The volume of a position is below zero.
-    #[error("the volume of position {position} in the period is {volume}: a return belongs to the period of its order")]
+    #[error(
+        "the volume of position {position} in the period is {volume}: a return belongs to the period of its order"
+    )]
     Negative {
         /// The position.
         position: Position,
