@@ -44,8 +44,6 @@ mod sweep;
 pub mod trace;
 pub mod unpair;
 
-use std::ops::{Add, AddAssign, Sub};
-
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -83,25 +81,17 @@ impl Legs {
             Side::Right => self.right,
         }
     }
-}
 
-impl Add for Legs {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
+    /// The sum, leg by leg.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
         Self { left: self.left + other.left, right: self.right + other.right }
     }
-}
 
-impl Sub for Legs {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
+    /// The difference, leg by leg.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
         Self { left: self.left - other.left, right: self.right - other.right }
-    }
-}
-
-impl AddAssign for Legs {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
     }
 }
 

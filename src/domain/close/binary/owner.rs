@@ -8,7 +8,7 @@ use crate::domain::{
 
 /// Applies the cap of owners to the lines of a close: what an owner earns above it is capped.
 pub(super) fn share(rules: &Rules, tree: BinaryColumns<'_>, lines: &mut [Line]) {
-    let Some(cap) = rules.plan.owner_cap.at() else { return };
+    let Some(cap) = rules.owner_cap else { return };
     let mut by_owner: Vec<(u32, usize)> = lines
         .iter()
         .enumerate()

@@ -18,8 +18,11 @@ pub struct Rules {
     earning: Earning,
     /// What an exact earning is divided by to be minor units.
     divisor: i128,
-    /// The limit of the position's cap as an exact earning.
+    /// The limit of the position's cap as an exact earning; of what is finer than a minor unit nothing
+    /// can be paid.
     limit: Option<i128>,
+    /// The cap of the owner, in whole minor units.
+    pub(super) owner_cap: Option<Money>,
     pub(super) plan: Binary,
     rounding: Rounding,
     pub(super) currency: Currency,
@@ -71,9 +74,10 @@ fn share_of(parts: i64, share: Option<Rate>) -> i64 {
 #[derive(Debug, Clone, Copy, Default)]
 struct Pairs {
     paired: Legs,
-    pool: Money,
-    /// What the cap lets through.
-    within: Money,
+    /// What they earn, in minor units.
+    pool: i128,
+    /// What the cap lets through, in minor units.
+    within: i128,
     /// Whether there were any, before a cap on volume.
     any: bool,
 }
@@ -96,8 +100,12 @@ impl Rules {
             }
         };
         let divisor = 10_i128.saturating_pow(PLACES.saturating_sub(currency.minor_digits()));
-        let limit = plan.cap.limit().map(|limit| whole(limit.as_decimal(), PLACES));
-        Self { pairing, earning, divisor, limit, plan, rounding, currency }
+        let units = |money: Money| {
+            whole(money.as_decimal(), PLACES).checked_div(divisor).unwrap_or_default()
+        };
+        let limit = plan.cap.limit().map(|limit| units(limit).saturating_mul(divisor));
+        let owner_cap = plan.owner_cap.at().map(|cap| Money::of_units(units(cap), currency));
+        Self { pairing, earning, divisor, limit, owner_cap, plan, rounding, currency }
     }
 
     /// How many closes after that of its own period volume lives; `None` for ever.
@@ -120,30 +128,27 @@ impl Rules {
         recent: Legs,
         standing: Standing,
     ) -> Settled {
-        let available = opening + arrived;
+        let available = opening.plus(arrived);
         let refused = standing.refusal(self.plan.qualification);
         let pairs = match (refused, self.plan.unqualified) {
             (Some(_), Unqualified::Hold | Unqualified::Flush) => Pairs::default(),
             (Some(_), Unqualified::Breakage) | (None, _) => self.pair(available),
         };
-        let cut = pairs.within < pairs.pool && matches!(self.plan.cap, Cap::FlushOnCap { .. });
+        let cut = matches!(self.plan.cap, Cap::FlushOnCap { .. }) && pairs.within < pairs.pool;
         let emptied = cut || (refused.is_some() && self.plan.unqualified == Unqualified::Flush);
-        let living = recent + arrived;
+        let living = recent.plus(arrived);
         let leg = |available, paired, living| self.leg(available - paired, paired, living, emptied);
-        let (paid, breakage) = if refused.is_some() {
-            (Money::ZERO, pairs.within)
-        } else {
-            (pairs.within, Money::ZERO)
-        };
+        let money = |units| Money::of_units(units, self.currency);
+        let paid = if refused.is_some() { 0 } else { pairs.within };
         let unpaid = || refused.unwrap_or_else(|| why_nothing(available, &pairs));
         Settled {
             left: leg(available.left, pairs.paired.left, living.left),
             right: leg(available.right, pairs.paired.right, living.right),
-            pool: pairs.pool,
-            paid,
-            breakage,
-            capped: pairs.pool - pairs.within,
-            unpaid: (!paid.is_positive()).then(unpaid),
+            pool: money(pairs.pool),
+            paid: money(paid),
+            breakage: money(pairs.within.saturating_sub(paid)),
+            capped: money(pairs.pool.saturating_sub(pairs.within)),
+            unpaid: (paid <= 0).then(unpaid),
         }
     }
 
@@ -187,8 +192,9 @@ impl Rules {
             units = most(units, |units| self.exact(units, strong) <= limit);
             exact = self.exact(units, strong);
         }
-        let pool = Money::of_units(self.rounding.divide(exact, self.divisor), self.currency);
-        let within = self.plan.cap.limit().map_or(pool, |limit| pool.min(limit));
+        let pool = self.rounding.divide(exact, self.divisor);
+        let limit = self.limit.and_then(|limit| limit.checked_div(self.divisor));
+        let within = limit.map_or(pool, |limit| pool.min(limit));
         let (weaker, stronger) = self.pairing.takes(units, strong);
         let (weaker, stronger) = (Volume::from_parts(weaker), Volume::from_parts(stronger));
         let (left, right) = if left_weaker { (weaker, stronger) } else { (stronger, weaker) };

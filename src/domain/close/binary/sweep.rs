@@ -49,19 +49,21 @@ pub struct Input<'a> {
     pub standing: &'a [Standing],
 }
 
-/// The volumes of both legs of every position.
+/// The volumes of both legs of every position, in ten-thousandths of a point: left and right of
+/// position 0, of 1, ..
 #[derive(Debug, Clone, Default)]
-pub struct LegVolumes(Vec<Volume>);
+pub struct LegVolumes(Vec<i64>);
 
 impl LegVolumes {
     /// Sums up the legs: each position hands what it brought and what is in its legs to the place that
     /// it takes below its parent. Parents have lower numbers, so one pass from the last to the first is enough.
     pub fn of(tree: BinaryColumns<'_>, own: &[Volume]) -> Self {
-        let mut legs = vec![Volume::ZERO; tree.len().saturating_mul(2)];
+        // Plain numbers, because the allocator has zeros ready.
+        let mut legs = vec![0_i64; tree.len().saturating_mul(2)];
         for (position, (slot, own)) in tree.slots.iter().zip(own).enumerate().rev() {
-            let [left, right] = pair(&legs, position);
-            let total = *own + left + right;
-            if total != Volume::ZERO
+            let Legs { left, right } = pair(&legs, position);
+            let total = (*own + left + right).parts();
+            if total != 0
                 && let Some(leg) = usize::try_from(*slot).ok().and_then(|slot| legs.get_mut(slot))
             {
                 *leg = total;
@@ -72,19 +74,21 @@ impl LegVolumes {
 
     /// The legs of a position.
     pub fn legs(&self, position: Position) -> Legs {
-        let [left, right] = pair(&self.0, position.index());
-        Legs { left, right }
+        pair(&self.0, position.index())
     }
 
     /// The legs of all positions.
     pub fn iter(&self) -> impl Iterator<Item = Legs> {
-        let pairs = self.0.as_chunks::<2>().0.iter();
-        pairs.map(|[left, right]| Legs { left: *left, right: *right })
+        self.0.as_chunks::<2>().0.iter().map(both)
     }
 }
 
-fn pair(legs: &[Volume], position: usize) -> [Volume; 2] {
-    legs.as_chunks::<2>().0.get(position).copied().unwrap_or_default()
+fn both([left, right]: &[i64; 2]) -> Legs {
+    Legs { left: Volume::from_parts(*left), right: Volume::from_parts(*right) }
+}
+
+fn pair(legs: &[i64], position: usize) -> Legs {
+    legs.as_chunks::<2>().0.get(position).map_or(Legs::ZERO, both)
 }
 
 /// What the pairs of a position earn. A position without a line earned nothing;
@@ -162,7 +166,7 @@ pub fn close(
         (0_u32..).map(Position).zip(carry.iter_mut()).zip(arrived.iter()).zip(input.standing)
     {
         let opening = *carry;
-        let available = opening + arrived;
+        let available = opening.plus(arrived);
         if available == Legs::ZERO {
             continue;
         }
@@ -226,14 +230,12 @@ fn plus(sum: i128, legs: Legs) -> i128 {
 
 impl Totals {
     fn volumes(&mut self, settled: &Settled) {
-        let both = |pick: fn(super::Leg) -> Volume| Legs {
-            left: pick(settled.left),
-            right: pick(settled.right),
-        };
-        self.paired = plus(self.paired, both(|leg| leg.paired));
-        self.expired = plus(self.expired, both(|leg| leg.expired));
-        self.flushed = plus(self.flushed, both(|leg| leg.flushed));
-        self.carried = plus(self.carried, both(|leg| leg.carried));
+        let Settled { left, right, .. } = settled;
+        let legs = |left, right| Legs { left, right };
+        self.paired = plus(self.paired, legs(left.paired, right.paired));
+        self.expired = plus(self.expired, legs(left.expired, right.expired));
+        self.flushed = plus(self.flushed, legs(left.flushed, right.flushed));
+        self.carried = plus(self.carried, legs(left.carried, right.carried));
     }
 
     fn money(&mut self, line: &Line) {

@@ -144,10 +144,12 @@ pub fn unpair<'a>(
     for period in 0..periods {
         share(&histories, &mut settled, period);
         for (position, (history, settled)) in histories.iter_mut().zip(&settled).enumerate() {
-            let pair = history.periods.get_mut(period).zip(settled.get(period));
-            let Some((past, settled)) = pair else { continue };
-            let (paid, breakage, capped) = (settled.paid, settled.breakage, settled.capped);
-            let target = Posted { paid, breakage, capped };
+            let Some((past, settled)) = history.periods.get_mut(period).zip(settled.get(period))
+            else {
+                continue;
+            };
+            let target =
+                Posted { paid: settled.paid, breakage: settled.breakage, capped: settled.capped };
             let difference = target.minus(past.posted);
             if difference != Posted::default() {
                 corrections.push(Correction { position, period, difference });
@@ -170,7 +172,7 @@ fn take_back(histories: &mut [History<'_>], back: Returned) -> Result<(), Unpair
     if volume > arrived || volume < Volume::ZERO {
         return Err(UnpairError::TooMuch { returned: volume, arrived });
     }
-    past.arrived = past.arrived - Legs::only(side, volume);
+    past.arrived = past.arrived.minus(Legs::only(side, volume));
     Ok(())
 }
 
@@ -178,7 +180,7 @@ fn take_back(histories: &mut [History<'_>], back: Returned) -> Result<(), Unpair
 fn share(histories: &[History<'_>], settled: &mut [Vec<Settled>], period: usize) {
     let rules = histories.first().and_then(|history| history.periods.get(period));
     let Some(rules) = rules.map(|past| past.rules) else { return };
-    let Some(cap) = rules.plan.owner_cap.at() else { return };
+    let Some(cap) = rules.owner_cap else { return };
     let mut all: Vec<&mut Settled> =
         settled.iter_mut().filter_map(|periods| periods.get_mut(period)).collect();
     let paid: Vec<Money> = all.iter().map(|settled| settled.paid).collect();
@@ -200,7 +202,7 @@ impl History<'_> {
             let living = past.rules.expires_after().unwrap_or_default().saturating_sub(1);
             let mut recent = Legs::ZERO;
             for arrived in earlier.take(living.into()) {
-                recent += arrived;
+                recent = recent.plus(arrived);
             }
             let settled = past.rules.settle(carry, past.arrived, recent, past.standing);
             carry = settled.carried();

@@ -219,7 +219,7 @@ impl<'a> Books<'a> {
             for side in Side::BOTH {
                 let leg = settled.leg(side);
                 let out = leg.paired + leg.expired + leg.flushed + leg.carried;
-                assert_eq!((before[p] + arrived[p]).of(side), out);
+                assert_eq!(before[p].plus(arrived[p]).of(side), out);
                 assert!(
                     [leg.paired, leg.expired, leg.flushed, leg.carried]
                         .iter()
@@ -298,7 +298,7 @@ impl<'a> Books<'a> {
             }
             for (above, side) in above {
                 let legs = &mut self.arrived[order.period][above.index()];
-                *legs = *legs - Legs::only(side, volume);
+                *legs = legs.minus(Legs::only(side, volume));
             }
         }
         self.own[order.period][order.position] -= volume;
