@@ -11,6 +11,7 @@ use crate::domain::{
     plan::pairs::{
         Base, Binary, Cap, Carry, Consumes, Limit, Matching, Pays, Ratio, TierSpan, Unqualified,
     },
+    volume::Volume,
 };
 
 /// An order that brought volume.
@@ -193,7 +194,7 @@ fn pair(plan: &Binary, weak: i64, strong: i64) -> (i64, i64, Decimal) {
             if matching.consumes == Consumes::Payable {
                 matched = floor(matched, matching);
             }
-            let lot = matching.lot.at().map_or(1, |lot| lot.parts());
+            let lot = matching.lot.at().map_or(1, Volume::parts);
             while matched % lot != 0 {
                 matched -= 1;
             }
@@ -231,14 +232,15 @@ fn at_rates(plan: &Binary, payable: i64) -> Decimal {
     match &plan.pays {
         Pays::Percentage { rate, .. } => points(payable) * rate.as_decimal(),
         Pays::Tiers { span: TierSpan::Whole, tiers, .. } => {
-            let reached = tiers.iter().filter(|tier| tier.from.parts() <= payable);
-            points(payable) * reached.last().map_or(Decimal::ZERO, |tier| tier.rate.as_decimal())
+            let mut reached = tiers.iter().filter(|tier| tier.from.parts() <= payable);
+            points(payable)
+                * reached.next_back().map_or(Decimal::ZERO, |tier| tier.rate.as_decimal())
         }
         Pays::Tiers { span: TierSpan::Slices, tiers, .. } => {
             // Each ten-thousandth of a point has the rate of the tier that it is in.
             let rate = |part: i64| {
-                let reached = tiers.iter().filter(|tier| tier.from.parts() <= part);
-                reached.last().map_or(Decimal::ZERO, |tier| tier.rate.as_decimal())
+                let mut reached = tiers.iter().filter(|tier| tier.from.parts() <= part);
+                reached.next_back().map_or(Decimal::ZERO, |tier| tier.rate.as_decimal())
             };
             (0..payable).map(|part| points(1) * rate(part)).sum()
         }

@@ -138,18 +138,23 @@ impl Rules {
         let emptied = cut || (refused.is_some() && self.plan.unqualified == Unqualified::Flush);
         let living = recent.plus(arrived);
         let leg = |available, paired, living| self.leg(available - paired, paired, living, emptied);
-        let money = |units| Money::of_units(units, self.currency);
+        let pool = self.money(pairs.pool);
+        let money = |units| if units == pairs.pool { pool } else { self.money(units) };
         let paid = if refused.is_some() { 0 } else { pairs.within };
         let unpaid = || refused.unwrap_or_else(|| why_nothing(available, &pairs));
         Settled {
             left: leg(available.left, pairs.paired.left, living.left),
             right: leg(available.right, pairs.paired.right, living.right),
-            pool: money(pairs.pool),
+            pool,
             paid: money(paid),
             breakage: money(pairs.within.saturating_sub(paid)),
             capped: money(pairs.pool.saturating_sub(pairs.within)),
             unpaid: (paid <= 0).then(unpaid),
         }
+    }
+
+    fn money(&self, units: i128) -> Money {
+        if units == 0 { Money::ZERO } else { Money::of_units(units, self.currency) }
     }
 
     /// Whether a leg without partner is simply carried: the case of most positions.

@@ -280,18 +280,48 @@ fn a_return_of_paired_volume_takes_the_pair_apart_and_corrects_the_money() {
         side: Side::Left,
         volume: Volume::points(volume),
     };
-    let done = unpair::unpair(&[history.clone()], &[back(200)]).unwrap();
+    let done = unpair::unpair(std::slice::from_ref(&history), &[back(200)]).unwrap();
     let [only] = &done.corrections[..] else { panic!("{:?}", done.corrections) };
     assert_eq!((only.period, only.difference.paid), (0, money("-20")));
     assert_eq!(done.carry, [points(0, 200)]);
-    let more = unpair::unpair(&[history.clone()], &[back(201)]);
+    let more = unpair::unpair(std::slice::from_ref(&history), &[back(201)]);
     assert!(matches!(more, Err(unpair::UnpairError::TooMuch { .. })));
     let elsewhere = unpair::Returned { period: 2, ..back(1) };
-    let unknown = unpair::unpair(&[history.clone()], &[elsewhere]);
+    let unknown = unpair::unpair(std::slice::from_ref(&history), &[elsewhere]);
     assert!(matches!(unknown, Err(unpair::UnpairError::Unknown { .. })));
     let short = unpair::History { periods: Vec::new(), ..history.clone() };
     let uneven = unpair::unpair(&[history, short], &[]);
     assert!(matches!(uneven, Err(unpair::UnpairError::Uneven)));
+}
+
+#[test]
+fn a_return_in_one_position_shares_the_cap_of_its_owner_anew() {
+    let rules = rules(&with(WEAKER_LEG, "owner_cap = \"none\"", "owner_cap = \"25\""));
+    let history = |arrived, paid, capped| {
+        let posted = unpair::Posted {
+            paid: money(paid),
+            capped: money(capped),
+            ..unpair::Posted::default()
+        };
+        let past = unpair::Past { rules: &rules, arrived, standing: Standing::FULL, posted };
+        unpair::History { opening: Legs::ZERO, before: Vec::new(), periods: vec![past] }
+    };
+    let own = [history(points(400, 300), "15", "15"), history(points(200, 200), "10", "10")];
+    let volume = Volume::points(200);
+    let back = unpair::Returned { position: 0, period: 0, side: Side::Left, volume };
+    let done = unpair::unpair(&own, &[back]).unwrap();
+    // The pools are 20 and 20 now, so each has half of the 25.
+    let differences: Vec<_> =
+        done.corrections.iter().map(|c| (c.difference.paid, c.difference.capped)).collect();
+    let pair = |paid, capped| (money(paid), money(capped));
+    assert_eq!(differences, [pair("-2.50", "-7.50"), pair("2.50", "-2.50")]);
+    assert_eq!(unpair::unpair(&done.histories, &[]).unwrap().corrections, []);
+}
+
+#[test]
+fn a_cap_finer_than_the_minor_unit_pays_whole_minor_units() {
+    let plan = with(&capped("pay_cap"), "limit = \"500\"", "limit = \"0.125\"");
+    assert_eq!(settle(&plan, 100, 100).paid, money("0.12"));
 }
 
 #[test]

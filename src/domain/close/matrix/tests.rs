@@ -47,14 +47,13 @@ fn who_is_not_active_keeps_the_level_or_is_passed_by() {
         let lines = climb.order(Position(3), Volume::points(100));
         lines.iter().map(|l| (l.position.map(|p| p.0), l.unclaimed)).collect::<Vec<_>>()
     };
-    use Unclaimed::{Inactive, Locked, NoUpline};
     assert_eq!(
         lines("compression = \"none\""),
-        [(Some(2), None), (Some(1), Some(Inactive)), (Some(0), Some(Locked))]
+        [(Some(2), None), (Some(1), Some(Unclaimed::Inactive)), (Some(0), Some(Unclaimed::Locked))]
     );
     assert_eq!(
         lines("compression = \"roll_up\""),
-        [(Some(2), None), (Some(0), Some(Locked)), (None, Some(NoUpline))]
+        [(Some(2), None), (Some(0), Some(Unclaimed::Locked)), (None, Some(Unclaimed::NoUpline))]
     );
 }
 

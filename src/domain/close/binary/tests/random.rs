@@ -36,6 +36,11 @@ fn some_money() -> impl Strategy<Value = Money> {
     (1u32..3_000).prop_map(|cents| Money::parse(&format!("{cents}e-2")).unwrap())
 }
 
+/// Low, so that owners with several positions often reach it.
+fn some_owner_cap() -> impl Strategy<Value = Money> {
+    (1u32..400).prop_map(|cents| Money::parse(&format!("{cents}e-2")).unwrap())
+}
+
 fn some_volume(most: i64) -> impl Strategy<Value = Volume> {
     (1..=most).prop_map(Volume::from_parts)
 }
@@ -98,7 +103,7 @@ fn some_plan() -> impl Strategy<Value = Binary> {
         });
     let unqualified =
         prop::sample::select(vec![Unqualified::Breakage, Unqualified::Hold, Unqualified::Flush]);
-    (some_pays(), carry, cap, limit(some_money()), qualification, unqualified).prop_map(
+    (some_pays(), carry, cap, limit(some_owner_cap()), qualification, unqualified).prop_map(
         |(pays, carry, cap, owner_cap, qualification, unqualified)| {
             let id = ComponentId::parse("binary").unwrap();
             let plan = Binary { id, pays, carry, cap, owner_cap, qualification, unqualified };
@@ -147,7 +152,9 @@ fn some_world() -> impl Strategy<Value = (World, BinaryTree)> {
             let columns = tree.columns();
             let every = || (0..u32::try_from(columns.len()).unwrap()).map(Position);
             let parent = |p| columns.parent(p).map(|(parent, side)| (parent.index(), side));
-            standing.iter_mut().for_each(|period| period.truncate(columns.len()));
+            for period in &mut standing {
+                period.truncate(columns.len());
+            }
             let mut orders: Vec<Order> = orders
                 .into_iter()
                 .map(|(position, period, parts)| {
