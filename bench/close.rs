@@ -33,7 +33,7 @@ use upline::domain::{
         matrix::Climb,
     },
     money::{Currency, Rounding},
-    placement::{BinaryColumns, BinaryTree, MatrixTree, Owner, Position, Side, Spans, Spill},
+    placement::{BinaryColumns, BinaryTree, MatrixTree, Owner, Position, Side, Spans},
     plan::pairs::{Binary, Matrix},
     volume::Volume,
 };
@@ -282,8 +282,12 @@ fn measure(people: u32, shape: &'static str, rounds: usize) {
         .map(|owner| if owner % 10 == 3 { Standing::NONE } else { Standing::FULL })
         .collect();
     measure_close(&report, "close, 10 % of the weaker leg", PLAIN, columns, &plain, rounds);
-    let sponsors: Vec<u32> =
-        (0..people).map(|owner| owner.checked_sub(1).map_or(u32::MAX, |o| o / 2)).collect();
+    // Everybody is enrolled by who is directly above.
+    let mut sponsors = vec![u32::MAX; index(people)];
+    for (position, owner) in (0..people).map(Position).zip(columns.owners) {
+        let above = columns.parent(position).and_then(|(above, _)| columns.owner(above));
+        *sponsors.get_mut(index(*owner)).unwrap() = above.map_or(u32::MAX, |above| above.0);
+    }
     let mut standing = Vec::new();
     let time = median(rounds.min(3), || {
         timed(|| standing = standings(columns, &Spans::of(columns), &sponsors, &active))
@@ -304,7 +308,7 @@ fn measure_matrix(people: u32, rounds: usize) {
     let plan: Matrix = toml::from_str(MATRIX).unwrap();
     plan.check().unwrap();
     let before = IN_USE.load(Ordering::Relaxed);
-    let mut tree = MatrixTree::new(plan.width, plan.height, Spill::BreadthFirst).unwrap();
+    let mut tree = MatrixTree::new(plan.width, plan.height, plan.spillover).unwrap();
     let mut dice = Dice(3);
     let built = timed(|| {
         tree.place_top(Owner(0)).unwrap();

@@ -5,13 +5,16 @@
 //! above that one are full, so the way down to it is at most log(n) long, and a position's
 //! figure only ever grows, at most log(n) times: going up to mend it costs little over any long run.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Owner, PlacementError, Position};
 
 /// No position.
 const NONE: u32 = u32::MAX;
 
 /// Where somebody goes whose sponsor has no free place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Spill {
     /// The nearest free place, of several equally near the one furthest left.
     BreadthFirst,

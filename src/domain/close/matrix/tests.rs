@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     money::Rate,
-    placement::{MatrixTree, Owner, Spill},
+    placement::{MatrixTree, Owner},
     plan::pairs::{
         MatrixLine,
         tests::{THREE_BY_THREE, matrix, with},
@@ -21,7 +21,7 @@ fn money(text: &str) -> Money {
 #[test]
 fn the_fourth_recruit_of_three_by_three_pays_the_first_and_the_root() {
     let plan = matrix(THREE_BY_THREE);
-    let mut tree = MatrixTree::new(plan.width, plan.height, Spill::BreadthFirst).unwrap();
+    let mut tree = MatrixTree::new(plan.width, plan.height, plan.spillover).unwrap();
     let root = tree.place_top(Owner(0)).unwrap();
     let recruits: Vec<Position> =
         (1..=4).map(|owner| tree.place_below(Owner(owner), root).unwrap()).collect();
