@@ -15,6 +15,7 @@ pub mod id;
 pub mod ledger;
 pub mod money;
 pub mod order;
+pub mod placement;
 pub mod plan;
 pub mod story;
 pub mod volume;

@@ -10,6 +10,7 @@
 //!
 //! Why a member got nothing is not stored but answered on demand ([`Close::explain`]).
 
+pub mod binary;
 mod bonus;
 mod bracket;
 mod breakaway;
@@ -19,6 +20,7 @@ mod explain;
 mod levels;
 mod line;
 mod matching;
+pub mod matrix;
 mod population;
 mod ranking;
 mod share;

@@ -5,6 +5,7 @@
 //! the SHA-256 of its file, so an outsider checks it with any tool.
 
 pub mod close;
+pub mod pairs;
 pub mod period;
 pub mod rank;
 pub mod volume;
