@@ -280,4 +280,6 @@ impl Run {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;

@@ -1,3 +1,6 @@
+mod property;
+mod worked;
+
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
