@@ -16,6 +16,7 @@
     reason = "a bench that meets the unexpected stops, and its figures are for reading"
 )]
 
+mod deep;
 mod sample;
 
 use std::{
@@ -295,6 +296,7 @@ fn main() {
     let rounds = if quick { 3 } else { 1_001 };
     verify(rounds);
     commission(rounds);
+    deep::deep(rounds.min(201), quick);
     let sample = Sample::new(10);
     messages(&sample, rounds);
     ledger(&sample, rounds);

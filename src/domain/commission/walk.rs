@@ -9,7 +9,7 @@ use crate::domain::{
 
 /// So many distributors who are passed over are named on a walk that has a limit; the others are
 /// counted at the last one named.
-const NAMED: usize = 100;
+const NAMED: usize = 30;
 
 /// Who stands at a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
