@@ -66,17 +66,17 @@ pub(super) fn idle(context: &mut Context<'_>) -> BTreeMap<ComponentId, Idle> {
             continue;
         }
         let Some(excludes) = &part.excludes else { continue };
-        let excluded = Excluded { rates: &part.rates, excludes };
+        let taken = Excluded { rates: &part.rates, excludes };
         for other in plan.components.iter().filter(|c| excludes.components.contains(c.id())) {
             let lost = |line: &MappedLine| {
                 line.class.as_ref().is_some_and(|class| other.pays_for(class))
-                    && excluded.covers(other.id(), line)
+                    && taken.covers(other.id(), line)
             };
             if context.earning().any(lost) {
                 idle.insert(other.id().clone(), Idle::ExcludedBy(part.id.clone()));
             }
         }
-        context.excluded.push(excluded);
+        context.excluded.push(taken);
     }
     idle
 }

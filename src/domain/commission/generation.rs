@@ -66,7 +66,7 @@ fn own_rank(
             Verdict::Takes | Verdict::Keeps(..) if number > depth => {
                 Verdict::Passed(person.active().then_some(Passed::BeyondGenerations))
             }
-            verdict => verdict,
+            verdict @ (Verdict::Takes | Verdict::Keeps(..) | Verdict::Passed(_)) => verdict,
         };
         let (to, why) = match verdict {
             Verdict::Takes => (Ok(person.member), None),

@@ -132,9 +132,9 @@ impl RankBook {
         }
         let facts = self.blocks.get_mut(block).ok_or_else(full)?;
         let last = facts.last.get_mut(slot).ok_or_else(full)?;
-        let seq = u32::try_from(fact.seq).or(Err(full()))?;
+        let seq = u32::try_from(fact.seq).map_err(|_too_many| full())?;
         facts.entries.push(Entry { at: fact.effective_at, seq, before: *last, name });
-        *last = u32::try_from(facts.entries.len()).or(Err(full()))?;
+        *last = u32::try_from(facts.entries.len()).map_err(|_too_many| full())?;
         self.version = fact.seq;
         Ok(())
     }

@@ -31,10 +31,8 @@ pub(super) fn compute(unilevel: &Unilevel, context: &Context<'_>) -> Share {
 fn judge(unilevel: &Unilevel, person: Person, level: usize) -> Verdict {
     let unlocked = level <= unilevel.reach(person.rank);
     let locked = Some(Passed::NotUnlocked);
-    let keeps_or_takes = match unlocked {
-        true => Verdict::Takes,
-        false => Verdict::Keeps(Breakage::NotUnlocked, locked),
-    };
+    let keeps = Verdict::Keeps(Breakage::NotUnlocked, locked);
+    let keeps_or_takes = if unlocked { Verdict::Takes } else { keeps };
     let inactive = Verdict::Keeps(Breakage::Inactive, None);
     match &unilevel.compression {
         Compression::None if !person.active() => inactive,

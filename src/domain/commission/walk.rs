@@ -81,14 +81,12 @@ impl<'c, 'a, I: Iterator<Item = Member>> Walk<'c, 'a, I> {
     /// The next one above; `None` at the top and at the limit.
     pub(super) fn next(&mut self) -> Option<Person> {
         let member = self.upline.next()?;
-        if let Some(left) = self.left {
-            match left.checked_sub(1) {
-                Some(fewer) => self.left = Some(fewer),
-                None => {
-                    self.end = Breakage::WalkLimit;
-                    return None;
-                }
-            }
+        if let Some(left) = &mut self.left {
+            let Some(fewer) = left.checked_sub(1) else {
+                self.end = Breakage::WalkLimit;
+                return None;
+            };
+            *left = fewer;
         }
         let rank = if self.asks_ranks { self.context.rank(member) } else { RankLevel(0) };
         Some(Person { member, status: self.context.as_of.status(member), rank })
@@ -98,11 +96,11 @@ impl<'c, 'a, I: Iterator<Item = Member>> Walk<'c, 'a, I> {
     pub(super) fn note(&mut self, person: Person, level: Option<u16>, why: Option<Passed>) {
         if level.is_none() {
             self.named = self.named.saturating_add(1);
-            if self.left.is_some() && self.named > NAMED {
-                if let Some(last) = self.steps.last_mut().filter(|last| last.level.is_none()) {
-                    last.more = Some(last.more.unwrap_or_default().saturating_add(1));
-                    return;
-                }
+            let many = self.left.is_some() && self.named > NAMED;
+            let last = self.steps.last_mut().filter(|last| many && last.level.is_none());
+            if let Some(last) = last {
+                last.more = Some(last.more.unwrap_or_default().saturating_add(1));
+                return;
             }
         }
         let Some(distributor) = self.context.tree.id(person.member) else { return };

@@ -223,17 +223,17 @@ fn located(text: &str, index: &str, id: Option<ComponentId>, fault: Fault) -> Pl
     let mut path = vec!["component", index];
     path.extend(fault.path.iter().map(AsRef::as_ref));
     let place = place(text, &path, id);
-    match fault.problem {
-        Problem::NoRates => PlanError::NoRates(place),
-        problem => PlanError::Field { place, problem },
+    if fault.problem == Problem::NoRates {
+        return PlanError::NoRates(place);
     }
+    PlanError::Field { place, problem: fault.problem }
 }
 
 /// Finds the line of a field: of the last key on its path that is there.
 fn place(text: &str, path: &[&str], component: Option<ComponentId>) -> Place {
     let root = DeTable::parse(text).ok();
     let mut start = 0;
-    let mut table = root.as_ref().map(|root| root.get_ref());
+    let mut table = root.as_ref().map(Spanned::get_ref);
     let mut array: Option<&DeArray<'_>> = None;
     for key in path {
         let entry = table.and_then(|table| table.get_key_value(*key));
