@@ -56,6 +56,9 @@ struct Oracle<'a> {
     pools: BTreeMap<String, Money>,
 }
 
+/// Whether somebody holds a level.
+type Holds<'a> = dyn Fn(&Above, usize) -> bool + 'a;
+
 /// What happens to the money of a place.
 type Fate = Result<String, Breakage>;
 
@@ -157,7 +160,7 @@ impl Oracle<'_> {
             }
             (None, None) => true,
         };
-        let (limit, holds): (usize, Box<dyn Fn(&Above, usize) -> bool>) = match &part.compression {
+        let (limit, holds): (usize, Box<Holds<'_>>) = match &part.compression {
             Compression::None => (usize::MAX, Box::new(|_, _| true)),
             Compression::RollUp => (usize::MAX, Box::new(|person, _| person.active)),
             Compression::SkipBelowRank(skip) => (
@@ -291,14 +294,11 @@ impl Oracle<'_> {
         let begins = part.ineligible_leader == IneligibleLeader::Boundary;
         let counts = |p: &Above, number: usize| {
             p.rank >= part.boundary.threshold().0
-                && match p.active {
-                    true => unlocked(p, number) || uses,
-                    false => begins && uses,
-                }
+                && if p.active { unlocked(p, number) || uses } else { begins && uses }
         };
-        let fate = |p: &Above, number: usize| match p.active {
-            true if !unlocked(p, number) => Err(Breakage::NotUnlocked),
-            _ => earns(p),
+        let fate = |p: &Above, number: usize| {
+            let locked = p.active && !unlocked(p, number);
+            if locked { Err(Breakage::NotUnlocked) } else { earns(p) }
         };
         if matches!(part.boundary, Boundary::FixedRank(_)) {
             for (index, rate) in rates.iter().enumerate() {
@@ -355,7 +355,11 @@ impl Oracle<'_> {
                     && excludes.components.iter().any(|other| other.as_str() == id)
                     && (excludes.lines == ExcludedLines::All || part.rates.contains_key(class))
             }),
-            _ => false,
+            Component::Direct(_)
+            | Component::Unilevel(_)
+            | Component::Differential(_)
+            | Component::Infinity(_)
+            | Component::Generation(_) => false,
         })
     }
 }
@@ -385,7 +389,7 @@ fn occupant<'u>(
         let from = if level == 1 { 0 } else { place(upline, limit, level - 1, holds)? + 1 };
         (from..upline.len().min(limit)).find(|index| holds(&upline[*index], level))
     }
-    place(upline, limit, level, holds).map(|index| &upline[index]).ok_or(end(upline, limit))
+    place(upline, limit, level, holds).map(|index| &upline[index]).ok_or_else(|| end(upline, limit))
 }
 
 /// The generation in which each stands by the own rank: one more than the leaders of that or a higher

@@ -8,6 +8,7 @@ mod by_rank;
 mod order_time;
 pub mod rank;
 mod read;
+mod resolve;
 
 use std::collections::BTreeMap;
 

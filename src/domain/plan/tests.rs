@@ -282,6 +282,10 @@ fn what_does_not_fit_together_names_component_line_and_field() {
         let message = refused(&text);
         assert!(message.contains(says), "{other}: {message}");
     }
+}
+
+#[test]
+fn what_does_not_fit_is_found_by_its_line() {
     let text = RANKED.replacen("fixed_rank = \"gold\"", "fixed_rank = \"gould\"", 1);
     let line = line_of(&text, "boundary = ");
     assert!(refused(&text).starts_with(&format!("line {line}, component")), "{}", refused(&text));

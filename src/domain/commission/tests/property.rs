@@ -41,7 +41,9 @@ fn rank_rates(rising: bool) -> impl Strategy<Value = String> {
         kit[3] += 1;
         if rising {
             kit.sort_unstable();
-            book.iter_mut().for_each(|book| book.sort_unstable());
+            if let Some(book) = &mut book {
+                book.sort_unstable();
+            }
         }
         let book = book.map(|book| format!(", book = {}", table(&book, rate))).unwrap_or_default();
         format!("{{ kit = {}{book} }}", table(&kit, rate))
@@ -304,7 +306,7 @@ proptest! {
         if from < 4 {
             // The distributor buys; or nobody stands behind the order.
             let own = (from > 0).then(|| id(&name(who)));
-            field.own_buyer = own.as_ref().and(field.referrer.take());
+            field.own_buyer = own.as_ref().and_then(|_| field.referrer.take());
             field.referrer = None;
             field.buyer_age = field.referrer_age;
             order.attribution = Attribution { own_purchase: own, ..Attribution::default() };
