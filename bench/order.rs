@@ -16,6 +16,7 @@
     reason = "a bench that meets the unexpected stops, and its figures are for reading"
 )]
 
+mod deep;
 mod sample;
 
 use std::{
@@ -32,7 +33,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use upline::{
     domain::{
-        commission::{MappedLine, MappedOrder, run},
+        commission::{MappedLine, MappedOrder, RankBook, run},
         digest::Digest,
         id::LineId,
         ledger::{Entry, merkle_root, post, run_leaf},
@@ -158,6 +159,7 @@ fn commission(rounds: usize) {
         "\n{:<16} {:>10} {:>10} {:>10} {:>6} {:>14}",
         "levels x lines", "amounts", "naive us", "run us", "ratio", "of it hash us"
     );
+    let ranks = RankBook::default();
     for levels in [1, 10, 30] {
         let sample = Sample::new(levels);
         let (tree, plan, rates) = (&sample.company.genealogy, &sample.plan, rates(&sample));
@@ -165,10 +167,10 @@ fn commission(rounds: usize) {
             let order = with_lines(&sample.mapped(1), lines);
             let bases: Vec<Decimal> =
                 order.lines.iter().map(|line| line.base.as_decimal()).collect();
-            let computed = run(order.clone(), tree, plan).unwrap();
+            let computed = run(order.clone(), tree, &ranks, plan).unwrap();
             assert_eq!(computed.paid().as_decimal(), naive(&bases, &rates));
             let mut baseline = timed(nothing, |()| naive(black_box(&bases), &rates));
-            let mut ran = timed(|| order.clone(), |order| run(order, tree, plan).unwrap());
+            let mut ran = timed(|| order.clone(), |order| run(order, tree, &ranks, plan).unwrap());
             let mut hash = timed(nothing, |()| black_box(&order).hash());
             let [baseline, ran, hash] = micros(rounds, [&mut baseline, &mut ran, &mut hash]);
             println!(
@@ -294,6 +296,7 @@ fn main() {
     let rounds = if quick { 3 } else { 1_001 };
     verify(rounds);
     commission(rounds);
+    deep::deep(rounds.min(201), quick);
     let sample = Sample::new(10);
     messages(&sample, rounds);
     ledger(&sample, rounds);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use upline::{
     domain::{
         catalog::{Scope, SkuEntry},
-        commission::{MappedOrder, run},
+        commission::{MappedOrder, RankBook, run},
         digest::Digest,
         genealogy::{Change, Genealogy, GenealogyEvent},
         id::{CommissionClass, DistributorId, Platform, Sku, StoreId},
@@ -102,7 +102,9 @@ impl Sample {
 
     /// What commission makes of it.
     pub(crate) fn computed(&self, number: u64) -> Computed {
-        let run = run(self.mapped(number), &self.company.genealogy, &self.plan).unwrap();
+        let run =
+            run(self.mapped(number), &self.company.genealogy, &RankBook::default(), &self.plan)
+                .unwrap();
         Computed { run, trace: trace(3) }
     }
 }

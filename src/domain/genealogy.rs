@@ -7,7 +7,7 @@
 //! before.
 //!
 //! In memory a distributor is a dense number. Ids, places and index lie in blocks of a thousand that
-//! the versions of the tree share: some 36 bytes a distributor, and a new event copies the few
+//! the versions of the tree share: some 40 bytes a distributor, and a new event copies the few
 //! blocks that it touches. The first sponsor stands at the distributor's place, what happened later
 //! in a history beside it. Walking an upline allocates nothing.
 //!
@@ -17,7 +17,7 @@
 mod block;
 mod event;
 mod index;
-mod spine;
+pub(super) mod spine;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,14 @@ impl GenealogyVersion {
 /// A distributor inside a [`Genealogy`]: a dense number, valid only there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member(u32);
+
+impl Member {
+    /// The number. It stays the same in every later version of the same chain, so what is kept beside
+    /// the tree can be found by it.
+    pub(in crate::domain) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// The whole history of the tree. A clone shares everything with the original, and a change copies
 /// only the blocks that it touches, so the next version beside the current one costs little.
@@ -235,6 +243,13 @@ impl<'a> AsOf<'a> {
         let (place, block) = self.known(member)?;
         let sponsor = block.sponsor(place, self.seq, self.at);
         (sponsor != NOBODY).then_some(Member(sponsor))
+    }
+
+    /// When the distributor was enrolled, to the second; `None` if that is not recorded up to this
+    /// version.
+    pub fn enrolled_at(&self, member: Member) -> Option<Timestamp> {
+        let (_, block) = self.known(member)?;
+        block.enrolled_at(split(member.0).1)
     }
 
     /// Whether the distributor could earn; active unless an event says otherwise.

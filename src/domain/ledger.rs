@@ -320,6 +320,7 @@ mod tests {
                 late_lines: BTreeMap::new(),
                 rate: None,
                 attribution: None,
+                ranks: None,
             },
             chargebacks: Vec::new(),
             lines: Vec::new(),
@@ -338,6 +339,8 @@ mod tests {
                 rate: Rate::ZERO,
                 amount: Money::from_decimal(rust_decimal::Decimal::new(*cents, 2)).unwrap(),
                 breakage: None,
+                rank: None,
+                own: None,
             })
             .collect();
         Run {
@@ -347,6 +350,7 @@ mod tests {
             walks: BTreeMap::new(),
             lines,
             totals: BTreeMap::new(),
+            idle: BTreeMap::new(),
         }
     }
 

@@ -181,6 +181,18 @@ impl Rate {
     pub fn as_decimal(self) -> Decimal {
         self.0
     }
+
+    /// The rate and another one.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0).normalize())
+    }
+
+    /// What the rate is above another one; nothing if it is not.
+    #[must_use]
+    pub fn above(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0).max(Decimal::ZERO).normalize())
+    }
 }
 
 impl TryFrom<String> for Rate {

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::domain::{
     catalog::{Scope, tests::entry},
-    commission::{Locks, Run, run},
+    commission::{Locks, RankBook, Run, run},
     genealogy::{
         Change,
         tests::{append, id},
@@ -172,7 +172,7 @@ impl Book {
             Mapping::Ready(order) => {
                 self.locks = Some(order.locks.clone());
                 let plan = company.plans.get(&order.locks.plan).unwrap();
-                let run = run(*order, &company.genealogy, plan).unwrap();
+                let run = run(*order, &company.genealogy, &RankBook::default(), plan).unwrap();
                 let entries = self.post(&run);
                 told_of(&run, &entries)
             }

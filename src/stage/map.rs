@@ -255,6 +255,7 @@ fn bind(
         late_lines: BTreeMap::new(),
         rate,
         attribution: attribution_lock(snapshot, terms, links),
+        ranks: None,
     })
 }
 

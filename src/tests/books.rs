@@ -69,6 +69,8 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
             base: Money::ZERO,
             rate: Rate::parse("5 %").unwrap(),
             amount: amount.unwrap(),
+            rank: None,
+            own: None,
         });
     }
     let order = MappedOrder {
@@ -86,7 +88,8 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
         lines: Vec::new(),
     };
     let (order_hash, engine) = (order.hash(), "test".into());
-    let run = Run { engine, order_hash, order, walks: [].into(), lines, totals: [].into() };
+    let (walks, totals, idle) = ([].into(), [].into(), [].into());
+    let run = Run { engine, order_hash, order, walks, lines, totals, idle };
     Computed { run, trace: Trace::start(at(revision)) }
 }
 
@@ -94,6 +97,7 @@ fn locks() -> Locks {
     Locks {
         rate: None,
         attribution: None,
+        ranks: None,
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,

@@ -18,7 +18,7 @@ use upline::{
     clock::Clock,
     domain::{
         catalog::{Scope, SkuEntry},
-        commission::{Account, run},
+        commission::{Account, RankBook, run},
         digest::Digest,
         fx::{ExchangeRate, RateEntry},
         genealogy::{Change, DistributorStatus, GenealogyEvent},
@@ -437,7 +437,7 @@ pub(crate) fn sums(
         };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
         let currency = mapped.payout_currency();
-        for line in run(*mapped, &company.genealogy, plan).unwrap().lines {
+        for line in run(*mapped, &company.genealogy, &RankBook::default(), plan).unwrap().lines {
             let position = Position {
                 line: line.line,
                 component: line.component,

@@ -147,6 +147,10 @@ mod tests {
                         (class.to_string(), rates.iter().map(basis_points).collect::<Vec<_>>())
                     }));
                 }
+                Component::Differential(_)
+                | Component::Infinity(_)
+                | Component::Generation(_)
+                | Component::FastStart(_) => panic!("the oracle has two kinds: {component:?}"),
             }
         }
         for rates in &RATES {

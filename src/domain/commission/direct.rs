@@ -1,6 +1,9 @@
 //! Direct commission: the referrer's share of a customer's order.
 
-use super::{Breakage, Context, Share};
+use super::{
+    Breakage, Context, Share, Step,
+    walk::{Slot, Walk},
+};
 use crate::domain::{
     genealogy::Member,
     plan::{Direct, InactiveReferrer},
@@ -8,21 +11,21 @@ use crate::domain::{
 
 /// Nobody referred the order, or the buyer is the referrer: no pool, so no lines.
 pub(super) fn compute(direct: &Direct, context: &Context<'_>) -> Share {
-    let Some(referrer) = context.referrer else {
-        return Share { walk: Vec::new(), lines: Vec::new() };
-    };
-    let (earner, passed) = earner(direct, context, referrer);
-    let walk = passed
-        .into_iter()
-        .map(|member| (member, None))
-        .chain(earner.ok().map(|member| (member, Some(0))))
-        .filter_map(|(member, level)| context.step(member, level))
-        .collect();
-    let lines = context
-        .earning()
-        .filter_map(|line| Some((line, *direct.rates.get(line.class.as_ref()?)?)))
-        .map(|(line, rate)| context.line(&direct.id, line, 0, rate, earner))
-        .collect();
+    let Some(referrer) = context.referrer else { return Share::default() };
+    let asks_ranks = !direct.rates_by_rank.is_empty();
+    let (walk, slot) = earner(direct, context, referrer, asks_ranks);
+    let mut lines = Vec::new();
+    for line in context.earning() {
+        let Some(class) = line.class.as_ref() else { continue };
+        let Some(offered) = direct.rates.get(class) else { continue };
+        let own = match direct.rates_by_rank.get(class) {
+            Some(table) if slot.to.is_ok() => table.get(slot.rank).copied(),
+            Some(_) | None => Some(*offered),
+        };
+        let (earned, rest) = context.part(&direct.id, line, 0, (*offered, own), slot);
+        lines.push(earned);
+        lines.extend(rest);
+    }
     Share { walk, lines }
 }
 
@@ -31,21 +34,18 @@ fn earner(
     direct: &Direct,
     context: &Context<'_>,
     referrer: Member,
-) -> (Result<Member, Breakage>, Vec<Member>) {
-    if context.is_active(referrer) {
-        return (Ok(referrer), Vec::new());
+    asks_ranks: bool,
+) -> (Vec<Step>, Slot) {
+    let upline = std::iter::once(referrer).chain(context.as_of.upline(referrer));
+    let mut walk = Walk::new(context, upline, None, asks_ranks);
+    while let Some(person) = walk.next() {
+        walk.note(person, person.active().then_some(0), None);
+        let to = match direct.inactive_referrer {
+            _ if person.active() => Ok(person.member),
+            InactiveReferrer::Breakage => Err(Breakage::Inactive),
+            InactiveReferrer::RollUp => continue,
+        };
+        return (walk.steps, Slot { to, rank: person.rank });
     }
-    let mut passed = vec![referrer];
-    match direct.inactive_referrer {
-        InactiveReferrer::Breakage => (Err(Breakage::Inactive), passed),
-        InactiveReferrer::RollUp => {
-            for member in context.as_of.upline(referrer) {
-                if context.is_active(member) {
-                    return (Ok(member), passed);
-                }
-                passed.push(member);
-            }
-            (Err(Breakage::EndOfUpline), passed)
-        }
-    }
+    (walk.steps, Slot::empty(walk.end))
 }

@@ -5,135 +5,49 @@
 //! reason, so no cent disappears.
 //!
 //! Every amount is in the payout currency of the order: rates apply to the base of a line after its
-//! conversion (`fx::LockedRate::convert`). Each line is rounded once, on its own (`Money::scaled`); nothing is rounded after that.
+//! conversion (`fx::LockedRate::convert`). Only `Money::scaled` rounds. A line is its rate of the base, rounded
+//! once; where several share one rate (a differential; a rate by rank and what it leaves of the highest)
+//! each share is the difference of two such amounts, so that together they are the whole to the minor unit.
+//!
+//! What one order costs does not grow with the depth of the tree: a component ends at its last level, or
+//! after as many distributors as the plan states (`plan::WalkLimit`). Without a stated limit only runs of
+//! inactive distributors are passed over, by `roll_up`.
 
+mod differential;
 mod direct;
+mod fast_start;
+mod generation;
+mod infinity;
+mod line;
 mod order;
+mod ranks;
 mod unilevel;
+mod walk;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::order::{
-    Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, WonBy, ZeroReason,
+use self::{fast_start::Excluded, walk::Slot};
+pub use self::{
+    line::{Account, Breakage, CommissionLine, Idle, Passed, Step, Totals},
+    order::{
+        Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, WonBy,
+        ZeroReason,
+    },
+    ranks::{RankBook, RankError, RankFact, RankSource, RanksAsOf},
 };
 use super::{
     digest::Digest,
-    genealogy::{AsOf, DistributorStatus, Genealogy, GenealogyVersion, Member},
-    id::{ComponentId, DistributorId, LineId},
+    genealogy::{AsOf, Genealogy, GenealogyVersion, Member},
+    id::{ComponentId, DistributorId},
     money::{Money, Rate},
-    plan::{Component, Plan, PlanRef},
+    plan::{Component, FirstLevel, Plan, PlanRef, rank::RankLevel},
 };
 
 /// The identity of the rules in this module and in `ledger`. It changes when the same inputs would
 /// give other lines or entries, and stands on every run.
 pub const ENGINE: &str = "upline-2";
-
-/// Who gets the money of a line.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Account {
-    /// A distributor.
-    Distributor(DistributorId),
-    /// Commission that nobody qualified for: the company keeps it.
-    Breakage,
-}
-
-impl fmt::Display for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Distributor(id) => write!(f, "distributor:{id}"),
-            Self::Breakage => f.write_str("breakage"),
-        }
-    }
-}
-
-impl From<Account> for String {
-    fn from(account: Account) -> Self {
-        account.to_string()
-    }
-}
-
-impl TryFrom<String> for Account {
-    type Error = super::id::IdError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.strip_prefix("distributor:") {
-            Some(id) => DistributorId::parse(id).map(Self::Distributor),
-            None if text == "breakage" => Ok(Self::Breakage),
-            None => Err(super::id::IdError::Unknown {
-                kind: "account",
-                found: text.chars().take(80).collect(),
-                known: "breakage, distributor:ID",
-            }),
-        }
-    }
-}
-
-/// Why the money of a line is breakage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Breakage {
-    /// The distributor who would have earned was not active at the order's time.
-    Inactive,
-    /// The upline ended before this level.
-    EndOfUpline,
-}
-
-impl Breakage {
-    /// The lower-case name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inactive => "inactive",
-            Self::EndOfUpline => "end_of_upline",
-        }
-    }
-}
-
-/// One commission line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommissionLine {
-    /// The order line that it comes from: no commission without one.
-    pub line: LineId,
-    /// The component of the plan.
-    pub component: ComponentId,
-    /// The level, 0 for direct commission.
-    pub level: u16,
-    /// Who gets it.
-    pub account: Account,
-    /// What the rate is taken of.
-    pub base: Money,
-    /// The rate.
-    pub rate: Rate,
-    /// The money, rounded to the minor unit.
-    pub amount: Money,
-    /// Why it is breakage, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub breakage: Option<Breakage>,
-}
-
-/// A distributor met on the way up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The distributor.
-    pub distributor: DistributorId,
-    /// Their status at the order's time.
-    pub status: DistributorStatus,
-    /// The level that they take; `None` if they were passed over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub level: Option<u16>,
-}
-
-/// What a component offered and where it went. `pool = paid + breakage`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// What the component offered.
-    pub pool: Money,
-    /// What distributors get.
-    pub paid: Money,
-    /// What the company keeps because nobody qualified.
-    pub breakage: Money,
-}
 
 /// The calculation of one order revision: inputs by hash, path and result. It is the snapshot that
 /// explains every entry in the ledger, and it holds no personal data.
@@ -151,6 +65,9 @@ pub struct Run {
     pub lines: Vec<CommissionLine>,
     /// The totals for each component.
     pub totals: BTreeMap<ComponentId, Totals>,
+    /// Components that did not look for earners, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub idle: BTreeMap<ComponentId, Idle>,
 }
 
 /// Why an order cannot be computed yet.
@@ -159,6 +76,14 @@ pub enum NotLoaded {
     /// The order is locked to a genealogy that is not loaded yet.
     #[error("genealogy version {wanted} is not loaded, the last is {loaded}")]
     Genealogy {
+        /// The version that the order is locked to.
+        wanted: u64,
+        /// The last version loaded.
+        loaded: u64,
+    },
+    /// The order is locked to ranks that are not loaded yet.
+    #[error("version {wanted} of the ranks is not loaded, the last is {loaded}")]
+    Ranks {
         /// The version that the order is locked to.
         wanted: u64,
         /// The last version loaded.
@@ -175,34 +100,54 @@ struct Context<'a> {
     order: &'a MappedOrder,
     tree: &'a Genealogy,
     as_of: AsOf<'a>,
+    /// `None` in a plan without ranks: nobody has one.
+    ranks: Option<RanksAsOf<'a>>,
     referrer: Option<Member>,
     /// The distributor who bought for themselves.
     own_buyer: Option<Member>,
+    /// What a fast start takes from other components.
+    excluded: Vec<Excluded<'a>>,
 }
 
-impl Context<'_> {
-    fn step(&self, member: Member, level: Option<u16>) -> Option<Step> {
-        let distributor = self.tree.id(member)?;
-        Some(Step { distributor, status: self.as_of.status(member), level })
+impl<'a> Context<'a> {
+    fn rank(&self, member: Member) -> RankLevel {
+        self.ranks.as_ref().map_or(RankLevel(0), |ranks| ranks.rank(member))
     }
 
-    fn is_active(&self, member: Member) -> bool {
-        self.as_of.status(member) == DistributorStatus::Active
-    }
-
-    fn earning(&self) -> impl Iterator<Item = &MappedLine> {
+    fn earning(&self) -> impl Iterator<Item = &'a MappedLine> {
         self.order.lines.iter().filter(|line| line.base.is_positive())
     }
 
+    /// The earning lines that a component may pay for.
+    fn earning_in<'c>(&'c self, id: &'c ComponentId) -> impl Iterator<Item = &'a MappedLine> + 'c {
+        self.earning().filter(|line| !self.excluded.iter().any(|other| other.covers(id, line)))
+    }
+
+    /// The upline of the order, nearest first; `None` if no distributor stands behind it.
+    fn upline(&self, first: FirstLevel) -> Option<impl Iterator<Item = Member> + 'a> {
+        let (start, first) = match (self.referrer, self.own_buyer) {
+            (Some(referrer), _) if first == FirstLevel::Referrer => (referrer, Some(referrer)),
+            (Some(member), _) | (None, Some(member)) => (member, None),
+            (None, None) => return None,
+        };
+        Some(first.into_iter().chain(self.as_of.upline(start)))
+    }
+
+    /// So much of a line's base.
+    fn share(&self, line: &MappedLine, rate: Rate) -> Money {
+        line.commissionable().scaled(rate, self.plan.rounding, self.order.payout_currency())
+    }
+
+    /// The line for a rate of the base, to whoever stands there.
     fn line(
         &self,
         component: &ComponentId,
         line: &MappedLine,
         level: u16,
         rate: Rate,
-        to: Result<Member, Breakage>,
+        slot: Slot,
     ) -> CommissionLine {
-        let earner = to.ok().and_then(|member| self.tree.id(member));
+        let earner = slot.to.ok().and_then(|member| self.tree.id(member));
         CommissionLine {
             line: line.id.clone(),
             component: component.clone(),
@@ -210,17 +155,42 @@ impl Context<'_> {
             account: earner.map_or(Account::Breakage, Account::Distributor),
             base: line.commissionable(),
             rate,
-            amount: line.commissionable().scaled(
-                rate,
-                self.plan.rounding,
-                self.order.payout_currency(),
-            ),
-            breakage: to.err(),
+            amount: self.share(line, rate),
+            breakage: slot.to.err(),
+            rank: self.plan.ranks.rank(slot.rank).cloned(),
+            own: None,
         }
+    }
+
+    /// The lines for a rate of which the earner's rank may have only a part: that part, and the rest
+    /// as breakage. `own` is `None` if the rank has nothing here.
+    fn part(
+        &self,
+        component: &ComponentId,
+        line: &MappedLine,
+        level: u16,
+        (offered, own): (Rate, Option<Rate>),
+        slot: Slot,
+    ) -> (CommissionLine, Option<CommissionLine>) {
+        let Some(own) = own else {
+            let to = slot.to.and(Err(Breakage::NotUnlocked));
+            return (self.line(component, line, level, offered, Slot { to, ..slot }), None);
+        };
+        if slot.to.is_err() || own == offered {
+            return (self.line(component, line, level, offered, slot), None);
+        }
+        let earned = self.line(component, line, level, own, slot);
+        let lost = Slot { to: Err(Breakage::LowerRate), ..slot };
+        let rest = CommissionLine {
+            amount: self.share(line, offered) - earned.amount,
+            ..self.line(component, line, level, offered.above(own), lost)
+        };
+        (earned, Some(rest))
     }
 }
 
 /// What a component adds to a run.
+#[derive(Default)]
 struct Share {
     walk: Vec<Step>,
     lines: Vec<CommissionLine>,
@@ -228,12 +198,21 @@ struct Share {
 
 /// Computes the lines that an order should have produced.
 ///
-/// The tree must hold at least the version that the order is locked to; a later one gives the same
-/// lines, because only events of the locked version count.
-pub fn run(order: MappedOrder, tree: &Genealogy, plan: &Plan) -> Result<Run, NotLoaded> {
+/// Tree and ranks must hold at least the versions that the order is locked to; later ones give the
+/// same lines, because only events and facts of the locked versions count.
+pub fn run(
+    order: MappedOrder,
+    tree: &Genealogy,
+    ranks: &RankBook,
+    plan: &Plan,
+) -> Result<Run, NotLoaded> {
     let locked = order.locks.genealogy.seq;
     if tree.version().seq < locked {
         return Err(NotLoaded::Genealogy { wanted: locked, loaded: tree.version().seq });
+    }
+    let of_ranks = order.locks.ranks.unwrap_or_default();
+    if ranks.version() < of_ranks {
+        return Err(NotLoaded::Ranks { wanted: of_ranks, loaded: ranks.version() });
     }
     if plan.reference != order.locks.plan {
         return Err(NotLoaded::Plan(order.locks.plan.clone()));
@@ -242,15 +221,25 @@ pub fn run(order: MappedOrder, tree: &Genealogy, plan: &Plan) -> Result<Run, Not
     let referrer = find(&order.attribution.referrer);
     let own_buyer = find(&order.attribution.own_purchase);
     let as_of = tree.as_of(order.placed_at, locked);
-    let context = Context { plan, order: &order, tree, as_of, referrer, own_buyer };
+    let held = || ranks.as_of(order.placed_at, of_ranks, &plan.ranks);
+    let ranks = (!plan.ranks.is_empty() && of_ranks > 0).then(held);
+    let excluded = Vec::new();
+    let mut context =
+        Context { plan, order: &order, tree, as_of, ranks, referrer, own_buyer, excluded };
 
     let mut walks = BTreeMap::new();
     let mut lines = Vec::new();
     let mut totals = BTreeMap::new();
+    let idle = fast_start::idle(&mut context);
     for component in &plan.components {
         let share = match component {
             Component::Direct(direct) => direct::compute(direct, &context),
             Component::Unilevel(unilevel) => unilevel::compute(unilevel, &context),
+            Component::Differential(part) => differential::compute(part, &context),
+            Component::Infinity(infinity) => infinity::compute(infinity, &context),
+            Component::Generation(generation) => generation::compute(generation, &context),
+            Component::FastStart(part) if idle.contains_key(&part.id) => Share::default(),
+            Component::FastStart(part) => fast_start::compute(part, &context),
         };
         if !share.lines.is_empty() {
             totals.insert(component.id().clone(), total(&share.lines));
@@ -258,7 +247,7 @@ pub fn run(order: MappedOrder, tree: &Genealogy, plan: &Plan) -> Result<Run, Not
             lines.extend(share.lines);
         }
     }
-    Ok(Run { engine: ENGINE.into(), order_hash: order.hash(), order, walks, lines, totals })
+    Ok(Run { engine: ENGINE.into(), order_hash: order.hash(), order, walks, lines, totals, idle })
 }
 
 fn total(lines: &[CommissionLine]) -> Totals {
@@ -290,5 +279,7 @@ impl Run {
     }
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,16 @@
+mod property;
+mod worked;
+
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::{
     genealogy::{
-        Change,
+        Change, DistributorStatus,
         tests::{append, at, chain, id},
     },
-    id::{CommissionClass, OrderKey},
+    id::{CommissionClass, LineId, OrderKey},
     money::Currency,
     order::{RefundPolicy, Status},
 };
@@ -31,6 +34,11 @@ const PLAN: &str = r#"
     rates = { wellness = ["5 %", "4 %", "3 %", "2 %"] }
 "#;
 
+/// Without ranks.
+fn run(order: MappedOrder, tree: &Genealogy, plan: &Plan) -> Result<Run, NotLoaded> {
+    super::run(order, tree, &RankBook::default(), plan)
+}
+
 fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) -> MappedOrder {
     MappedOrder {
         key: OrderKey::parse("shopify/acme/1").unwrap(),
@@ -48,6 +56,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
             late_lines: BTreeMap::new(),
             rate: None,
             attribution: None,
+            ranks: None,
         },
         chargebacks: Vec::new(),
         lines: lines

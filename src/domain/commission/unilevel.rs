@@ -1,66 +1,77 @@
 //! Unilevel commission: a rate for each level of the upline.
 
-use super::{Breakage, Context, Share, Step};
-use crate::domain::{
-    genealogy::Member,
-    plan::{Compression, FirstLevel, Unilevel},
+use super::{
+    Breakage, CommissionLine, Context, Passed, Share,
+    walk::{Person, Slot, Verdict, Walk, depth, lines},
 };
+use crate::domain::plan::{Compression, Unilevel, WhenInactive};
 
 /// Nobody referred the order and the buyer is no distributor: no upline, no pool, no lines.
 pub(super) fn compute(unilevel: &Unilevel, context: &Context<'_>) -> Share {
-    let nothing = || Share { walk: Vec::new(), lines: Vec::new() };
-    let depth = context
-        .earning()
-        .filter_map(|line| unilevel.rates.get(line.class.as_ref()?))
-        .map(Vec::len)
-        .max()
-        .unwrap_or_default();
-    let (start, first) = match (context.referrer, context.own_buyer) {
-        (Some(referrer), _) if unilevel.first_level == FirstLevel::Referrer => {
-            (referrer, Some(referrer))
-        }
-        (Some(member), _) | (None, Some(member)) => (member, None),
-        (None, None) => return nothing(),
-    };
+    let Some(upline) = context.upline(unilevel.first_level) else { return Share::default() };
+    let depth = depth(context, &unilevel.id, &unilevel.rates);
     if depth == 0 {
-        return nothing();
+        return Share::default();
     }
-    let candidates = first.into_iter().chain(context.as_of.upline(start));
-    let (walk, levels) = climb(unilevel.compression, context, candidates, depth);
-    let mut lines = Vec::new();
-    for line in context.earning() {
-        let Some(rates) = line.class.as_ref().and_then(|class| unilevel.rates.get(class)) else {
-            continue;
-        };
-        for ((rate, level), number) in rates.iter().zip(&levels).zip(1u16..) {
-            lines.push(context.line(&unilevel.id, line, number, *rate, *level));
-        }
-    }
+    let limit = match &unilevel.compression {
+        Compression::None | Compression::RollUp => None,
+        Compression::SkipBelowRank(skip) => Some(skip.walk_limit),
+        Compression::Dynamic(dynamic) => Some(dynamic.walk_limit),
+    };
+    let walk = Walk::new(context, upline, limit, unilevel.asks_ranks());
+    let (walk, slots) = walk.climb(depth, |person, level| judge(unilevel, person, level));
+    let lines = if unilevel.rates_by_rank.is_empty() {
+        lines(context, &unilevel.id, &unilevel.rates, &slots)
+    } else {
+        lines_by_rank(unilevel, context, &slots)
+    };
     Share { walk, lines }
 }
 
-/// Assigns `depth` levels to the upline; a level that nobody takes is breakage.
-fn climb(
-    compression: Compression,
-    context: &Context<'_>,
-    candidates: impl Iterator<Item = Member>,
-    depth: usize,
-) -> (Vec<Step>, Vec<Result<Member, Breakage>>) {
-    let mut walk = Vec::new();
-    let mut levels = Vec::with_capacity(depth);
-    for member in candidates {
-        if levels.len() >= depth {
-            break;
+fn judge(unilevel: &Unilevel, person: Person, level: usize) -> Verdict {
+    let unlocked = level <= unilevel.reach(person.rank);
+    let locked = Some(Passed::NotUnlocked);
+    let keeps = Verdict::Keeps(Breakage::NotUnlocked, locked);
+    let keeps_or_takes = if unlocked { Verdict::Takes } else { keeps };
+    let inactive = Verdict::Keeps(Breakage::Inactive, None);
+    match &unilevel.compression {
+        Compression::None if !person.active() => inactive,
+        Compression::RollUp | Compression::Dynamic(_) if !person.active() => Verdict::Passed(None),
+        Compression::None | Compression::RollUp => keeps_or_takes,
+        Compression::Dynamic(_) if unlocked => Verdict::Takes,
+        Compression::Dynamic(_) => Verdict::Passed(locked),
+        Compression::SkipBelowRank(skip) if person.rank < skip.threshold.level() => {
+            Verdict::Passed(person.active().then_some(Passed::BelowThreshold))
         }
-        let taken = match (context.is_active(member), compression) {
-            (true, _) => Some(Ok(member)),
-            (false, Compression::None) => Some(Err(Breakage::Inactive)),
-            (false, Compression::RollUp) => None,
-        };
-        let level = taken.and_then(|_| u16::try_from(levels.len().saturating_add(1)).ok());
-        walk.extend(context.step(member, level));
-        levels.extend(taken);
+        Compression::SkipBelowRank(_) if person.active() => keeps_or_takes,
+        Compression::SkipBelowRank(skip) => match skip.inactive {
+            WhenInactive::KeepsPlace => inactive,
+            WhenInactive::PassedOver => Verdict::Passed(None),
+        },
     }
-    levels.resize(depth, Err(Breakage::EndOfUpline));
-    (walk, levels)
+}
+
+/// The lines where the rank of who stands at a level decides how much of its rate is earned.
+fn lines_by_rank(
+    unilevel: &Unilevel,
+    context: &Context<'_>,
+    slots: &[Slot],
+) -> Vec<CommissionLine> {
+    let mut lines = Vec::new();
+    for line in context.earning_in(&unilevel.id) {
+        let Some(class) = line.class.as_ref() else { continue };
+        let Some(rates) = unilevel.rates.get(class) else { continue };
+        let by_rank = unilevel.rates_by_rank.get(class);
+        for (((offered, slot), number), index) in rates.iter().zip(slots).zip(1u16..).zip(0..) {
+            let own = match by_rank {
+                Some(table) => table.get(slot.rank).and_then(|rates| rates.get(index)).copied(),
+                None => Some(*offered),
+            };
+            let own = if slot.to.is_err() { Some(*offered) } else { own };
+            let (earned, rest) = context.part(&unilevel.id, line, number, (*offered, own), *slot);
+            lines.push(earned);
+            lines.extend(rest);
+        }
+    }
+    lines
 }

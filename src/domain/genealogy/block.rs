@@ -122,16 +122,27 @@ impl History {
 /// The places of a block.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
-    places: [Place; BLOCK],
+    slots: [Place; BLOCK],
     histories: Vec<History>,
+    /// When each was enrolled, in seconds since 1970, beside the places so that a walk does not load
+    /// it. Four bytes: the years 1970 to 2106, others as the nearest of these.
+    enrolled_at: [u32; BLOCK],
 }
 
 impl Places {
-    pub(super) const EMPTY: Self =
-        Self { places: [Place { sponsor: NOBODY, enrolled: 0 }; BLOCK], histories: Vec::new() };
+    pub(super) const EMPTY: Self = Self {
+        slots: [Place { sponsor: NOBODY, enrolled: 0 }; BLOCK],
+        histories: Vec::new(),
+        enrolled_at: [0; BLOCK],
+    };
 
     pub(super) fn get(&self, slot: usize) -> Option<Place> {
-        self.places.get(slot).copied()
+        self.slots.get(slot).copied()
+    }
+
+    /// When the distributor was enrolled, to the second.
+    pub(super) fn enrolled_at(&self, slot: usize) -> Option<Timestamp> {
+        Timestamp::from_second(i64::from(*self.enrolled_at.get(slot)?)).ok()
     }
 
     /// The sponsor in force, or [`NOBODY`].
@@ -157,10 +168,14 @@ impl Places {
 
     /// Notes what happened to a distributor. Their first sponsor is their enrolment.
     pub(super) fn record(&mut self, slot: usize, entry: Entry) {
-        let Some(place) = self.places.get_mut(slot) else { return };
+        let Some(place) = self.slots.get_mut(slot) else { return };
         match entry.fact {
             Fact::Sponsor(sponsor) if place.enrolled == 0 => {
                 place.enrolled = entry.seq;
+                let second = entry.at.as_second().max(0);
+                if let Some(enrolled_at) = self.enrolled_at.get_mut(slot) {
+                    *enrolled_at = u32::try_from(second).unwrap_or(u32::MAX);
+                }
                 match place.history().and_then(|number| self.histories.get_mut(number)) {
                     Some(history) => history.first = sponsor,
                     None => place.sponsor = sponsor,
@@ -178,7 +193,7 @@ impl Places {
 
     /// The history of a place, which begins one if it has none.
     fn history_mut(&mut self, slot: usize) -> Option<&mut History> {
-        let place = self.places.get_mut(slot)?;
+        let place = self.slots.get_mut(slot)?;
         if place.history().is_none() {
             let number = u32::try_from(self.histories.len()).ok()?;
             grow(&mut self.histories);

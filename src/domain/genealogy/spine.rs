@@ -9,7 +9,7 @@ const FAN: usize = 128;
 
 /// The blocks, by their number from 0 on.
 #[derive(Debug)]
-pub(super) struct Spine<T> {
+pub(in crate::domain) struct Spine<T> {
     branches: Vec<Arc<[Arc<T>]>>,
     len: usize,
 }
@@ -28,22 +28,22 @@ impl<T> Clone for Spine<T> {
 
 impl<T: Clone> Spine<T> {
     /// How many blocks there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::domain) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn get(&self, block: usize) -> Option<&T> {
+    pub(in crate::domain) fn get(&self, block: usize) -> Option<&T> {
         Some(self.branches.get(block / FAN)?.get(block % FAN)?)
     }
 
     /// The block, for a change that no copy of the list sees.
-    pub(super) fn get_mut(&mut self, block: usize) -> Option<&mut T> {
+    pub(in crate::domain) fn get_mut(&mut self, block: usize) -> Option<&mut T> {
         let branch = Arc::make_mut(self.branches.get_mut(block / FAN)?);
         Some(Arc::make_mut(branch.get_mut(block % FAN)?))
     }
 
     /// Adds a block at the end.
-    pub(super) fn push(&mut self, block: T) {
+    pub(in crate::domain) fn push(&mut self, block: T) {
         let block = Arc::new(block);
         match self.branches.last_mut() {
             Some(branch) if branch.len() < FAN => {

@@ -135,3 +135,20 @@ fn a_loop_in_the_data_ends() {
     append(&mut tree, "c", Change::Enrolled(Some(id("b"))), 0);
     assert!(names(&tree, tree.as_of(at(1), 4), "c").len() <= 3);
 }
+
+#[test]
+fn the_instant_of_the_enrolment_is_that_of_its_first_event_for_versions_that_know_it() {
+    let mut tree = Genealogy::default();
+    append(&mut tree, "a", Change::Status(DistributorStatus::Inactive), 5);
+    append(&mut tree, "a", Change::Enrolled(None), 70);
+    append(&mut tree, "a", Change::Sponsored(Some(id("b"))), 90);
+    append(&mut tree, "old", Change::Enrolled(None), -9);
+    let enrolled = |who: &str, seq: u64| {
+        tree.find(&id(who)).and_then(|member| tree.as_of(at(0), seq).enrolled_at(member))
+    };
+    assert_eq!(
+        (enrolled("a", 1), enrolled("a", 2), enrolled("a", 4)),
+        (None, Some(at(70)), Some(at(70)))
+    );
+    assert_eq!(enrolled("old", 4), Some(at(0)));
+}

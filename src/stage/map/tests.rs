@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::domain::{
     catalog::{Scope, tests::entry as sku},
-    commission::{WonBy, run},
+    commission::{RankBook, WonBy, run},
     customer::{LinkKind, Unattributed, UnknownReferrer, tests::link},
     digest::Digest,
     fx::tests::{currency, entry as rate},
@@ -329,7 +329,7 @@ mod properties {
             let plan = company.plans.in_force("p", Timestamp::UNIX_EPOCH).unwrap().clone();
             let mut paid = ready(&state, None, &company, &dollars());
             let locks = paid.locks.clone();
-            let mut last = run(paid.clone(), &company.genealogy, &plan).unwrap().paid();
+            let mut last = run(paid.clone(), &company.genealogy, &RankBook::default(), &plan).unwrap().paid();
             let mut left = cents;
             let steps = parts.into_iter().chain([i64::MAX]);
             for (number, part) in steps.enumerate() {
@@ -352,7 +352,7 @@ mod properties {
                 };
                 state.refunds.insert(id, refund);
                 paid = ready(&state, Some(&locks), &company, &dollars());
-                let now = run(paid.clone(), &company.genealogy, &plan).unwrap();
+                let now = run(paid.clone(), &company.genealogy, &RankBook::default(), &plan).unwrap();
                 prop_assert!(now.paid() <= last);
                 for totals in now.totals.values() {
                     prop_assert_eq!(totals.pool, totals.paid + totals.breakage);

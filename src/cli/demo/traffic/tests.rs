@@ -7,7 +7,7 @@ use crate::{
     cli::demo::company::{SkuRow, Standing, late_sku, sku_rows},
     domain::{
         catalog::{Catalog, Scope, SkuEntry},
-        commission::{Account, run},
+        commission::{Account, RankBook, run},
         digest::Digest,
         genealogy::{Change, DistributorStatus, Genealogy, GenealogyEvent},
         id::{CommissionClass, DistributorId, OrderKey, Platform, Sku, StoreId},
@@ -336,7 +336,7 @@ fn agree(key: &str, state: &OrderState, stages: &Stages, expected: &ExpectedOrde
     let net: Decimal = order.lines.iter().map(|line| line.base.as_decimal()).sum();
     assert_eq!(net, expected.due.net, "{key}");
     let plan = stages.company.plans.iter().next().unwrap();
-    let run = run(*order, &stages.company.genealogy, plan).unwrap();
+    let run = run(*order, &stages.company.genealogy, &RankBook::default(), plan).unwrap();
     let mut found = Due { net, ..Due::default() };
     for line in &run.lines {
         let amount = line.amount.as_decimal();
