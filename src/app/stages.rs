@@ -60,13 +60,13 @@ impl Inside {
             work.spawn(self.runner(self.validate(), events, raw, stage).run(stop.clone()));
         } else {
             drop(raw);
-            let (trail, writer) = Trail::new(self.log.clone());
+            let (shared, writer) = Trail::new(self.log.clone());
             work.spawn(writer);
             for _ in 0..limits.fused_lanes {
                 let (stream, name, filter) = CONSUMERS[0];
                 let raw = self.inbox(stream, name, filter).await?;
                 let tail = Tail::default();
-                let lane = self.fused(ToTrail::new(trail.clone(), tail.clone()));
+                let lane = self.fused(ToTrail::new(shared.clone(), tail.clone()));
                 let runner = Runner { tail, ..self.runner(self.validate(), lane, raw, stage) };
                 work.spawn(runner.run(stop.clone()));
             }

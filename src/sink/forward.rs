@@ -51,20 +51,20 @@ fn messages<T: Routed + Serialize>(parcels: Vec<Parcel<T>>) -> Result<Vec<Outgoi
 /// acknowledged.
 #[derive(Debug)]
 pub struct ToTrail {
-    trail: Trail,
+    shared: Trail,
     tail: Tail,
 }
 
 impl ToTrail {
-    /// Hands on to `trail`; the runner of the lane has the same `tail`.
-    pub fn new(trail: Trail, tail: Tail) -> Self {
-        Self { trail, tail }
+    /// Hands on to what the lanes share; the runner of the lane has the same `tail`.
+    pub fn new(shared: Trail, tail: Tail) -> Self {
+        Self { shared, tail }
     }
 }
 
 impl<T: Routed + Serialize + Send + Sync + 'static> Forward<T> for ToTrail {
     async fn forward(&self, parcels: Vec<Parcel<T>>) -> Result<(), ServiceError> {
-        self.trail.push(messages(parcels)?, &self.tail).await
+        self.shared.push(messages(parcels)?, &self.tail).await
     }
 }
 

@@ -156,16 +156,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_batch_waits_until_its_messages_are_durable_and_the_lane_does_not() {
         let log = MemoryLog::default();
-        let (trail, writer) = Trail::new(Arc::new(log.clone()));
+        let (shared, writer) = Trail::new(Arc::new(log.clone()));
         let (one, two) = (Tail::default(), Tail::default());
-        trail.push(vec![message("a"), message("b")], &one).await.unwrap();
-        trail.push(vec![message("c")], &two).await.unwrap();
+        shared.push(vec![message("a"), message("b")], &one).await.unwrap();
+        shared.push(vec![message("c")], &two).await.unwrap();
         let mut open = VecDeque::from([(one.take(), 1), (two.take(), 2)]);
         assert!(one.take().is_empty());
         assert!(log.messages("x").is_empty());
         let settled = async {
             let settled = [oldest(&mut open).await, oldest(&mut open).await];
-            drop(trail);
+            drop(shared);
             settled
         };
         let ((), settled) = futures_util::future::join(writer, settled).await;
@@ -177,13 +177,13 @@ mod tests {
     async fn what_was_not_written_is_not_acknowledged() {
         let log = MemoryLog::default();
         log.script(Faults { publish_fails: [true].into(), ..Faults::default() });
-        let (trail, writer) = Trail::new(Arc::new(log.clone()));
+        let (shared, writer) = Trail::new(Arc::new(log.clone()));
         let tail = Tail::default();
-        trail.push(vec![message("a")], &tail).await.unwrap();
+        shared.push(vec![message("a")], &tail).await.unwrap();
         let mut open = VecDeque::from([(tail.take(), ())]);
         let settled = async {
             let settled = oldest(&mut open).await;
-            drop(trail);
+            drop(shared);
             settled
         };
         let ((), (durable, ())) = futures_util::future::join(writer, settled).await;
@@ -192,11 +192,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_that_is_gone_is_an_error_and_never_an_acknowledgement() {
-        let (trail, writer) = Trail::new(Arc::new(MemoryLog::default()));
+        let (shared, writer) = Trail::new(Arc::new(MemoryLog::default()));
         let tail = Tail::default();
-        trail.push(vec![message("a")], &tail).await.unwrap();
+        shared.push(vec![message("a")], &tail).await.unwrap();
         drop(writer);
         assert!(!oldest(&mut VecDeque::from([(tail.take(), ())])).await.0);
-        assert!(trail.push(vec![message("b")], &tail).await.is_err());
+        assert!(shared.push(vec![message("b")], &tail).await.is_err());
     }
 }

@@ -383,9 +383,9 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         stop.cancel();
     };
     if script.fused {
-        let (trail, writer) = Trail::new(log.clone());
+        let (shared, writer) = Trail::new(log.clone());
         let tail = Tail::default();
-        let posted = ToTrail::new(trail, tail.clone());
+        let posted = ToTrail::new(shared, tail.clone());
         let ledger = LedgerSink::new(store.clone(), posted, clock.clone());
         let runs = PublishRuns::new(Fused::new(Ledger, ledger), clock.clone());
         let next = Fused::new(stage, runs);

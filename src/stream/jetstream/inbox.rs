@@ -98,7 +98,7 @@ impl Inbox for JetStreamInbox {
         let (taken, ended) = drained.await;
         batch.extend(taken.into_iter().map(|message| self.delivery(message)));
         match ended {
-            None => return Ok(batch),
+            None => Ok(batch),
             Some(ended) => {
                 self.messages = None;
                 // What was fetched before the error is still good; the error shows itself again.
