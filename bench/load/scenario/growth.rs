@@ -1,5 +1,5 @@
 //! P8 and beside it: does it stay as fast when the company grows, when orders have more lines, the
-//! tree is deeper, there are more shops, more processes?
+//! tree is deeper, there are more shops, more processes, or fewer messages in work?
 
 use super::{Bench, Scale};
 use crate::{
@@ -34,6 +34,7 @@ fn axes(bench: &Bench) -> Vec<Axis> {
         axis("depth", &[14, 1_000], 14),
         axis("stores", &[4, 1, 64], 4),
         axis("processes", &[1, 2, 4], 1),
+        axis("messages of a batch", &[500, 100, 20], 500),
     ]
 }
 
@@ -44,6 +45,7 @@ fn scaled(scale: Scale, axis: &str, size: u32) -> anyhow::Result<Scale> {
         "lines" => scale.shape.lines = u64::from(size),
         "depth" => scale.company = Company::new(scale.company.size(), size)?,
         "stores" => scale.shape.stores = u64::from(size),
+        "messages of a batch" => scale.batch = usize::try_from(size)?,
         _ => scale.processes = usize::try_from(size)?,
     }
     Ok(scale)

@@ -76,6 +76,8 @@ pub(crate) struct Scale {
     pub(crate) shape: Shape,
     pub(crate) processes: usize,
     pub(crate) lanes: usize,
+    /// The most messages of a batch of a stage; four times as many may be in work.
+    pub(crate) batch: usize,
     /// The edge refuses what the pipeline cannot take in time.
     pub(crate) paced: bool,
 }
@@ -126,6 +128,7 @@ impl Bench {
             },
             processes: options.processes.unwrap_or(1),
             lanes: options.lanes.unwrap_or(2),
+            batch: 500,
             paced: false,
         };
         Ok(Self {
@@ -207,7 +210,11 @@ impl Bench {
         // What was in work when the process was killed comes again after this: too long for CI.
         let wait = if self.quick { "ack_wait_seconds = 2\n" } else { "" };
         let pace = if scale.paced { "" } else { "target_wait_ms = 0\n" };
-        let limits = format!("[limits]\nfused_lanes = {}\n{pace}{wait}", scale.lanes);
+        let Scale { lanes, batch, .. } = scale;
+        let in_flight = 4 * batch;
+        let limits = format!(
+            "[limits]\nfused_lanes = {lanes}\nbatch = {batch}\nin_flight = {in_flight}\n{pace}{wait}"
+        );
         let world = World::make(&self.stack, scale.company, scale.shape, &limits).await?;
         let mut servers = Vec::with_capacity(scale.processes);
         for _ in 0..scale.processes {
