@@ -49,6 +49,30 @@ pub enum Unpaid {
     NothingGiven,
 }
 
+impl Unpaid {
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotActive => "not_active",
+            Self::RankTooLow => "rank_too_low",
+            Self::LevelLocked => "level_locked",
+            Self::LowerRate => "lower_rate",
+            Self::EndOfUpline => "end_of_upline",
+            Self::NoVolume => "no_volume",
+            Self::BelowFirstBracket => "below_first_bracket",
+            Self::OwedToFrontline => "owed_to_frontline",
+            Self::OwnGroupTooSmall => "own_group_too_small",
+            Self::NoLegBrokeAway => "no_leg_broke_away",
+            Self::PassedUp => "passed_up",
+            Self::NothingBelow => "nothing_below",
+            Self::AlreadyPaid => "already_paid",
+            Self::NobodyQualified => "nobody_qualified",
+            Self::Capped => "capped",
+            Self::NothingGiven => "nothing_given",
+        }
+    }
+}
+
 /// What the rate of a line is taken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -16,6 +16,7 @@ mod bracket;
 mod breakaway;
 mod cap;
 mod column;
+mod entry;
 mod explain;
 mod levels;
 mod line;
@@ -24,6 +25,7 @@ pub mod matrix;
 mod population;
 mod ranking;
 mod share;
+mod summary;
 mod table;
 
 use serde::{Deserialize, Serialize};
@@ -31,10 +33,12 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bracket::BracketStanding,
     column::NOBODY,
+    entry::{Beneficiary, CloseEntry, CloseKey},
     explain::{ComponentStory, MemberStory},
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
     population::{Columns, Population, PopulationError},
     ranking::{ForcedRank, Hold, RankRules, Ranking, Shortfall},
+    summary::{Mover, Summary},
 };
 use super::{
     id::ComponentId,

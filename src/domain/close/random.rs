@@ -339,7 +339,8 @@ fn inputs(len: usize) -> impl Strategy<Value = Inputs> {
     )
 }
 
-fn worlds() -> impl Strategy<Value = (Columns, CloseParts, Inputs)> {
+/// Random members, plans and inputs that go together.
+pub(super) fn worlds() -> impl Strategy<Value = (Columns, CloseParts, Inputs)> {
     (columns(), parts()).prop_flat_map(|(columns, parts)| {
         let inputs = inputs(columns.sponsor.len());
         (Just(columns), Just(parts), inputs)

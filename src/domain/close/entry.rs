@@ -1,0 +1,184 @@
+//! A close as transfers of money: what is posted when it is committed.
+//!
+//! Invariant: the entries of a component add up to its pool, each has an amount above zero, and the
+//! same close gives the same entries with the same identities in the same order.
+
+use std::fmt;
+
+use super::{Close, Population, Unpaid};
+use crate::domain::{
+    digest::Digest,
+    id::{ComponentId, DistributorId},
+    ledger::{EXPENSE, EventId},
+    money::{Currency, Money},
+    plan::period::PeriodId,
+};
+
+/// Which close: of which plan and period.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseKey {
+    /// The plan's id.
+    pub plan: Box<str>,
+    /// The period.
+    pub period: PeriodId,
+}
+
+impl fmt::Display for CloseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "close/{}/{}", self.plan, self.period)
+    }
+}
+
+/// Where the money of a component goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Beneficiary {
+    /// To a distributor.
+    Distributor(DistributorId),
+    /// Nobody qualified: the company keeps it.
+    Breakage(Unpaid),
+    /// A cap took it: the company keeps it.
+    Capped(ComponentId),
+    /// Into the next period.
+    Carried,
+}
+
+impl Beneficiary {
+    /// Why it is nobody's, if it is: the lower-case name of the reason.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Breakage(reason) => Some(reason.as_str()),
+            Self::Distributor(_) | Self::Capped(_) | Self::Carried => None,
+        }
+    }
+}
+
+impl fmt::Display for Beneficiary {
+    /// The account in the ledger.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Distributor(id) => write!(f, "distributor:{id}"),
+            Self::Breakage(_) => f.write_str("breakage"),
+            Self::Capped(cap) => write!(f, "capped:{cap}"),
+            Self::Carried => f.write_str("carried"),
+        }
+    }
+}
+
+/// One transfer from the commission expense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseEntry {
+    /// Its identity: a hash of plan, period, component, account, reason and currency.
+    pub event_id: EventId,
+    /// The component of the plan.
+    pub component: ComponentId,
+    /// Who gets it.
+    pub to: Beneficiary,
+    /// How much, after the caps; above zero.
+    pub amount: Money,
+}
+
+impl CloseEntry {
+    fn new(
+        key: &CloseKey,
+        currency: Currency,
+        component: &ComponentId,
+        to: Beneficiary,
+        amount: Money,
+    ) -> Self {
+        let event_id = EventId::of_digest(&Digest::of_fields([
+            key.to_string().as_bytes(),
+            component.as_str().as_bytes(),
+            to.to_string().as_bytes(),
+            to.reason().unwrap_or_default().as_bytes(),
+            currency.as_str().as_bytes(),
+        ]));
+        Self { event_id, component: component.clone(), to, amount }
+    }
+
+    /// The leaf of the entry in its block's Merkle tree: everything that the entry says.
+    pub fn leaf(&self, key: &CloseKey, currency: Currency) -> Digest {
+        Digest::of_fields([
+            b"close".as_slice(),
+            self.event_id.as_bytes().as_slice(),
+            key.to_string().as_bytes(),
+            self.component.as_str().as_bytes(),
+            EXPENSE.as_bytes(),
+            self.to.to_string().as_bytes(),
+            self.to.reason().unwrap_or_default().as_bytes(),
+            self.amount.to_string().as_bytes(),
+            currency.as_str().as_bytes(),
+        ])
+    }
+}
+
+impl Close {
+    /// The entries: by component in the order of the plan; in each the members by number, then
+    /// breakage by reason, caps, and what is carried on. `name` knows the members; somebody whom it
+    /// does not know has no account, so it must know all.
+    pub fn entries<'a>(
+        &'a self,
+        key: &'a CloseKey,
+        currency: Currency,
+        population: &'a Population,
+        name: impl Fn(u32) -> Option<DistributorId> + Copy + 'a,
+    ) -> impl Iterator<Item = CloseEntry> + 'a {
+        self.components().iter().flat_map(move |component| {
+            let members = population.positions().filter_map(move |member| {
+                let amount = component.paid_to(population.position(member)?);
+                let amount = Some(amount).filter(|amount| amount.is_positive())?;
+                Some((Beneficiary::Distributor(name(member)?), amount))
+            });
+            let totals = &component.totals;
+            let broken = totals.breakage.iter();
+            let broken = broken.map(|(reason, amount)| (Beneficiary::Breakage(*reason), *amount));
+            let capped = totals.capped.iter();
+            let capped = capped.map(|(cap, amount)| (Beneficiary::Capped(cap.clone()), *amount));
+            let carried = std::iter::once((Beneficiary::Carried, totals.carried));
+            let all = members.chain(broken).chain(capped).chain(carried);
+            all.filter(|(_, amount)| !amount.is_zero())
+                .map(move |(to, amount)| CloseEntry::new(key, currency, &component.id, to, amount))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{
+        close::{ClosePlan, evaluate, random},
+        money::Rounding,
+    };
+
+    fn name(member: u32) -> Option<DistributorId> {
+        DistributorId::parse(&format!("D{member}")).ok()
+    }
+
+    proptest! {
+        #[test]
+        fn the_entries_of_a_component_are_its_pool((columns, parts, inputs) in random::worlds()) {
+            let eur = Currency::parse("EUR").unwrap();
+            let plan = ClosePlan::new(parts, Rounding::HalfUp, eur).unwrap();
+            let population = Population::new(&columns).unwrap();
+            let close = evaluate(&plan, &population, &inputs).unwrap();
+            let key = CloseKey { plan: "p".into(), period: PeriodId::parse("2026-02").unwrap() };
+            let entries: Vec<CloseEntry> = close.entries(&key, eur, &population, name).collect();
+            let mut sums: BTreeMap<&ComponentId, Money> = BTreeMap::new();
+            let mut ids = BTreeSet::new();
+            for entry in &entries {
+                prop_assert!(entry.amount.is_positive(), "{entry:?}");
+                prop_assert!(ids.insert(entry.event_id), "two entries of one identity: {entry:?}");
+                *sums.entry(&entry.component).or_default() += entry.amount;
+            }
+            for component in close.components() {
+                let sum = sums.get(&component.id).copied().unwrap_or_default();
+                prop_assert_eq!(sum, component.totals.pool, "{}", component.id);
+            }
+            let again: Vec<CloseEntry> = close.entries(&key, eur, &population, name).collect();
+            prop_assert_eq!(entries, again);
+        }
+    }
+}
