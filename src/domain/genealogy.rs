@@ -258,6 +258,14 @@ impl<'a> AsOf<'a> {
         block.status(place, self.seq, self.at).unwrap_or(DistributorStatus::Active)
     }
 
+    /// Everybody at once, by [`Member::number`]: the sponsor (`u32::MAX` at the top) and the status. Who
+    /// is not enrolled here stands alone and is inactive.
+    pub fn columns(&self) -> (Vec<u32>, Vec<DistributorStatus>) {
+        let members = || (0..self.tree.len).map(Member);
+        let sponsor = |member| self.sponsor(member).map_or(u32::MAX, Member::number);
+        (members().map(sponsor).collect(), members().map(|member| self.status(member)).collect())
+    }
+
     /// The sponsors above a distributor, nearest first. Ends at the top, at the distributor again (a
     /// loop in the data pays nobody on their own order), and at the latest after as many steps as
     /// there are distributors.

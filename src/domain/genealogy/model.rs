@@ -148,6 +148,10 @@ fn compare(tree: &Genealogy, model: &Model, codes: &[String]) {
                 assert_eq!(as_of.status(member), model.status(name, time, seq), "{name} at {seq}");
                 let names = |m: Member| tree.id(m).unwrap().to_string();
                 assert_eq!(as_of.sponsor(member).map(names), model.sponsor(name, time, seq));
+                let (sponsors, statuses) = as_of.columns();
+                let place = usize::try_from(member.number()).unwrap();
+                let above = as_of.sponsor(member).map_or(u32::MAX, Member::number);
+                assert_eq!((sponsors[place], statuses[place]), (above, as_of.status(member)));
                 let upline: Vec<String> = as_of.upline(member).map(names).collect();
                 assert_eq!(upline, model.upline(name, time, seq), "{name} at {seq}");
             }
