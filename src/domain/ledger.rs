@@ -33,7 +33,7 @@ pub struct EventId([u8; 16]);
 
 impl EventId {
     fn of(key: &OrderKey, revision: u64, position: &Position) -> Self {
-        Self::of_digest(&Digest::of_fields([
+        let digest = Digest::of_fields([
             key.to_string().as_bytes(),
             &revision.to_be_bytes(),
             position.line.as_str().as_bytes(),
@@ -41,11 +41,12 @@ impl EventId {
             position.component.as_str().as_bytes(),
             &position.level.to_be_bytes(),
             position.currency.as_str().as_bytes(),
-        ]))
+        ]);
+        Self::from_digest(&digest)
     }
 
-    /// The first 16 bytes of a digest, marked as a UUID of version 8.
-    pub(super) fn of_digest(digest: &Digest) -> Self {
+    /// The identity that a digest of all that tells an entry from others makes.
+    pub(super) fn from_digest(digest: &Digest) -> Self {
         let mut bytes = digest.short();
         let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
         *version = *version & 0x0f | 0x80;

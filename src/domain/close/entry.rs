@@ -85,7 +85,7 @@ impl CloseEntry {
         to: Beneficiary,
         amount: Money,
     ) -> Self {
-        let event_id = EventId::of_digest(&Digest::of_fields([
+        let event_id = EventId::from_digest(&Digest::of_fields([
             key.to_string().as_bytes(),
             component.as_str().as_bytes(),
             to.to_string().as_bytes(),
