@@ -18,6 +18,7 @@ mod cap;
 mod column;
 mod entry;
 mod explain;
+pub mod gather;
 mod levels;
 mod line;
 mod matching;
