@@ -223,6 +223,7 @@ impl App {
         let mut helpers = JoinSet::new();
         let admission = listener.admission();
         helpers.spawn(admin.run(always.clone()));
+        helpers.spawn(recall(log.clone(), always.clone()));
         let edge_stop = CancellationToken::new();
         let mut edge = JoinSet::new();
         edge.spawn(listener.run(edge_stop.clone()));
@@ -317,6 +318,19 @@ pub async fn open_messages(log: &JetStream) -> Result<u64, ServiceError> {
         open = open.saturating_add(log.lag(stream, stage).await?);
     }
     Ok(open)
+}
+
+/// Remembers the deliveries of before the start, beside those that come in; then waits for the end.
+async fn recall(log: Arc<JetStream>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => return,
+        found = log.recall(StreamName::Ingest) => match found {
+            Ok(found) => tracing::debug!(found, "deliveries of before the start are known"),
+            // The log knows them all the same; repeats cost more for two minutes.
+            Err(error) => tracing::debug!(error = error.chain(), "deliveries are not known"),
+        },
+    }
+    stop.cancelled().await;
 }
 
 /// Reports how far each stage is behind.

@@ -11,7 +11,8 @@
 //! The log refuses a batch as a whole if it knows one message id of it, without naming it. Ids that
 //! were written lately are therefore remembered and answered here, an id that repeats inside a batch
 //! is written once, and a batch that is refused all the same is divided until the known ids are
-//! among few, and those are written one by one.
+//! among few, and those are written one by one. What was written before the program began is read back
+//! from the log ([`super::jetstream::JetStream::recall`]).
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
@@ -67,11 +68,15 @@ const REMEMBER: Duration = Duration::from_mins(2);
 /// The most ids that are remembered.
 const REMEMBER_MOST: usize = 1 << 17;
 
-/// Messages and where their receipts go.
-struct Request {
-    messages: Vec<Outgoing>,
-    answer: oneshot::Sender<Vec<Result<Receipt, ServiceError>>>,
+/// What a committer is asked for.
+enum Request {
+    /// To write messages, and where their receipts go.
+    Write(Vec<Outgoing>, Answer),
+    /// To remember what somebody else wrote lately: ids with their sequence numbers.
+    Recall(Vec<(String, u64)>),
 }
+
+type Answer = oneshot::Sender<Vec<Result<Receipt, ServiceError>>>;
 
 /// Writes to one stream, in groups.
 #[derive(Debug, Clone)]
@@ -97,11 +102,17 @@ impl Committer {
     ) -> Vec<Result<Receipt, ServiceError>> {
         let count = messages.len();
         let (answer, receipts) = oneshot::channel();
-        let sent = self.requests.send(Request { messages, answer }).await.is_ok();
+        let sent = self.requests.send(Request::Write(messages, answer)).await.is_ok();
         match receipts.await {
             Ok(receipts) if sent => receipts,
             Ok(_) | Err(_) => failed(count, "the committer has ended"),
         }
+    }
+
+    /// Remembers ids that are in the log since before this committer began.
+    pub(super) async fn recall(&self, ids: Vec<(String, u64)>) -> Result<(), ServiceError> {
+        let sent = self.requests.send(Request::Recall(ids)).await;
+        sent.map_err(|_closed| unavailable("the committer has ended"))
     }
 }
 
@@ -152,12 +163,22 @@ impl<J: Journal> Lane<J> {
     }
 
     async fn commit(&mut self, group: Vec<Request>) {
-        self.recent.forget(self.clock.instant());
+        let now = self.clock.instant();
+        self.recent.forget(now);
         let mut fresh = Vec::new();
         let mut ids = Vec::new();
         let mut seen: HashMap<u128, usize> = HashMap::new();
         let mut answers = Vec::with_capacity(group.len());
-        for Request { messages, answer } in group {
+        for request in group {
+            let (messages, answer) = match request {
+                Request::Write(messages, answer) => (messages, answer),
+                Request::Recall(ids) => {
+                    for (id, sequence) in ids {
+                        self.recent.remember(self.recent.id(&id), sequence, now);
+                    }
+                    continue;
+                }
+            };
             let mut places = Vec::with_capacity(messages.len());
             for message in messages {
                 let id = self.recent.id(&message.id);
@@ -173,6 +194,9 @@ impl<J: Journal> Lane<J> {
                 });
             }
             answers.push((answer, places));
+        }
+        if answers.is_empty() {
+            return;
         }
         let outcomes = self.write(&fresh).await;
         let now = self.clock.instant();
@@ -263,8 +287,6 @@ fn receipts(last: u64, count: usize) -> impl Iterator<Item = Receipt> {
     let before = last.saturating_sub(count);
     (1..=count).map(move |n| Receipt { sequence: before.saturating_add(n), duplicate: false })
 }
-
-type Answer = oneshot::Sender<Vec<Result<Receipt, ServiceError>>>;
 
 /// Hands every request its receipts.
 fn give(answers: Vec<(Answer, Vec<Place>)>, outcomes: Vec<Result<Receipt, ServiceError>>) {

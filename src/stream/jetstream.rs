@@ -5,6 +5,7 @@
 //! yet is never pushed out; the edge then answers 503.
 
 mod inbox;
+mod recall;
 mod wire;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -211,6 +211,25 @@ fn order_is_kept_and_ids_are_known_again() {
     });
 }
 
+#[test]
+fn what_was_written_before_the_start_is_known_after_it() {
+    world("recall", async |world| {
+        let broker = Broker::start(world, &[]).await;
+        let log = broker.log("recall").await;
+        let empty = JetStream::connect(&broker.url, "recall").await.unwrap();
+        assert_eq!(empty.recall(StreamName::Orders).await.unwrap(), 0);
+        let written = log.publish((0..2_500).map(|n| message(1, n)).collect()).await;
+        let restarted = JetStream::connect(&broker.url, "recall").await.unwrap();
+        assert_eq!(restarted.recall(StreamName::Orders).await.unwrap(), 2_500);
+        // Without the stream the answer can only come from memory.
+        log.delete_streams().await.unwrap();
+        let again = restarted.publish(vec![message(1, 0), message(1, 2_499)]).await;
+        assert!(again.iter().all(|receipt| receipt.as_ref().unwrap().duplicate));
+        assert_eq!(sequences(&again), [sequences(&written)[0], sequences(&written)[2_499]]);
+        assert!(restarted.publish(vec![message(1, 2_500)]).await[0].is_err());
+    });
+}
+
 /// Whoever holds a receipt finds the message after the server was killed, once and at that place.
 #[test]
 fn a_receipt_outlives_the_server() {
