@@ -33,7 +33,7 @@ pub struct EventId([u8; 16]);
 
 impl EventId {
     fn of(key: &OrderKey, revision: u64, position: &Position) -> Self {
-        let mut bytes = Digest::of_fields([
+        let digest = Digest::of_fields([
             key.to_string().as_bytes(),
             &revision.to_be_bytes(),
             position.line.as_str().as_bytes(),
@@ -41,8 +41,13 @@ impl EventId {
             position.component.as_str().as_bytes(),
             &position.level.to_be_bytes(),
             position.currency.as_str().as_bytes(),
-        ])
-        .short();
+        ]);
+        Self::from_digest(&digest)
+    }
+
+    /// The identity that a digest of all that tells an entry from others makes.
+    pub(super) fn from_digest(digest: &Digest) -> Self {
+        let mut bytes = digest.short();
         let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
         *version = *version & 0x0f | 0x80;
         *variant = *variant & 0x3f | 0x80;
@@ -275,14 +280,19 @@ pub fn merkle_root(leaves: &[Digest]) -> Digest {
 }
 
 /// The hash of a block: its number, the hash of the block before, the Merkle root of its leaves
-/// (the calculations by order key, then the entries by number) and how many of them are entries.
-pub fn block_hash(number: u64, previous: &Digest, root: &Digest, entries: u64) -> Digest {
-    Digest::of_fields([
-        number.to_be_bytes().as_slice(),
-        previous.as_bytes(),
-        root.as_bytes(),
-        &entries.to_be_bytes(),
-    ])
+/// (the calculations by order key, then the entries by number, then those of the volume journal by
+/// number) and how many of them are entries. A block with volumes says last how many of those it has.
+pub fn block_hash(
+    number: u64,
+    previous: &Digest,
+    root: &Digest,
+    entries: u64,
+    volumes: u64,
+) -> Digest {
+    let (number, entries) = (number.to_be_bytes(), entries.to_be_bytes());
+    let volumes = (volumes > 0).then(|| volumes.to_be_bytes());
+    let fields = [number.as_slice(), previous.as_bytes(), root.as_bytes(), &entries];
+    Digest::of_fields(fields.into_iter().chain(volumes.iter().map(<[u8; 8]>::as_slice)))
 }
 
 #[cfg(test)]
@@ -351,6 +361,7 @@ mod tests {
             lines,
             totals: BTreeMap::new(),
             idle: BTreeMap::new(),
+            volumes: None,
         }
     }
 

@@ -89,7 +89,8 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
     };
     let (order_hash, engine) = (order.hash(), "test".into());
     let (walks, totals, idle) = ([].into(), [].into(), [].into());
-    let run = Run { engine, order_hash, order, walks, lines, totals, idle };
+    let volumes = None;
+    let run = Run { engine, order_hash, order, walks, lines, totals, idle, volumes };
     Computed { run, trace: Trace::start(at(revision)) }
 }
 
