@@ -245,6 +245,8 @@ pub fn run(
             Component::Generation(generation) => generation::compute(generation, &context),
             Component::FastStart(part) if idle.contains_key(&part.id) => Share::default(),
             Component::FastStart(part) => fast_start::compute(part, &context),
+            // The close of the period computes these.
+            Component::Binary(_) | Component::Matrix(_) | Component::Close(_) => continue,
         };
         if !share.lines.is_empty() {
             totals.insert(component.id().clone(), total(&share.lines));
