@@ -26,6 +26,7 @@ use crate::{
         genealogy::DistributorStatus,
         id::{CommissionClass, DistributorId, Platform, Sku, StoreId},
         money::Currency,
+        volume::Volume,
     },
     store::postgres::{
         Postgres,
@@ -194,7 +195,9 @@ impl<'a> Fields<'a> {
     }
 
     fn volume(&self, column: &str) -> Result<Option<Decimal>, String> {
-        self.parse(column, "a number such as 12.50", |text| Decimal::from_str_exact(text).ok())
+        let parse = |text: &str| Volume::parse(text).ok().filter(|volume| *volume >= Volume::ZERO);
+        let wanted = "a number such as 12.50, not below 0, with at most 4 decimal places";
+        Ok(self.parse(column, wanted, parse)?.map(Volume::as_decimal))
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     id::{CommissionClass, Platform, Sku},
-    money::Money,
+    volume::Volume,
 };
 
 /// One row of the mapping.
@@ -27,10 +27,10 @@ pub struct SkuEntry {
     pub class: CommissionClass,
     /// From when the row holds, by the order's time.
     pub effective_from: Timestamp,
-    /// Commissionable volume per unit; without it the volume is the net amount.
-    pub cv: Option<Money>,
-    /// Qualifying volume per unit; without it the volume is the net amount.
-    pub qv: Option<Money>,
+    /// Commissionable volume per unit; without it the plan says what the article has.
+    pub cv: Option<Volume>,
+    /// Qualifying volume per unit; without it the plan says what the article has.
+    pub qv: Option<Volume>,
 }
 
 /// Where a row applies: one platform or all of them.

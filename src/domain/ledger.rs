@@ -280,14 +280,19 @@ pub fn merkle_root(leaves: &[Digest]) -> Digest {
 }
 
 /// The hash of a block: its number, the hash of the block before, the Merkle root of its leaves
-/// (the calculations by order key, then the entries by number) and how many of them are entries.
-pub fn block_hash(number: u64, previous: &Digest, root: &Digest, entries: u64) -> Digest {
-    Digest::of_fields([
-        number.to_be_bytes().as_slice(),
-        previous.as_bytes(),
-        root.as_bytes(),
-        &entries.to_be_bytes(),
-    ])
+/// (the calculations by order key, then the entries by number, then those of the volume journal by
+/// number) and how many of them are entries. A block with volumes says last how many of those it has.
+pub fn block_hash(
+    number: u64,
+    previous: &Digest,
+    root: &Digest,
+    entries: u64,
+    volumes: u64,
+) -> Digest {
+    let (number, entries) = (number.to_be_bytes(), entries.to_be_bytes());
+    let volumes = (volumes > 0).then(|| volumes.to_be_bytes());
+    let fields = [number.as_slice(), previous.as_bytes(), root.as_bytes(), &entries];
+    Digest::of_fields(fields.into_iter().chain(volumes.iter().map(<[u8; 8]>::as_slice)))
 }
 
 #[cfg(test)]
@@ -356,6 +361,7 @@ mod tests {
             lines,
             totals: BTreeMap::new(),
             idle: BTreeMap::new(),
+            volumes: None,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod fx;
 pub mod genealogy;
 pub mod id;
+pub mod journal;
 pub mod ledger;
 pub mod money;
 pub mod order;

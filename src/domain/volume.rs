@@ -100,7 +100,7 @@ impl Volume {
     /// Takes a decimal number as a volume, if it is one exactly.
     pub fn from_decimal(value: Decimal) -> Result<Self, VolumeError> {
         let parts = value.checked_mul(Decimal::from(10_000)).filter(Decimal::is_integer);
-        let parts = parts.and_then(|parts| parts.to_i64()).filter(|p| p.abs() <= Self::MAX);
+        let parts = parts.and_then(|parts| parts.to_i64()).filter(|p| within(*p));
         parts.map(Self).ok_or(VolumeError::OutOfRange(value))
     }
 
@@ -167,10 +167,24 @@ impl Volume {
         Self::cut(net.as_decimal().saturating_mul(rate.as_decimal()))
     }
 
+    /// The part of the volume that `part` is of `whole`, cut towards zero; nothing of nothing, and
+    /// never more than the volume. What is left of the volume of units when money is taken back that
+    /// names no units.
+    #[must_use]
+    pub fn proportion(self, part: Money, whole: Money) -> Self {
+        if part >= whole && whole.is_positive() {
+            return self;
+        }
+        let product = i128::from(self.0).saturating_mul(millionths(part.at_least_zero()));
+        let parts = product.checked_div(millionths(whole)).unwrap_or_default();
+        Self(i64::try_from(parts).unwrap_or_default())
+    }
+
+    /// Cut towards zero to ten-thousandths, and to the largest volume that can be written.
     fn cut(points: Decimal) -> Self {
         let parts = points.saturating_mul(Decimal::from(10_000)).trunc();
-        let limit = if points.is_sign_negative() { i64::MIN } else { i64::MAX };
-        Self(parts.to_i64().unwrap_or(limit))
+        let limit = if points.is_sign_negative() { Self::MAX.saturating_neg() } else { Self::MAX };
+        Self(parts.to_i64().filter(|parts| within(*parts)).unwrap_or(limit))
     }
 
     /// Whether it is more than nothing.
@@ -183,6 +197,17 @@ impl Volume {
     pub fn at_least_zero(self) -> Self {
         self.max(Self::ZERO)
     }
+}
+
+fn within(parts: i64) -> bool {
+    parts.unsigned_abs() <= Volume::MAX.unsigned_abs()
+}
+
+/// Money as a whole number: amounts have at most six decimal places.
+fn millionths(money: Money) -> i128 {
+    let mut value = money.as_decimal();
+    value.rescale(6);
+    value.mantissa()
 }
 
 impl Add for Volume {
@@ -287,6 +312,28 @@ mod tests {
         assert_eq!(Volume::points(7).times(Decimal::from(-3)), Volume::points(-21));
         let net = Money::parse("19.99").unwrap();
         assert_eq!(Volume::of_money(net, Rate::parse("50 %").unwrap()).to_string(), "9.995");
+    }
+
+    #[test]
+    fn a_share_of_money_is_the_same_share_of_volume() {
+        let money = |text: &str| Money::parse(text).unwrap();
+        let three = Volume::points(3);
+        assert_eq!(three.proportion(money("0.01"), money("0.03")), Volume::points(1));
+        assert_eq!(three.proportion(money("1"), money("7")).to_string(), "0.4285");
+        assert_eq!(three.proportion(money("7"), money("7")), three);
+        assert_eq!(three.proportion(money("8"), money("7")), three);
+        for (part, whole) in [("0", "7"), ("-1", "7"), ("1", "0"), ("0", "0")] {
+            assert_eq!(
+                three.proportion(money(part), money(whole)),
+                Volume::ZERO,
+                "{part} of {whole}"
+            );
+        }
+        let most = Volume::from_parts(Volume::MAX);
+        let amount = money("9999999999999.999999");
+        assert_eq!(most.proportion(amount, amount + amount).parts(), Volume::MAX / 2);
+        let beyond = most.times(Decimal::from(1_000));
+        assert_eq!((beyond, Volume::parse(&beyond.to_string()).unwrap()), (most, beyond));
     }
 
     #[test]

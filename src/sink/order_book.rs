@@ -322,8 +322,10 @@ fn chapters(
 fn not_loaded(company: &Company, known: &BTreeMap<OrderKey, Booked>) -> Result<(), ServiceError> {
     let (genealogy, catalog) = (company.genealogy.version().seq, company.catalog.version());
     let ahead = known.iter().find(|(_, booked)| {
-        let locks = booked.locks.as_ref();
-        locks.is_some_and(|l| l.genealogy.seq > genealogy || l.catalog_needed() > catalog)
+        booked.locks.as_ref().is_some_and(|locks| {
+            let plan = company.plans.get(&locks.plan);
+            locks.genealogy.seq > genealogy || locks.catalog_needed() > catalog || plan.is_none()
+        })
     });
     match ahead {
         None => Ok(()),

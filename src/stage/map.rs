@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     catalog::Catalog,
-    commission::{Attribution, DecidedChargeback, Locks, MappedLine, MappedOrder, ZeroReason},
+    commission::{
+        Attribution, DecidedChargeback, Locks, MappedLine, MappedOrder, VolumeBasis, ZeroReason,
+    },
     customer::{AttributionLock, AttributionPolicy, CustomerLink},
     digest::Digest,
     fx::{LockedRate, RateBook},
@@ -26,6 +28,7 @@ use crate::domain::{
     money::{Currency, Money},
     order::{EffectiveLine, Line, LineKind, OrderState, Sells, Snapshot, Status},
     plan::PlanBook,
+    volume::Volume,
 };
 
 /// What an order waits for. A new row that satisfies it releases the order.
@@ -148,14 +151,11 @@ pub fn map(
     let mut locks = attribute::rebind(state, snapshot, tree, locks, customer);
     lock_late_lines(key, state, &mut locks, company);
     let attribution = attribute::decide(state, snapshot, tree, &locks, customer, &mut waits);
-    let mapped = state
-        .effective()
-        .iter()
-        .map(|line| {
-            let mapper = LineMapper { key, state, snapshot, status, locks: &locks, company };
-            mapper.map(line, &attribution, &mut waits)
-        })
-        .collect();
+    let plan = company.plans.get(&locks.plan);
+    let volumes = plan.is_some_and(|plan| plan.volumes.is_some());
+    let mapper = LineMapper { key, state, snapshot, status, locks: &locks, company, volumes };
+    let effective = state.effective();
+    let mapped = effective.iter().map(|line| mapper.map(line, &attribution, &mut waits)).collect();
     let chargebacks = foreign_chargebacks(state, &mut waits);
     if status == Status::Paid && !waits.is_empty() {
         return Mapping::Parked(waits);
@@ -196,10 +196,14 @@ fn foreign_chargebacks(
     decided
 }
 
-/// What a line is for the company: its own id of the article where it is known, and the class.
+/// What a line is for the company: its own id of the article where it is known, the class, and what the
+/// catalogue states for a unit. A class alone, which a person decided, is no article of the catalogue.
+#[derive(Default)]
 struct Identity {
     sku: Option<Sku>,
     class: Option<CommissionClass>,
+    qv: Option<Volume>,
+    cv: Option<Volume>,
 }
 
 /// Finds out what a line sells, by decision or by the mapping at version `seq`; or what is missing.
@@ -215,9 +219,10 @@ fn identify(
     let named = || line.sku.clone();
     let entry = match state.decided_line(&line.id).map(|(sells, _)| sells) {
         Some(Sells::Class(class)) => {
-            return Ok(Identity { sku: named(), class: Some(class.clone()) });
+            let class = Some(class.clone());
+            return Ok(Identity { sku: named(), class, ..Identity::default() });
         }
-        Some(Sells::NoCommission) => return Ok(Identity { sku: named(), class: None }),
+        Some(Sells::NoCommission) => return Ok(Identity { sku: named(), ..Identity::default() }),
         Some(Sells::Article(sku_id)) => catalog
             .article(key.platform, sku_id, at, seq)
             .ok_or_else(|| WaitsFor::Article(sku_id.clone()))?,
@@ -230,7 +235,8 @@ fn identify(
             })?
         }
     };
-    Ok(Identity { sku: Some(entry.sku_id.clone()), class: Some(entry.class.clone()) })
+    let (sku, class) = (Some(entry.sku_id.clone()), Some(entry.class.clone()));
+    Ok(Identity { sku, class, qv: entry.qv, cv: entry.cv })
 }
 
 /// The versions that hold for an order: those of an earlier revision, else those loaded now. `None`
@@ -317,6 +323,8 @@ struct LineMapper<'a> {
     status: Status,
     locks: &'a Locks,
     company: &'a Company,
+    /// Whether the plan has volumes.
+    volumes: bool,
 }
 
 impl LineMapper<'_> {
@@ -334,12 +342,18 @@ impl LineMapper<'_> {
             if effective.net.is_positive() {
                 waits.insert(missing);
             }
-            Identity { sku: line.sku.clone(), class: None }
+            Identity { sku: line.sku.clone(), ..Identity::default() }
         });
         let decided = self.state.decided_line(&line.id);
         let zero = self.zero(effective, attribution);
         let base = if zero.is_some() { Money::ZERO } else { effective.net };
         let rate = self.locks.rate.filter(|rate| !rate.is_identity());
+        let volume = (self.volumes && zero.is_none()).then(|| VolumeBasis {
+            qv: identity.qv,
+            cv: identity.cv,
+            units: effective.units.normalize(),
+            units_net: effective.units_net,
+        });
         MappedLine {
             id: line.id.clone(),
             sku: identity.sku,
@@ -351,6 +365,7 @@ impl LineMapper<'_> {
             payout_base: rate.map(|rate| rate.convert(base)),
             zero,
             decision: decided.map(|(_, decision)| decision.reference()),
+            volume,
         }
     }
 

@@ -7,14 +7,16 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Booked, Change, Links, PostOutcome, Posting, Store};
+use super::{Booked, Change, JournalRange, Links, PostOutcome, Posting, Store};
 use crate::{
     domain::{
         customer::{CustomerKey, CustomerLink},
         digest::Digest,
         id::OrderKey,
+        journal::{self, PostedVolume, VolumeEntry, VolumePosition},
         ledger::{self, Entry, Kind, Position},
         money::Money,
+        plan::volume::LineVolumes,
         story::Chapter,
     },
     stage::{map::WaitsFor, message::Computed},
@@ -32,6 +34,8 @@ struct Books {
     last_link: u64,
     runs: BTreeMap<OrderKey, BTreeMap<u64, Posting>>,
     entries: Vec<(OrderKey, Entry)>,
+    /// The volume journal; the first has the number 1.
+    volumes: Vec<(OrderKey, VolumeEntry)>,
     story: Vec<Chapter>,
 }
 
@@ -54,6 +58,27 @@ impl MemoryStore {
         }
         sums.retain(|_, sum| !sum.is_zero());
         sums
+    }
+
+    /// What the volume journal has for each order and position; positions at zero are left out.
+    pub fn volumes(&self) -> BTreeMap<(OrderKey, VolumePosition), LineVolumes> {
+        let mut sums: BTreeMap<(OrderKey, VolumePosition), LineVolumes> = BTreeMap::new();
+        for (key, entry) in &self.lock().volumes {
+            *sums.entry((key.clone(), entry.position.clone())).or_default() += entry.amount;
+        }
+        sums.retain(|_, sum| !sum.is_zero());
+        sums
+    }
+
+    /// A part of the volume journal: each entry with its number.
+    pub fn journal(&self, range: JournalRange) -> Vec<(u64, VolumeEntry)> {
+        let books = self.lock();
+        let numbered = (1..).zip(books.volumes.iter().map(|(_, entry)| entry));
+        let within = |(seq, entry): &(u64, &VolumeEntry)| {
+            let before = entry.position.placed_at < range.before;
+            *seq > range.after && *seq <= range.upto && before
+        };
+        numbered.filter(within).map(|(seq, entry)| (seq, entry.clone())).collect()
     }
 
     /// Links a customer to a distributor.
@@ -121,15 +146,36 @@ impl Books {
         }
         let sums: Vec<ledger::Posted> = sums.into_values().collect();
         let entries = ledger::post(&computed.run, &sums);
+        let volumes = self.post_volumes(computed);
+        let runs = self.runs.entry(order.key.clone()).or_default();
         self.entries.extend(entries.iter().map(|entry| (order.key.clone(), entry.clone())));
         let posting = Posting {
             run: computed.run.clone(),
             entries: entries.clone(),
+            volumes,
             received_at: computed.trace.received_at,
             at: now,
         };
         runs.insert(order.revision, posting);
         PostOutcome::Posted(entries)
+    }
+
+    fn post_volumes(&mut self, computed: &Computed) -> Vec<VolumeEntry> {
+        let key = &computed.run.order.key;
+        let mut posted: BTreeMap<VolumePosition, PostedVolume> = BTreeMap::new();
+        for (_, entry) in self.volumes.iter().filter(|(of, _)| of == key) {
+            let sum = posted.entry(entry.position.clone()).or_insert_with(|| PostedVolume {
+                position: entry.position.clone(),
+                amount: LineVolumes::default(),
+                last: entry.event_id,
+            });
+            sum.amount += entry.amount;
+            sum.last = entry.event_id;
+        }
+        let posted: Vec<PostedVolume> = posted.into_values().collect();
+        let entries = journal::post(&computed.run, &posted);
+        self.volumes.extend(entries.iter().map(|entry| (key.clone(), entry.clone())));
+        entries
     }
 }
 

@@ -18,12 +18,14 @@ use jiff::Timestamp;
 use crate::{
     domain::{
         article::ArticleEvent,
-        commission::{Locks, Run},
+        commission::{Locks, Run, VolumeSource},
         customer::{CustomerKey, CustomerLink},
         id::OrderKey,
+        journal::VolumeEntry,
         ledger::Entry,
         order::OrderState,
         story::Chapter,
+        volume::Volume,
     },
     stage::{map::WaitsFor, message::Computed},
     stream::ServiceError,
@@ -73,10 +75,64 @@ pub struct Posting {
     pub run: Run,
     /// Its entries.
     pub entries: Vec<Entry>,
+    /// Its entries in the volume journal.
+    pub volumes: Vec<VolumeEntry>,
     /// When the edge had what led to it.
     pub received_at: Timestamp,
     /// When.
     pub at: Timestamp,
+}
+
+/// A part of the volume journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalRange {
+    /// The number of the last entry before the part; 0 for the start.
+    pub after: u64,
+    /// The number of its last entry.
+    pub upto: u64,
+    /// Only of orders placed before.
+    pub before: Timestamp,
+}
+
+/// Entries of the volume journal as columns, in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JournalPage {
+    /// The number of each entry.
+    pub seq: Vec<u64>,
+    /// Whom it counts for, by the number that the reader has given them.
+    pub member: Vec<u32>,
+    /// Where it comes from.
+    pub source: Vec<VolumeSource>,
+    /// When the order was placed.
+    pub placed_at: Vec<Timestamp>,
+    /// Personal volume.
+    pub pv: Vec<Volume>,
+    /// Qualifying volume.
+    pub qv: Vec<Volume>,
+    /// Commissionable volume.
+    pub cv: Vec<Volume>,
+}
+
+impl JournalPage {
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.seq.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.seq.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.seq.clear();
+        self.member.clear();
+        self.source.clear();
+        self.placed_at.clear();
+        self.pv.clear();
+        self.qv.clear();
+        self.cv.clear();
+    }
 }
 
 /// What posting made of one run.

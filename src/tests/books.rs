@@ -28,24 +28,27 @@ use upline::{
     },
 };
 
-use crate::support::{Delivery, PLAN, World, example, shopify_order, stack_config, world};
+use crate::{
+    journal::{journal_agrees, with_volumes},
+    support::{Delivery, PLAN, World, example, shopify_order, stack_config, world},
+};
 
 /// A small generator of numbers: the seed fixes the test.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
 
-fn key(number: u64) -> OrderKey {
+pub(crate) fn key(number: u64) -> OrderKey {
     OrderKey::parse(&format!("shopify/acme/{number}")).unwrap()
 }
 
-fn at(second: u64) -> Timestamp {
+pub(crate) fn at(second: u64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + i64::try_from(second).unwrap()).unwrap()
 }
 
@@ -89,7 +92,8 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
     };
     let (order_hash, engine) = (order.hash(), "test".into());
     let (walks, totals, idle) = ([].into(), [].into(), [].into());
-    let run = Run { engine, order_hash, order, walks, lines, totals, idle };
+    let volumes = None;
+    let run = Run { engine, order_hash, order, walks, lines, totals, idle, volumes };
     Computed { run, trace: Trace::start(at(revision)) }
 }
 
@@ -193,8 +197,10 @@ fn the_books_answer_as_their_model() {
                     let wanted = model.save(&changes, &idle).await.unwrap();
                     assert_eq!(saved, wanted, "seed {seed}/{step}");
                 } else {
-                    let runs: Vec<Computed> =
-                        orders.iter().map(|order| computed(*order, dice.roll(step + 3))).collect();
+                    let runs: Vec<Computed> = orders
+                        .iter()
+                        .map(|order| with_volumes(*order, dice.roll(step + 3)))
+                        .collect();
                     let runs: Vec<&Computed> = runs.iter().collect();
                     let posted = books.post(&runs, at(step)).await.unwrap();
                     let wanted = model.post(&runs, at(step)).await.unwrap();
@@ -210,6 +216,7 @@ fn the_books_answer_as_their_model() {
             postings.sort_by_key(|p| (p.run.order.key.clone(), p.run.order.revision));
         }
         assert!(posted.len() > keys.len() && posted == kept, "what is posted differs");
+        assert!(posted.iter().flat_map(|posting| &posting.volumes).any(|v| v.corrects.is_some()));
         let wanted: Vec<(String, String, String)> = model
             .waits()
             .iter()
@@ -240,7 +247,7 @@ fn a_batch_with_several_revisions_of_an_order_ends_where_the_model_ends() {
         for step in 0..40 {
             let count = dice.roll(6) + 1;
             let runs: Vec<Computed> =
-                (0..count).map(|_| computed(dice.roll(4), dice.roll(40))).collect();
+                (0..count).map(|_| with_volumes(dice.roll(4), dice.roll(40))).collect();
             let runs: Vec<&Computed> = runs.iter().collect();
             assert_eq!(books.post(&runs, at(step)).await.unwrap().len(), runs.len());
             model.post(&runs, at(step)).await.unwrap();
@@ -266,6 +273,7 @@ fn a_batch_with_several_revisions_of_an_order_ends_where_the_model_ends() {
             })
             .collect();
         assert_eq!(found, wanted);
+        journal_agrees(world, &model).await;
         world.blocks_hold().await;
     });
 }
@@ -294,9 +302,11 @@ fn nothing_posted_can_be_changed_by_anybody() {
     world("append_only", async |world| {
         trade(world).await;
         let service = world.store();
-        for table in ["ledger_entry", "ledger_block", "commission_run", "genealogy_event"] {
-            let column = if table == "commission_run" { "status" } else { "hash" };
-            let column = if table == "ledger_entry" { "line_id" } else { column };
+        let runs = [with_volumes(1, 1), with_volumes(2, 1), with_volumes(4, 1)];
+        service.post(&runs.iter().collect::<Vec<_>>(), at(0)).await.unwrap();
+        let tables = "ledger_entry:line_id volume_entry:line_id ledger_block:hash \
+                      commission_run:status genealogy_event:hash";
+        for (table, column) in tables.split(' ').filter_map(|table| table.split_once(':')) {
             assert!(world.count(&format!("SELECT count(*) FROM upline.{table}")).await > 0);
             for statement in [
                 format!("UPDATE upline.{table} SET {column} = {column}"),

@@ -17,6 +17,7 @@ mod disorder;
 mod edges;
 mod faults;
 mod handed;
+mod journal;
 mod letters;
 mod money;
 mod pipeline;

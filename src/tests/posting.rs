@@ -11,6 +11,7 @@ use upline::{
 
 use crate::{
     books::computed,
+    journal::{journal_agrees, with_volumes},
     support::{World, eventually, world},
 };
 
@@ -39,7 +40,8 @@ fn small_and_large_batches_end_where_the_model_ends() {
     world("posting_sizes", async |world| {
         let (books, model) = (world.store(), MemoryStore::default());
         for (step, orders) in (0..).zip([60, 3, 25, 24, 60, 1]) {
-            let runs = batch(0, orders, step + 1);
+            let runs: Vec<Computed> =
+                (0..orders).map(|order| with_volumes(order, step + 1)).collect();
             let runs: Vec<&Computed> = runs.iter().collect();
             let posted = books.post(&runs, now()).await.unwrap();
             assert_eq!(posted, model.post(&runs, now()).await.unwrap(), "step {step}");
@@ -49,6 +51,10 @@ fn small_and_large_batches_end_where_the_model_ends() {
             Kind::Reversed.as_str()
         );
         assert!(world.count(&reversed).await > 10, "later revisions correct earlier ones");
+        journal_agrees(world, &model).await;
+        let taken =
+            "SELECT count(*) FROM upline.volume_entry WHERE pv < 0 AND corrects IS NOT NULL";
+        assert!(world.count(taken).await > 10, "later revisions take volume back");
         assert_eq!(world.blocks_hold().await, 6);
     });
 }

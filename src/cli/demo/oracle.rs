@@ -150,7 +150,10 @@ mod tests {
                 Component::Differential(_)
                 | Component::Infinity(_)
                 | Component::Generation(_)
-                | Component::FastStart(_) => panic!("the oracle has two kinds: {component:?}"),
+                | Component::FastStart(_)
+                | Component::Binary(_)
+                | Component::Matrix(_)
+                | Component::Close(_) => panic!("the oracle has two kinds: {component:?}"),
             }
         }
         for rates in &RATES {

@@ -22,6 +22,7 @@ mod line;
 mod order;
 mod ranks;
 mod unilevel;
+mod volume;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -32,10 +33,11 @@ use self::{fast_start::Excluded, walk::Slot};
 pub use self::{
     line::{Account, Breakage, CommissionLine, Idle, Passed, Step, Totals},
     order::{
-        Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, WonBy,
-        ZeroReason,
+        Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, VolumeBasis,
+        WonBy, ZeroReason,
     },
     ranks::{RankBook, RankError, RankFact, RankSource, RanksAsOf},
+    volume::{VolumeLine, VolumeSource},
 };
 use super::{
     digest::Digest,
@@ -68,6 +70,9 @@ pub struct Run {
     /// Components that did not look for earners, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub idle: BTreeMap<ComponentId, Idle>,
+    /// Whose volume the earning lines count for; absent in a plan without volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<Vec<VolumeLine>>,
 }
 
 /// Why an order cannot be computed yet.
@@ -240,6 +245,8 @@ pub fn run(
             Component::Generation(generation) => generation::compute(generation, &context),
             Component::FastStart(part) if idle.contains_key(&part.id) => Share::default(),
             Component::FastStart(part) => fast_start::compute(part, &context),
+            // The close of the period computes these.
+            Component::Binary(_) | Component::Matrix(_) | Component::Close(_) => continue,
         };
         if !share.lines.is_empty() {
             totals.insert(component.id().clone(), total(&share.lines));
@@ -247,7 +254,9 @@ pub fn run(
             lines.extend(share.lines);
         }
     }
-    Ok(Run { engine: ENGINE.into(), order_hash: order.hash(), order, walks, lines, totals, idle })
+    let volumes = plan.volumes.as_ref().map(|volumes| volume::of_order(&order, volumes));
+    let (engine, order_hash) = (ENGINE.into(), order.hash());
+    Ok(Run { engine, order_hash, order, walks, lines, totals, idle, volumes })
 }
 
 fn total(lines: &[CommissionLine]) -> Totals {

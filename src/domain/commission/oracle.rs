@@ -82,6 +82,7 @@ impl Oracle<'_> {
                 Component::Infinity(part) => self.infinity(part, &id, line, &class),
                 Component::Generation(part) => self.generation(part, &id, line, &class),
                 Component::FastStart(part) => self.fast_start(part, &id, line, &class),
+                Component::Binary(_) | Component::Matrix(_) | Component::Close(_) => {}
             }
         }
     }
@@ -359,7 +360,10 @@ impl Oracle<'_> {
             | Component::Unilevel(_)
             | Component::Differential(_)
             | Component::Infinity(_)
-            | Component::Generation(_) => false,
+            | Component::Generation(_)
+            | Component::Binary(_)
+            | Component::Matrix(_)
+            | Component::Close(_) => false,
         })
     }
 }

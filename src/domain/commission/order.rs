@@ -15,6 +15,7 @@ use crate::domain::{
     money::{Currency, Money},
     order::{DecisionRef, RefundPolicy, Status},
     plan::PlanRef,
+    volume::Volume,
 };
 
 /// The versions that an order is bound to from its first commissionable state on.
@@ -184,6 +185,36 @@ pub struct MappedLine {
     /// The decision of a person on what the line sells, if there is one: it holds before the mapping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRef>,
+    /// What its volume is taken of, beside the base; absent if the line earns nothing, and in a plan
+    /// without volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeBasis>,
+}
+
+/// What the catalogue states for a unit of a line, and how much of the units is left.
+///
+/// A refund that names units, and takes money for them, takes the volume of these units, however
+/// much money that is. Money that names no units (a gesture, a chargeback) takes the share of the rest
+/// that it takes of their net: base by `units_net`. Of nothing to earn on, nothing is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeBasis {
+    /// Qualifying volume of a unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qv: Option<Volume>,
+    /// Commissionable volume of a unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cv: Option<Volume>,
+    /// Units that were not taken back.
+    pub units: Decimal,
+    /// The net of these units before money was taken back that names no units.
+    pub units_net: Money,
+}
+
+impl VolumeBasis {
+    /// What the catalogue states for what is left: of a volume for a unit and the base of the line.
+    pub fn stated(&self, unit: Volume, base: Money) -> Volume {
+        unit.times(self.units).proportion(base, self.units_net)
+    }
 }
 
 impl MappedLine {

@@ -73,6 +73,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
                 payout_base: None,
                 zero: None,
                 decision: None,
+                volume: None,
             })
             .collect(),
     }

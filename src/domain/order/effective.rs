@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Line, LineKind, OrderState, Status, WithoutLines};
+use rust_decimal::Decimal;
+
+use super::{Line, LineKind, OrderState, RefundLine, Status, WithoutLines};
 use crate::domain::{id::LineId, money::Money};
 
 impl OrderState {
@@ -29,6 +31,7 @@ impl OrderState {
                 if let Some(left) = index.get(&line.line).and_then(|at| left.get_mut(*at)) {
                     left.by_refunds_net += line.net;
                     left.by_refunds_gross += line.gross;
+                    left.take_units(line);
                 } else if spreads && !snapshot.folded.contains(&line.line) {
                     spread += line.gross;
                 }
@@ -64,6 +67,8 @@ impl OrderState {
             .map(|(line, left)| EffectiveLine {
                 line,
                 refunded: line.net - left.net,
+                units: left.units.max(Decimal::ZERO),
+                units_net: left.units_net,
                 net: if earns && line.kind == LineKind::Merchandise {
                     left.net
                 } else {
@@ -83,6 +88,10 @@ pub struct EffectiveLine<'a> {
     pub refunded: Money,
     /// What earns now: zero unless the order is paid and the line is merchandise.
     pub net: Money,
+    /// Units that no refund names with money for them.
+    pub units: Decimal,
+    /// The net of these units, before money was taken back that names no units.
+    pub units_net: Money,
 }
 
 /// What is left of a line while refunds are taken from it.
@@ -93,6 +102,9 @@ struct Remainder {
     by_refunds_gross: Money,
     net: Money,
     gross: Money,
+    units: Decimal,
+    by_units_net: Money,
+    units_net: Money,
 }
 
 impl Remainder {
@@ -104,6 +116,18 @@ impl Remainder {
             by_refunds_gross: Money::ZERO,
             net: line.net,
             gross: line.gross,
+            units: line.quantity,
+            by_units_net: Money::ZERO,
+            units_net: line.net,
+        }
+    }
+
+    /// Takes the units that a refund names, if it takes money for them: units that come back without
+    /// any are an exchange, which leaves the sale as it is.
+    fn take_units(&mut self, line: &RefundLine) {
+        if line.quantity > Decimal::ZERO && line.net.is_positive() {
+            self.units = self.units.saturating_sub(line.quantity);
+            self.by_units_net += line.net;
         }
     }
 
@@ -118,6 +142,7 @@ impl Remainder {
             gross.proportion(taken, net).rounded_to(unit)
         };
         self.net -= taken;
+        self.units_net = net - self.by_units_net.min(taken);
         self.gross -= taken_gross.min(gross).at_least_zero();
         if self.gross.is_zero() && gross.is_positive() {
             self.net = Money::ZERO;

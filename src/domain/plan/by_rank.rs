@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::rank::{Ladder, RankLevel};
+use super::{
+    close::ClosePlanError,
+    pairs::PairsError,
+    period::PeriodError,
+    rank::{Ladder, RankLevel},
+};
 use crate::domain::id::{CommissionClass, ComponentId, RankId};
 
 /// The name under which a table by rank says what holds for who is below the first rank.
@@ -80,6 +85,66 @@ pub enum Problem {
     /// A component without the word for what it is, or with one that nobody knows.
     #[error("{0}")]
     Kind(Box<str>),
+    /// A close has nothing to compute with.
+    #[error("{0}")]
+    Missing(Needed),
+    /// A rank says only its name, in a plan whose closes rank people.
+    #[error(
+        "rank {0} states its name alone, but the close of this plan decides who holds it: state \
+         `active = true` or `false`, and what else it requires"
+    )]
+    NoRequirements(RankId),
+    /// A part of a close does not hold.
+    #[error("{0}")]
+    Close(ClosePlanError),
+    /// A binary or a matrix does not hold.
+    #[error("{0}")]
+    Pairs(PairsError),
+    /// The calendar does not hold.
+    #[error("{0}")]
+    Period(PeriodError),
+}
+
+/// A section that a close needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Needed {
+    /// What counts as volume.
+    #[error(
+        "a close computes with volumes: add [volumes] with `qv`, `cv`, `pv`, `group`, \
+         `retail_orders` and `conversion`"
+    )]
+    Volumes,
+    /// Who is active.
+    #[error(
+        "only the active earn at a close: add [activity] with `pv`, `look_back`, `window` and \
+         `active_leg`"
+    )]
+    Activity,
+    /// How ranks are reached.
+    #[error("the close ranks people: add [ladder] with `reach` and `leg_rank`")]
+    Ladder,
+    /// When periods start and end.
+    #[error(
+        "a close is of a period: add [period] with `every`, `time_zone`, `day_starts`, `snapshot`, \
+         `cut_off_days` and `distribution_days`"
+    )]
+    Period,
+    /// What the close pays in.
+    #[error("a close pays in one currency: add `currency = \"EUR\"` above the first section")]
+    Currency,
+}
+
+impl Needed {
+    /// The key of the section in a plan file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Volumes => "volumes",
+            Self::Activity => "activity",
+            Self::Ladder => "ladder",
+            Self::Period => "period",
+            Self::Currency => "currency",
+        }
+    }
 }
 
 /// A problem at a field of a component, by its path from the component on.
@@ -102,7 +167,7 @@ impl Fault {
     }
 }
 
-fn unknown(found: &str, ladder: &Ladder) -> Problem {
+pub(super) fn unknown(found: &str, ladder: &Ladder) -> Problem {
     if ladder.is_empty() {
         return Problem::NoRanks;
     }

@@ -3,9 +3,14 @@
 //! A plan is a file: who earns, on which commission class, at which rate. It is immutable once an
 //! order has used it; a change is a new version with a later `effective_from`. The hash of a plan is
 //! the SHA-256 of its file, so an outsider checks it with any tool.
+//!
+//! One file holds all of a plan: the components that are computed for each order, those that the close
+//! of a period computes, and the sections that a close needs. A plan that pays by orders alone has none
+//! of these sections.
 
 mod by_rank;
 pub mod close;
+mod closing;
 mod order_time;
 pub mod pairs;
 pub mod period;
@@ -19,9 +24,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::rank::Ladder;
 pub use self::{
-    by_rank::{ByRank, Problem, Threshold, UNRANKED},
+    by_rank::{ByRank, Needed, Problem, Threshold, UNRANKED},
     order_time::{
         BlockedBy, Boundary, Compression, Differential, Direct, Dynamic, EmptyGeneration,
         EqualRank, ExcludedLines, Excludes, FastStart, FastStartOrders, FirstLevel, Generation,
@@ -31,10 +35,17 @@ pub use self::{
     },
     read::{Place, PlanError},
 };
+use self::{
+    close::{Cap, CloseComponent},
+    pairs::{Binary, Matrix},
+    period::Calendar,
+    rank::{Activity, Ladder, LadderRules, Rank},
+    volume::Volumes,
+};
 use super::{
     digest::Digest,
     id::{CommissionClass, ComponentId},
-    money::Rounding,
+    money::{Currency, Rounding},
 };
 
 /// The deepest level that a plan may pay.
@@ -64,8 +75,25 @@ pub struct Plan {
     pub rounding: Rounding,
     /// The ranks, lowest first; none in a plan that pays without them.
     pub ranks: Ladder,
-    /// The components in their order of evaluation.
+    /// What each rank requires, in their order; empty where the file states names alone.
+    pub requirements: Vec<Rank>,
+    /// What the close pays in; amounts in the file are in it. A plan that is closed states it.
+    pub currency: Option<Currency>,
+    /// The section `[volumes]`.
+    pub volumes: Option<Volumes>,
+    /// The section `[activity]`.
+    pub activity: Option<Activity>,
+    /// The section `[ladder]`.
+    pub ladder: Option<LadderRules>,
+    /// The section `[period]`.
+    pub period: Option<Calendar>,
+    /// The components in their order of evaluation. Those of orders do not see each other; what the
+    /// close computes sees what stands before it.
     pub components: Vec<Component>,
+    /// The entries `[[cap]]`; those after one component in the order of the file.
+    pub caps: Vec<Cap>,
+    /// The entries `[[case]]`, as they stand in the file.
+    pub cases: Vec<serde_json::Value>,
 }
 
 /// One way to earn.
@@ -83,6 +111,12 @@ pub enum Component {
     Generation(Generation),
     /// Those above a new distributor, for the first days.
     FastStart(FastStart),
+    /// The paired legs of the placement tree, at the close.
+    Binary(Binary),
+    /// The levels of the placement tree, at the close.
+    Matrix(Matrix),
+    /// What a close computes on volumes, ranks and earnings; never [`CloseComponent::Given`].
+    Close(CloseComponent),
 }
 
 impl Component {
@@ -95,10 +129,49 @@ impl Component {
             Self::Infinity(infinity) => &infinity.id,
             Self::Generation(generation) => &generation.id,
             Self::FastStart(fast_start) => &fast_start.id,
+            Self::Binary(binary) => &binary.id,
+            Self::Matrix(matrix) => &matrix.id,
+            Self::Close(close) => close.id(),
         }
     }
 
-    /// Whether it has a rate for this class.
+    /// The word for what it is, as the plan file writes it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Direct(_) => "direct",
+            Self::Unilevel(_) => "unilevel",
+            Self::Differential(_) => "differential",
+            Self::Infinity(_) => "infinity",
+            Self::Generation(_) => "generation",
+            Self::FastStart(_) => "fast_start",
+            Self::Binary(_) => "binary",
+            Self::Matrix(_) => "matrix",
+            Self::Close(close) => match close {
+                CloseComponent::Given(_) => "given",
+                CloseComponent::UnilevelVolume(_) => "unilevel_volume",
+                CloseComponent::Bracket(_) => "bracket",
+                CloseComponent::Breakaway(_) => "breakaway",
+                CloseComponent::Matching(_) => "matching",
+                CloseComponent::RankBonus(_) => "rank_bonus",
+                CloseComponent::Pool(_) => "pool",
+            },
+        }
+    }
+
+    /// Whether it is computed for each order, and not at the close of a period.
+    pub fn of_orders(&self) -> bool {
+        match self {
+            Self::Direct(_)
+            | Self::Unilevel(_)
+            | Self::Differential(_)
+            | Self::Infinity(_)
+            | Self::Generation(_)
+            | Self::FastStart(_) => true,
+            Self::Binary(_) | Self::Matrix(_) | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether it has a rate for this class, or pays on the volume of every class.
     pub fn pays_for(&self, class: &CommissionClass) -> bool {
         match self {
             Self::Direct(direct) => direct.rates.contains_key(class),
@@ -111,6 +184,17 @@ impl Component {
             },
             Self::Generation(generation) => generation.rates.contains_key(class),
             Self::FastStart(fast_start) => fast_start.rates.contains_key(class),
+            Self::Binary(_) | Self::Matrix(_) => true,
+            Self::Close(close) => match close {
+                CloseComponent::UnilevelVolume(_)
+                | CloseComponent::Bracket(_)
+                | CloseComponent::Breakaway(_) => true,
+                // They pay on what others earn, on a rank, or on what the whole company sold.
+                CloseComponent::Given(_)
+                | CloseComponent::Matching(_)
+                | CloseComponent::RankBonus(_)
+                | CloseComponent::Pool(_) => false,
+            },
         }
     }
 }

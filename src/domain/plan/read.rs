@@ -12,12 +12,15 @@ use toml::{
 use super::{
     Component, Plan, PlanRef,
     by_rank::{Fault, Problem, UNRANKED},
-    rank::{Ladder, RankLevel},
+    close::{Cap, CloseComponent},
+    period::Calendar,
+    rank::{Activity, Ladder, LadderRules, Rank, RankLevel},
+    volume::Volumes,
 };
 use crate::domain::{
     digest::Digest,
     id::{ComponentId, RankId},
-    money::Rounding,
+    money::{Currency, Rounding},
 };
 
 /// Why a plan file is not a plan.
@@ -59,7 +62,10 @@ impl fmt::Display for Place {
         if let Some(component) = &self.component {
             write!(f, "component {component}, ")?;
         }
-        write!(f, "`{}`", self.field)
+        match &*self.field {
+            "" => f.write_str("in all of it"),
+            field => write!(f, "`{field}`"),
+        }
     }
 }
 
@@ -72,78 +78,245 @@ struct PlanFile {
     title: Box<str>,
     effective_from: Timestamp,
     rounding: Rounding,
+    currency: Option<Currency>,
+    volumes: Option<Volumes>,
+    activity: Option<Activity>,
+    ladder: Option<LadderRules>,
+    period: Option<Calendar>,
     #[serde(default)]
-    rank: Vec<RankFile>,
-    /// Read one by one before; named here for the messages.
+    case: Vec<serde_json::Value>,
+    /// Read one by one before, as are caps and components; named here for the messages.
+    #[serde(default, rename = "rank")]
+    _ranks: Vec<()>,
+    #[serde(default, rename = "cap")]
+    _caps: Vec<()>,
     #[serde(rename = "component")]
     _components: Vec<()>,
 }
 
+/// An entry `[[rank]]`: in a plan that is never closed a name is all that there is to say.
+enum RankFile {
+    Named(RankId),
+    Required(Rank),
+}
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RankFile {
+struct NamedRank {
     id: RankId,
 }
 
-/// The words for the kinds.
-const KINDS: &str = "direct, unilevel, differential, infinity, generation, fast_start";
+impl RankFile {
+    fn id(&self) -> &RankId {
+        match self {
+            Self::Named(id) => id,
+            Self::Required(rank) => &rank.id,
+        }
+    }
+}
 
+/// The words for the kinds.
+const KINDS: &str = "direct, unilevel, differential, infinity, generation, fast_start, binary, \
+                     matrix, unilevel_volume, bracket, breakaway, matching, rank_bonus, pool";
+
+/// Reads a plan file, or says what is wrong first.
 pub(super) fn plan(text: &str) -> Result<Plan, PlanError> {
+    all(text).map_err(|(first, _others)| first)
+}
+
+/// Reads a plan file, or says what is wrong: as much of it as one error does not hide of another.
+pub(super) fn all(text: &str) -> Result<Plan, (PlanError, Vec<PlanError>)> {
     let syntax = |mut error: toml::de::Error| {
         error.set_input(Some(text));
         PlanError::Syntax(Box::new(error))
     };
-    let mut root = DeTable::parse(text).map_err(syntax)?;
-    let values = match root.get_mut().get_mut("component").map(Spanned::get_mut) {
-        Some(DeValue::Array(array)) => std::mem::replace(array, DeArray::new()),
-        Some(_) | None => DeArray::new(),
+    let mut root = DeTable::parse(text).map_err(|error| (syntax(error), Vec::new()))?;
+    let [ranks, components, caps] =
+        ["rank", "component", "cap"].map(|key| entries(root.get_mut(), key));
+    let file = PlanFile::deserialize(Deserializer::from(root)).map_err(syntax);
+    let mut reader = Reader { text, syntax: &syntax, errors: Vec::new() };
+    let ranks = reader.ranks(ranks);
+    let ladder = reader.ladder(&ranks);
+    let components = reader.components(components, &ladder);
+    let caps = reader.caps(caps, &components);
+    let file = match file {
+        Ok(file) => file,
+        Err(error) => return Err((error, reader.errors)),
     };
-    let file = PlanFile::deserialize(Deserializer::from(root)).map_err(syntax)?;
-    let ladder = ladder(file.rank).map_err(|(index, problem)| PlanError::Field {
-        place: place(text, &["rank", &index.to_string(), "id"], None),
-        problem,
-    })?;
-    let mut components: Vec<Component> = Vec::new();
-    for (index, value) in values.into_iter().enumerate() {
-        let index = index.to_string();
-        let mut component = component(value, text, &index, &syntax)?;
-        let id = component.id().clone();
-        if components.iter().any(|other| *other.id() == id) {
-            return Err(PlanError::Repeated(id));
-        }
-        let found = component.resolve(&ladder);
-        found.map_err(|fault| located(text, &index, Some(id), fault))?;
-        components.push(component);
+    let plan = file.with(text, (ladder, ranks), components, caps);
+    if reader.errors.is_empty() {
+        reader.errors.extend(whole(&plan, text));
     }
-    check_excludes(&components, text)?;
-    Ok(Plan {
-        reference: PlanRef {
-            id: file.id,
-            version: file.version,
-            hash: Digest::of(text.as_bytes()),
-        },
-        title: file.title,
-        effective_from: file.effective_from,
-        rounding: file.rounding,
-        ranks: ladder,
-        components,
-    })
+    let mut errors = reader.errors.into_iter();
+    match errors.next() {
+        Some(first) => Err((first, errors.collect())),
+        None => Ok(plan),
+    }
 }
 
-/// The ranks as a ladder, or which of them is wrong.
-fn ladder(files: Vec<RankFile>) -> Result<Ladder, (usize, Problem)> {
-    let ranks: Vec<RankId> = files.into_iter().map(|file| file.id).collect();
-    let mut before = ranks.iter();
-    for (index, rank) in ranks.iter().enumerate().rev() {
-        before.next_back();
-        if rank.as_str() == UNRANKED || before.as_slice().contains(rank) {
-            return Err((index, Problem::RankName(rank.as_str().into())));
+/// Takes the entries of a list of tables out, to be read one by one.
+fn entries<'a>(root: &mut DeTable<'a>, key: &str) -> DeArray<'a> {
+    match root.get_mut(key).map(Spanned::get_mut) {
+        Some(DeValue::Array(array)) => std::mem::replace(array, DeArray::new()),
+        Some(_) | None => DeArray::new(),
+    }
+}
+
+impl PlanFile {
+    fn with(
+        self,
+        text: &str,
+        (ranks, files): (Ladder, Vec<RankFile>),
+        components: Vec<Component>,
+        caps: Vec<Cap>,
+    ) -> Plan {
+        let required = files.into_iter().filter_map(|file| match file {
+            RankFile::Named(_) => None,
+            RankFile::Required(rank) => Some(rank),
+        });
+        Plan {
+            reference: PlanRef {
+                id: self.id,
+                version: self.version,
+                hash: Digest::of(text.as_bytes()),
+            },
+            title: self.title,
+            effective_from: self.effective_from,
+            rounding: self.rounding,
+            ranks,
+            requirements: required.collect(),
+            currency: self.currency,
+            volumes: self.volumes,
+            activity: self.activity,
+            ladder: self.ladder,
+            period: self.period,
+            components,
+            caps,
+            cases: self.case,
         }
     }
-    match u8::try_from(ranks.len()) {
-        Ok(_) => Ok(Ladder::new(ranks)),
-        Err(_too_many) => Err((RankLevel(u8::MAX).0.into(), Problem::TooManyRanks(ranks.len()))),
+}
+
+/// Reads the lists of a plan file entry by entry, and keeps every error.
+struct Reader<'a> {
+    text: &'a str,
+    syntax: &'a dyn Fn(toml::de::Error) -> PlanError,
+    errors: Vec<PlanError>,
+}
+
+impl Reader<'_> {
+    fn ranks(&mut self, values: DeArray<'_>) -> Vec<RankFile> {
+        let mut ranks = Vec::new();
+        for value in values {
+            let named = value
+                .get_ref()
+                .as_table()
+                .is_some_and(|table| table.len() == 1 && table.contains_key("id"));
+            let read = if named {
+                of_kind(value).map(|rank: NamedRank| RankFile::Named(rank.id))
+            } else {
+                of_kind(value).map(RankFile::Required)
+            };
+            match read {
+                Ok(rank) => ranks.push(rank),
+                Err(error) => self.errors.push((self.syntax)(error)),
+            }
+        }
+        ranks
     }
+
+    /// The ranks as a ladder; one that is wrong is left out.
+    fn ladder(&mut self, files: &[RankFile]) -> Ladder {
+        let mut ranks: Vec<RankId> = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let id = file.id();
+            let problem = if id.as_str() == UNRANKED || ranks.contains(id) {
+                Problem::RankName(id.as_str().into())
+            } else if ranks.len() >= usize::from(u8::MAX) {
+                Problem::TooManyRanks(files.len())
+            } else {
+                ranks.push(id.clone());
+                continue;
+            };
+            let place = place(self.text, &["rank", &index.to_string(), "id"], None);
+            self.errors.push(PlanError::Field { place, problem });
+        }
+        Ladder::new(ranks)
+    }
+
+    fn components(&mut self, values: DeArray<'_>, ladder: &Ladder) -> Vec<Component> {
+        let mut components: Vec<Component> = Vec::new();
+        for (index, value) in values.into_iter().enumerate() {
+            let index = index.to_string();
+            let mut component = match component(value, self.text, &index, self.syntax) {
+                Ok(component) => component,
+                Err(error) => {
+                    self.errors.push(error);
+                    continue;
+                }
+            };
+            let id = component.id().clone();
+            if components.iter().any(|other| *other.id() == id) {
+                self.errors.push(PlanError::Repeated(id));
+                continue;
+            }
+            if let Err(fault) = component.resolve(ladder) {
+                self.errors.push(located(self.text, &index, Some(id), fault));
+            }
+            components.push(component);
+        }
+        if let Err(error) = check_excludes(&components, self.text) {
+            self.errors.push(error);
+        }
+        components
+    }
+
+    fn caps(&mut self, values: DeArray<'_>, components: &[Component]) -> Vec<Cap> {
+        let mut caps: Vec<Cap> = Vec::new();
+        for value in values {
+            match of_kind::<Cap>(value) {
+                Ok(cap) if components.iter().any(|other| *other.id() == cap.id) => {
+                    self.errors.push(PlanError::Repeated(cap.id));
+                }
+                Ok(cap) => caps.push(cap),
+                Err(error) => self.errors.push((self.syntax)(error)),
+            }
+        }
+        caps
+    }
+}
+
+/// What is wrong with a plan whose parts are right one by one.
+fn whole(plan: &Plan, text: &str) -> Option<PlanError> {
+    if let Some(problem) = plan.period.as_ref().and_then(|period| period.check().err()) {
+        let place = place(text, &["period", "every"], None);
+        return Some(PlanError::Field { place, problem: Problem::Period(problem) });
+    }
+    let required = |rank: &RankId| plan.requirements.iter().any(|known| known.id == *rank);
+    let ranks = (1..=u8::MAX).map_while(|level| plan.ranks.rank(RankLevel(level)));
+    if let Some((index, rank)) = ranks.enumerate().find(|(_, rank)| !required(rank)) {
+        if plan.is_closed() {
+            let place = place(text, &["rank", &index.to_string(), "active"], None);
+            let problem = Problem::NoRequirements(rank.clone());
+            return Some(PlanError::Field { place, problem });
+        }
+    }
+    if let Some(needed) = plan.lacks() {
+        let component = plan.components.iter().position(|part| !part.of_orders());
+        let id = component.and_then(|index| plan.components.get(index)).map(Component::id);
+        let index = component.unwrap_or_default().to_string();
+        let asks: &[&str] = match component {
+            Some(_) => &["component", &index],
+            None if !plan.caps.is_empty() => &["cap", "0"],
+            None if plan.ladder.is_some() => &["ladder"],
+            None => &["rank", "0"],
+        };
+        let mut place = place(text, asks, id.cloned());
+        place.field = needed.key().into();
+        return Some(PlanError::Field { place, problem: Problem::Missing(needed) });
+    }
+    let (path, component, problem) = plan.close_fault()?;
+    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    Some(PlanError::Field { place: place(text, &path, component), problem })
 }
 
 /// Reads a component by its `kind`. Read from the text's own values, an error knows its line.
@@ -151,7 +324,7 @@ fn component(
     mut value: Spanned<DeValue<'_>>,
     text: &str,
     index: &str,
-    syntax: &impl Fn(toml::de::Error) -> PlanError,
+    syntax: &dyn Fn(toml::de::Error) -> PlanError,
 ) -> Result<Component, PlanError> {
     let kind = match value.get_mut() {
         DeValue::Table(table) => table.remove("kind").map(Spanned::into_inner),
@@ -169,6 +342,14 @@ fn component(
         Some("infinity") => of_kind(value).map(Component::Infinity),
         Some("generation") => of_kind(value).map(Component::Generation),
         Some("fast_start") => of_kind(value).map(Component::FastStart),
+        Some("binary") => of_kind(value).map(Component::Binary),
+        Some("matrix") => of_kind(value).map(Component::Matrix),
+        Some("unilevel_volume") => closed(of_kind(value).map(CloseComponent::UnilevelVolume)),
+        Some("bracket") => closed(of_kind(value).map(CloseComponent::Bracket)),
+        Some("breakaway") => closed(of_kind(value).map(CloseComponent::Breakaway)),
+        Some("matching") => closed(of_kind(value).map(CloseComponent::Matching)),
+        Some("rank_bonus") => closed(of_kind(value).map(CloseComponent::RankBonus)),
+        Some("pool") => closed(of_kind(value).map(CloseComponent::Pool)),
         found => {
             let problem = match found {
                 Some(kind) => format!("there is no kind {kind:?}, known are {KINDS}"),
@@ -179,6 +360,11 @@ fn component(
         }
     };
     read.map_err(syntax)
+}
+
+/// A component of the close as one of the plan.
+fn closed(read: Result<CloseComponent, toml::de::Error>) -> Result<Component, toml::de::Error> {
+    read.map(Component::Close)
 }
 
 fn of_kind<T: DeserializeOwned>(value: Spanned<DeValue<'_>>) -> Result<T, toml::de::Error> {
@@ -195,6 +381,10 @@ impl Component {
             Self::Infinity(infinity) => infinity.resolve(ladder),
             Self::Generation(generation) => generation.resolve(ladder),
             Self::FastStart(fast_start) => fast_start.resolve(),
+            Self::Binary(binary) => binary.resolve(),
+            Self::Matrix(matrix) => matrix.resolve(ladder),
+            // Checked with the rest of the close, which they name parts of.
+            Self::Close(_) => Ok(()),
         }
     }
 }
@@ -249,6 +439,8 @@ fn place(text: &str, path: &[&str], component: Option<ComponentId>) -> Place {
         (table, array) = (value.get_ref().as_table(), value.get_ref().as_array());
     }
     let line = text.get(..start).unwrap_or_default().matches('\n').count().saturating_add(1);
-    let field = path.iter().skip(2).copied().collect::<Vec<_>>().join(".");
+    // The number of an entry says nothing beside its line.
+    let entry = path.get(1).is_some_and(|key| key.parse::<usize>().is_ok());
+    let field = path.iter().skip(if entry { 2 } else { 0 }).copied().collect::<Vec<_>>().join(".");
     Place { line, component, field: field.into() }
 }

@@ -2,11 +2,12 @@
 
 use super::{
     MAX_LEVELS,
-    by_rank::{ByRank, Fault, Problem, names},
+    by_rank::{ByRank, Fault, Problem, names, unknown},
     order_time::{
         Boundary, Compression, Differential, Direct, FastStart, Generation, Infinity,
         InfinityModel, Levels, RankRates, Unilevel,
     },
+    pairs::{Binary, Matrix, PairsError, Unlocks},
     rank::{Ladder, RankLevel},
 };
 use crate::domain::money::Rate;
@@ -176,6 +177,52 @@ impl Generation {
 impl FastStart {
     pub(super) fn resolve(&mut self) -> Result<(), Fault> {
         levels(&self.rates)
+    }
+}
+
+impl Binary {
+    pub(super) fn resolve(&self) -> Result<(), Fault> {
+        self.check().map_err(|error| {
+            let path = match &error {
+                PairsError::NotPositive { field, .. }
+                    if field.starts_with("carry")
+                        || field.starts_with("cap")
+                        || *field == "owner_cap" =>
+                {
+                    field
+                }
+                PairsError::NotPositive { .. }
+                | PairsError::Share { .. }
+                | PairsError::Cycle(_)
+                | PairsError::Tiers { .. }
+                | PairsError::NoTiers(_)
+                | PairsError::Shape { .. }
+                | PairsError::Rates { .. } => "pays",
+            };
+            Fault { path: path.split('.').map(Box::from).collect(), problem: Problem::Pairs(error) }
+        })
+    }
+}
+
+impl Matrix {
+    pub(super) fn resolve(&self, ladder: &Ladder) -> Result<(), Fault> {
+        self.check().map_err(|error| {
+            let field = match &error {
+                PairsError::NotPositive { field, .. } => field,
+                PairsError::Rates { .. } => "rates",
+                PairsError::Share { .. }
+                | PairsError::Cycle(_)
+                | PairsError::Tiers { .. }
+                | PairsError::NoTiers(_)
+                | PairsError::Shape { .. } => "width",
+            };
+            Fault::at([field], Problem::Pairs(error))
+        })?;
+        let Unlocks::Rank { levels } = &self.unlocks else { return Ok(()) };
+        match levels.keys().find(|rank| ladder.level(rank).is_none()) {
+            Some(other) => Err(Fault::at(["unlocks", "levels"], unknown(other.as_str(), ladder))),
+            None => Ok(()),
+        }
     }
 }
 

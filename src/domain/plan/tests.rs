@@ -316,3 +316,5 @@ fn dynamic_rates_by_rank_reach_equally_far_in_every_class() {
         "{message}"
     );
 }
+
+pub(crate) mod whole;

@@ -1,6 +1,7 @@
 //! The section `[volumes]` of a plan file: what counts as whose volume.
 
-use rust_decimal::Decimal;
+use std::ops::{AddAssign, Sub};
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -101,7 +102,7 @@ pub enum RetailOrders {
 }
 
 /// What an order line adds to the volumes of the person that it counts for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineVolumes {
     /// Personal volume.
     pub pv: Volume,
@@ -112,29 +113,51 @@ pub struct LineVolumes {
 }
 
 impl Source {
-    /// The volume of a line: `net` is its net amount, `unit` what the catalogue states for one unit.
-    pub fn of_line(self, net: Money, unit: Option<Volume>, quantity: Decimal) -> Volume {
-        match (self, unit) {
+    /// The volume of a line: `net` is its net amount, `stated` what the catalogue states for what is
+    /// left of its units.
+    pub fn of_line(self, net: Money, stated: Option<Volume>) -> Volume {
+        match (self, stated) {
             (Self::Net { rate }, _) => Volume::of_money(net, rate),
-            (Self::Catalogue { .. }, Some(unit)) => unit.times(quantity),
+            (Self::Catalogue { .. }, Some(stated)) => stated,
             (Self::Catalogue { missing: Missing::Zero }, None) => Volume::ZERO,
             (Self::Catalogue { missing: Missing::Net }, None) => Volume::of_money(net, Rate::WHOLE),
         }
     }
 }
 
+impl LineVolumes {
+    /// Whether there is nothing of any of them.
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl AddAssign for LineVolumes {
+    fn add_assign(&mut self, other: Self) {
+        self.pv += other.pv;
+        self.qv += other.qv;
+        self.cv += other.cv;
+    }
+}
+
+impl Sub for LineVolumes {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self { pv: self.pv - other.pv, qv: self.qv - other.qv, cv: self.cv - other.cv }
+    }
+}
+
 impl Volumes {
     /// What a line adds to the volumes of the buyer who is a distributor, or of the referrer of a
-    /// retail customer; the catalogue states the qualifying and commissionable volume of a unit.
+    /// retail customer; the catalogue states the qualifying and the commissionable volume of its units.
     pub fn of_line(
         &self,
         net: Money,
-        quantity: Decimal,
         (qualifying, commissionable): (Option<Volume>, Option<Volume>),
         retail: bool,
     ) -> LineVolumes {
-        let qv = self.qv.of_line(net, qualifying, quantity);
-        let cv = self.cv.of_line(net, commissionable, quantity);
+        let qv = self.qv.of_line(net, qualifying);
+        let cv = self.cv.of_line(net, commissionable);
         let pv = match self.pv {
             _ if retail && self.retail_orders == RetailOrders::Nobody => Volume::ZERO,
             Counted::Qv => qv,
@@ -163,18 +186,18 @@ mod tests {
     #[test]
     fn a_line_counts_what_the_plan_says() {
         let net = Money::parse("20.05").unwrap();
-        let unit = (Some(Volume::points(9)), Some(Volume::points(7)));
-        let own = volumes("nobody").of_line(net, Decimal::TWO, unit, false);
+        let stated = (Some(Volume::points(18)), Some(Volume::points(14)));
+        let own = volumes("nobody").of_line(net, stated, false);
         assert_eq!((own.pv, own.qv), (Volume::points(18), Volume::points(18)));
         assert_eq!(
             own.cv.to_string(),
             "16.04",
             "80 % of the net amount, whatever the catalogue says"
         );
-        let retail = volumes("nobody").of_line(net, Decimal::TWO, unit, true);
+        let retail = volumes("nobody").of_line(net, stated, true);
         assert_eq!((retail.pv, retail.qv), (Volume::ZERO, Volume::points(18)));
-        assert_eq!(volumes("referrer").of_line(net, Decimal::TWO, unit, true), own);
-        let unknown = volumes("referrer").of_line(net, Decimal::TWO, (None, None), false);
+        assert_eq!(volumes("referrer").of_line(net, stated, true), own);
+        let unknown = volumes("referrer").of_line(net, (None, None), false);
         assert_eq!(unknown.qv.to_string(), "20.05");
     }
 

@@ -19,8 +19,9 @@ use crate::{
         fx::{ExchangeRate, RateBook, RateEntry},
         genealogy::{EventLine, Genealogy},
         id::{CommissionClass, OrderKey, Sku},
-        money::{Currency, Money},
+        money::Currency,
         plan::{Plan, PlanBook},
+        volume::Volume,
     },
     stage::map::Company,
     stream::ServiceError,
@@ -214,8 +215,10 @@ fn event(row: &BinaryCopyOutRow) -> Result<EventLine<'_>, Box<dyn Error + Send +
 async fn catalog(client: &ClientWrapper, catalog: &mut Catalog) -> Result<(), ServiceError> {
     let statement = client
         .prepare_cached(
+            // Rows from before the table bounded volumes may be finer or larger than one can be.
             "SELECT seq, sku_id, platform, platform_sku, commission_class, effective_from,
-                    cv_per_unit, qv_per_unit
+                    least(trunc(cv_per_unit, 4), 10000000000000),
+                    least(trunc(qv_per_unit, 4), 10000000000000)
              FROM upline.sku_mapping WHERE seq > $1 ORDER BY seq LIMIT $2",
         )
         .await
@@ -224,14 +227,14 @@ async fn catalog(client: &ClientWrapper, catalog: &mut Catalog) -> Result<(), Se
         let last = to_i64(catalog.version());
         let rows = client.query(&statement, &[&last, &PAGE]).await.map_err(classify)?;
         for row in &rows {
-            let money = |value: Option<Decimal>| value.map(Money::from_decimal).transpose();
+            let volume = |value: Option<Decimal>| value.map(Volume::from_decimal).transpose();
             let entry = SkuEntry {
                 seq: to_u64(row.get(0)),
                 sku_id: Sku::parse(row.get(1)).map_err(unreadable)?,
                 class: CommissionClass::parse(row.get(4)).map_err(unreadable)?,
                 effective_from: row.get::<_, Timestamp>(5),
-                cv: money(row.get(6)).map_err(unreadable)?,
-                qv: money(row.get(7)).map_err(unreadable)?,
+                cv: volume(row.get(6)).map_err(unreadable)?,
+                qv: volume(row.get(7)).map_err(unreadable)?,
             };
             let scope = Scope::parse(row.get(2)).map_err(unreadable)?;
             catalog.add(scope, Sku::parse(row.get(3)).map_err(unreadable)?, entry);

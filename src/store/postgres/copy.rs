@@ -27,6 +27,11 @@ pub(super) const ENTRIES: &str = "COPY upline.ledger_entry
     (seq, event_id, order_key, revision, line_id, component, level, debit, credit, amount,
      currency, kind, corrects, breakage, order_ts, block, posted_at) FROM STDIN BINARY";
 
+/// COPY into the volume journal.
+pub(super) const VOLUMES: &str = "COPY upline.volume_entry
+    (seq, event_id, order_key, revision, line_id, distributor_id, source, pv, qv, cv, order_ts,
+     corrects, block, posted_at) FROM STDIN BINARY";
+
 /// Writes the calculations by the statement [`RUNS`].
 pub(super) async fn runs(
     client: &ClientWrapper,
@@ -114,7 +119,7 @@ pub(super) async fn entries(
     let sink = client.copy_in(into).await.map_err(classify)?;
     let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     let mut seq = sealed.last_seq;
-    for Posting { key, computed, entries } in sealed.postings {
+    for Posting { key, computed, entries, .. } in sealed.postings {
         let order = &computed.run.order;
         for entry in *entries {
             seq = seq.saturating_add(1);
@@ -135,6 +140,58 @@ pub(super) async fn entries(
                 &entry.corrects.map(Uuid),
                 &entry.breakage.map(Breakage::as_str),
                 &order.placed_at,
+                &sealed.number,
+                &sealed.now,
+            ];
+            rows.as_mut().write(&row).await.map_err(classify)?;
+        }
+    }
+    rows.finish().await.map_err(classify)?;
+    Ok(())
+}
+
+/// Writes into the volume journal by the statement [`VOLUMES`].
+pub(super) async fn volumes(
+    client: &ClientWrapper,
+    into: &Statement,
+    sealed: &Sealed<'_>,
+) -> Result<(), ServiceError> {
+    const TYPES: [Type; 14] = [
+        Type::INT8,
+        Type::UUID,
+        Type::TEXT,
+        Type::INT8,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+        Type::TIMESTAMPTZ,
+        Type::UUID,
+        Type::INT8,
+        Type::TIMESTAMPTZ,
+    ];
+    let sink = client.copy_in(into).await.map_err(classify)?;
+    let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+    let mut seq = sealed.last_volume;
+    for Posting { key, computed, volumes, .. } in sealed.postings {
+        for entry in *volumes {
+            seq = seq.saturating_add(1);
+            let (position, amount) = (&entry.position, entry.amount);
+            let row: [&(dyn ToSql + Sync); 14] = [
+                &seq,
+                &Uuid(entry.event_id),
+                key,
+                &to_i64(computed.run.order.revision),
+                &position.line.as_str(),
+                &position.distributor.as_str(),
+                &position.source.as_str(),
+                &amount.pv.parts(),
+                &amount.qv.parts(),
+                &amount.cv.parts(),
+                &position.placed_at,
+                &entry.corrects.map(Uuid),
                 &sealed.number,
                 &sealed.now,
             ];

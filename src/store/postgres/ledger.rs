@@ -3,21 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deadpool_postgres::ClientWrapper;
-use futures_util::{FutureExt, future::join4};
+use futures_util::{
+    FutureExt,
+    future::{OptionFuture, join, join4},
+};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::{Row, Statement};
 
 use super::{
     classify,
+    journal::{self, Journals},
     orders::from_json,
     seal::{self, Head, Posting, Sealed},
     to_u64, unreadable,
 };
 use crate::{
     domain::{
+        self,
         commission::{Account, Run},
         id::{ComponentId, LineId, OrderKey},
+        journal::VolumeEntry,
         ledger::{self, Entry, EventId, Kind, Position},
         money::{Currency, Money},
     },
@@ -33,20 +39,24 @@ struct Statements {
     head: Statement,
     revisions: Statement,
     write: seal::Statements,
+    /// What the journal has of orders; `None` for a batch without volumes.
+    volumes: Option<Statement>,
 }
 
 impl Statements {
-    async fn of(client: &ClientWrapper) -> Result<Self, ServiceError> {
+    async fn of(client: &ClientWrapper, volumes: bool) -> Result<Self, ServiceError> {
         // One writer at a time seals blocks, so the chain has no forks and no gaps; a batch makes the
         // wait short. Held until commit.
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('upline.ledger', 0))";
         let revisions =
             "SELECT order_key, revision FROM upline.commission_run WHERE order_key = ANY ($1)";
+        let head = if volumes { seal::HEAD_WITH_VOLUMES } else { seal::HEAD };
         Ok(Self {
             lock: client.prepare_cached(lock).await.map_err(classify)?,
-            head: client.prepare_cached(seal::HEAD).await.map_err(classify)?,
+            head: client.prepare_cached(head).await.map_err(classify)?,
             revisions: client.prepare_cached(revisions).await.map_err(classify)?,
-            write: seal::Statements::of(client).await?,
+            write: seal::Statements::of(client, volumes).await?,
+            volumes: if volumes { Some(journal::posted_statement(client).await?) } else { None },
         })
     }
 }
@@ -75,7 +85,9 @@ pub(super) async fn post(
     now: Timestamp,
 ) -> Result<Vec<PostOutcome>, ServiceError> {
     let keys: Vec<String> = runs.iter().map(|c| c.run.order.key.to_string()).collect();
-    let statements = Statements::of(client).await?;
+    // Whether the plan of any of these orders has volumes: otherwise nothing asks for the journal.
+    let volumes = runs.iter().any(|computed| computed.run.volumes.is_some());
+    let statements = Statements::of(client, volumes).await?;
     let mut transaction = Begun { client, ended: false };
     let (begun, locked, head, revisions) = join4(
         client.batch_execute("BEGIN"),
@@ -95,19 +107,21 @@ pub(super) async fn post(
         .filter(|key| revisions.contains_key(*key))
         .map(String::as_str)
         .collect();
-    let positions =
-        if known.is_empty() { HashMap::new() } else { posted_positions(client, &known).await? };
-    let mut posted: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+    let (positions, journal) = posted_before(client, &statements, &known).await?;
+    let mut posted: BTreeMap<usize, (Vec<Entry>, Vec<VolumeEntry>)> = BTreeMap::new();
     for at in fresh {
         let (Some(computed), Some(key)) = (runs.get(at), keys.get(at)) else { continue };
         let before = positions.get(key).map_or(&[][..], Vec::as_slice);
-        posted.insert(at, ledger::post(&computed.run, before));
+        let volumes = journal.get(key).map_or(&[][..], Vec::as_slice);
+        let volumes = domain::journal::post(&computed.run, volumes);
+        posted.insert(at, (ledger::post(&computed.run, before), volumes));
     }
     if !posted.is_empty() {
         let batch: Vec<Posting<'_>> = posted
             .iter()
-            .filter_map(|(at, entries)| {
-                Some(Posting { key: keys.get(*at)?, computed: runs.get(*at)?, entries })
+            .filter_map(|(at, (entries, volumes))| {
+                let (key, computed) = (keys.get(*at)?, runs.get(*at)?);
+                Some(Posting { key, computed, entries, volumes })
             })
             .collect();
         Sealed::new(&batch, &head, now)?.commit(client, &statements.write).await?;
@@ -116,12 +130,28 @@ pub(super) async fn post(
     let mut outcomes = Vec::with_capacity(runs.len());
     for (at, (computed, key)) in runs.iter().zip(&keys).enumerate() {
         outcomes.push(match posted.remove(&at) {
-            Some(entries) => PostOutcome::Posted(entries),
+            Some((entries, _volumes)) => PostOutcome::Posted(entries),
             None if is_posted(&revisions, key, computed) => PostOutcome::Already,
             None => PostOutcome::Stale,
         });
     }
     Ok(outcomes)
+}
+
+/// What is posted for orders that are known, money and volumes in one round trip.
+async fn posted_before(
+    client: &ClientWrapper,
+    statements: &Statements,
+    known: &[&str],
+) -> Result<(HashMap<String, Vec<ledger::Posted>>, Journals), ServiceError> {
+    if known.is_empty() {
+        return Ok((HashMap::new(), Journals::new()));
+    }
+    let volumes = statements.volumes.as_ref();
+    let volumes = volumes.map(|statement| journal::posted(client, statement, known));
+    let (positions, volumes) =
+        join(posted_positions(client, known), OptionFuture::from(volumes)).await;
+    Ok((positions?, volumes.transpose()?.unwrap_or_default()))
 }
 
 /// The posted revisions of each order.
@@ -222,11 +252,18 @@ pub(super) async fn posted(
     for row in client.query(&statement, &[&keys]).await.map_err(classify)? {
         of_run.entry((row.get(0), row.get(1))).or_default().push(entry(&row)?);
     }
+    let mut volumes: Option<journal::OfRuns> = None;
     let mut postings = Vec::with_capacity(runs.len());
     for row in runs {
+        let run: Run = from_json(row.get(2))?;
+        if volumes.is_none() && run.volumes.is_some() {
+            volumes = Some(journal::of_runs(client, &keys).await?);
+        }
+        let of = (row.get(0), row.get(1));
         postings.push(store::Posting {
-            run: from_json(row.get(2))?,
-            entries: of_run.remove(&(row.get(0), row.get(1))).unwrap_or_default(),
+            run,
+            entries: of_run.remove(&of).unwrap_or_default(),
+            volumes: volumes.as_mut().and_then(|all| all.remove(&of)).unwrap_or_default(),
             received_at: row.get(3),
             at: row.get(4),
         });

@@ -5,6 +5,7 @@ mod company;
 mod copy;
 pub mod customers;
 pub mod import;
+mod journal;
 mod ledger;
 mod migrate;
 mod orders;

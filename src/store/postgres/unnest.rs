@@ -10,7 +10,10 @@ use super::{
     seal::{Posting, Sealed, Uuid},
     to_i64,
 };
-use crate::{domain::commission::Breakage, stream::ServiceError};
+use crate::{
+    domain::{commission::Breakage, plan::volume::LineVolumes, volume::Volume},
+    stream::ServiceError,
+};
 
 /// INSERT of the calculations.
 pub(super) const RUNS: &str = "
@@ -34,6 +37,16 @@ pub(super) const ENTRIES: &str = "
                 $7::text[], $8::text[], $9::numeric[], $10::text[], $11::text[], $12::uuid[],
                 $13::text[], $14::timestamptz[])
          WITH ORDINALITY AS e(i, k, r, l, c, v, d, t, a, u, n, o, b, w, at)";
+
+/// INSERT into the volume journal.
+pub(super) const VOLUMES: &str = "
+    INSERT INTO upline.volume_entry
+        (event_id, order_key, revision, line_id, distributor_id, source, pv, qv, cv, order_ts,
+         corrects, seq, block, posted_at)
+    SELECT i, k, r, l, d, s, p, q, c, w, o, $12 + at, $13, $14
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+                $7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::uuid[])
+         WITH ORDINALITY AS e(i, k, r, l, d, s, p, q, c, w, o, at)";
 
 /// Writes the calculations by the statement [`RUNS`].
 pub(super) async fn runs(
@@ -116,7 +129,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(postings: &'a [Posting<'a>]) -> Self {
         let mut columns = Self::default();
-        for Posting { key, computed, entries } in postings {
+        for Posting { key, computed, entries, .. } in postings {
             let order = &computed.run.order;
             for entry in *entries {
                 let position = &entry.position;
@@ -166,6 +179,56 @@ pub(super) async fn entries(
                 &columns.breakage,
                 &columns.placed,
                 &sealed.last_seq,
+                &sealed.number,
+                &sealed.now,
+            ],
+        )
+        .await
+        .map(drop)
+        .map_err(classify)
+}
+
+/// Writes into the volume journal by the statement [`VOLUMES`].
+pub(super) async fn volumes(
+    client: &ClientWrapper,
+    into: &Statement,
+    sealed: &Sealed<'_>,
+) -> Result<(), ServiceError> {
+    let all = || {
+        let postings = sealed.postings.iter();
+        postings.flat_map(|posting| posting.volumes.iter().map(move |entry| (posting, entry)))
+    };
+    let entries = || all().map(|(_, entry)| entry);
+    let positions = || entries().map(|entry| &entry.position);
+    let ids: Vec<Uuid> = entries().map(|entry| Uuid(entry.event_id)).collect();
+    let keys: Vec<&str> = all().map(|(posting, _)| posting.key).collect();
+    let revisions: Vec<i64> =
+        all().map(|(posting, _)| to_i64(posting.computed.run.order.revision)).collect();
+    let lines: Vec<&str> = positions().map(|position| position.line.as_str()).collect();
+    let people: Vec<&str> = positions().map(|position| position.distributor.as_str()).collect();
+    let sources: Vec<&str> = positions().map(|position| position.source.as_str()).collect();
+    let parts = |pick: fn(&LineVolumes) -> Volume| -> Vec<i64> {
+        entries().map(|entry| pick(&entry.amount).parts()).collect()
+    };
+    let (pv, qv, cv) = (parts(|v| v.pv), parts(|v| v.qv), parts(|v| v.cv));
+    let placed: Vec<Timestamp> = positions().map(|position| position.placed_at).collect();
+    let corrects: Vec<Option<Uuid>> = entries().map(|entry| entry.corrects.map(Uuid)).collect();
+    client
+        .execute(
+            into,
+            &[
+                &ids,
+                &keys,
+                &revisions,
+                &lines,
+                &people,
+                &sources,
+                &pv,
+                &qv,
+                &cv,
+                &placed,
+                &corrects,
+                &sealed.last_volume,
                 &sealed.number,
                 &sealed.now,
             ],

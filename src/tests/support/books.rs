@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use upline::domain::{
-    commission::Account,
+    commission::{Account, VolumeSource},
     digest::Digest,
-    id::{ComponentId, LineId, OrderKey},
+    id::{ComponentId, DistributorId, LineId, OrderKey},
+    journal::{VolumeEntry, VolumePosition},
     ledger::{Entry, EventId, Kind, Position, block_hash, merkle_root, run_leaf},
     money::{Currency, Money},
+    plan::volume::LineVolumes,
+    volume::Volume,
 };
 
 use super::{STAGES, World, eventually};
@@ -118,10 +121,11 @@ impl World {
 
     /// Recomputes the chain of blocks from the entries in the table; how many blocks there are.
     pub(crate) async fn blocks_hold(&self) -> usize {
-        let query = "SELECT number, previous, merkle_root, hash, first_seq, last_seq
+        let query = "SELECT number, previous, merkle_root, hash, first_seq, last_seq,
+                            first_volume, last_volume
                      FROM upline.ledger_block ORDER BY number";
         let mut previous = Digest::ZERO;
-        let mut next_seq = 1;
+        let (mut next_seq, mut next_volume) = (1, 1);
         let blocks = self.rows(query).await;
         for (number, row) in (1u64..).zip(&blocks) {
             let digest = |column| Digest::try_from(row.get::<_, &[u8]>(column)).unwrap();
@@ -132,15 +136,58 @@ impl World {
             assert_eq!(first, next_seq, "block {number} leaves a gap");
             assert_eq!(i64::try_from(leaves.len()).unwrap(), last - first + 1);
             let runs = self.run_leaves(row.get(0)).await;
-            let all = [runs, leaves.clone()].concat();
+            let range: [Option<i64>; 2] = [row.get(6), row.get(7)];
+            let volumes = match range {
+                [Some(first), Some(last)] => {
+                    assert_eq!(first, next_volume, "block {number} leaves a gap in the journal");
+                    next_volume = last + 1;
+                    self.volume_leaves(first, last).await
+                }
+                _ => Vec::new(),
+            };
+            let all = [runs, leaves.clone(), volumes.clone()].concat();
             assert_eq!(digest(2), merkle_root(&all), "the root of block {number}");
-            let count = u64::try_from(leaves.len()).unwrap();
-            assert_eq!(digest(3), block_hash(number, &previous, &digest(2), count));
+            let [entries, volumes] =
+                [leaves.len(), volumes.len()].map(|count| u64::try_from(count).unwrap());
+            let hash = block_hash(number, &previous, &digest(2), entries, volumes);
+            assert_eq!(digest(3), hash, "the hash of block {number}");
             (previous, next_seq) = (digest(3), last + 1);
         }
         let outside = format!("SELECT count(*) FROM upline.ledger_entry WHERE seq >= {next_seq}");
         assert_eq!(self.count(&outside).await, 0, "an entry is in no block");
+        let outside =
+            format!("SELECT count(*) FROM upline.volume_entry WHERE seq >= {next_volume}");
+        assert_eq!(self.count(&outside).await, 0, "a volume entry is in no block");
         blocks.len()
+    }
+
+    /// The leaves of a range of the volume journal, from what stands in the table.
+    async fn volume_leaves(&self, first: i64, last: i64) -> Vec<Digest> {
+        let query = format!(
+            "SELECT event_id::text, order_key, revision, line_id, distributor_id, source, pv, qv,
+                    cv, order_ts, corrects::text
+             FROM upline.volume_entry WHERE seq BETWEEN {first} AND {last} ORDER BY seq"
+        );
+        let rows = self.rows(&query).await;
+        assert_eq!(i64::try_from(rows.len()).unwrap(), last - first + 1);
+        let id = |text: String| EventId::try_from(text).unwrap();
+        let leaf = |row: &Row| {
+            let volume = |column| Volume::from_parts(row.get(column));
+            let entry = VolumeEntry {
+                event_id: id(row.get(0)),
+                position: VolumePosition {
+                    line: LineId::parse(row.get(3)).unwrap(),
+                    distributor: DistributorId::parse(row.get(4)).unwrap(),
+                    source: VolumeSource::parse(row.get(5)).unwrap(),
+                    placed_at: row.get(9),
+                },
+                amount: LineVolumes { pv: volume(6), qv: volume(7), cv: volume(8) },
+                corrects: row.get::<_, Option<String>>(10).map(id),
+            };
+            let key = OrderKey::parse(row.get(1)).unwrap();
+            entry.leaf(&key, u64::try_from(row.get::<_, i64>(2)).unwrap())
+        };
+        rows.iter().map(leaf).collect()
     }
 
     /// The leaves of the calculations of a block, from what stands in the table.
