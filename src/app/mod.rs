@@ -8,6 +8,7 @@
 mod admin;
 mod behind;
 mod books;
+pub mod closing;
 mod company;
 mod intake;
 mod pressure;

@@ -4,6 +4,7 @@
 //! refused, a sum that does not agree); 2 the command line is wrong; 3 a stop ran into its deadline.
 
 mod check;
+mod close;
 mod dead;
 mod decide;
 mod demo;
@@ -55,6 +56,8 @@ enum Command {
     Decide(decide::Arguments),
     /// Explains the commission of an order line by line.
     Explain(explain::Arguments),
+    /// Shows what a period comes to and, with --commit, closes it: nothing of it changes after that.
+    Close(close::Arguments),
 }
 
 /// Exit code for a stop that ran into its deadline.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Dead(arguments) => dead::run(&arguments, &environment),
         Command::Decide(arguments) => decide::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
+        Command::Close(arguments) => close::run(&arguments, &environment),
     };
     match result {
         Ok(code) => code,

@@ -54,7 +54,7 @@ pub struct Member(u32);
 impl Member {
     /// The number. It stays the same in every later version of the same chain, so what is kept beside
     /// the tree can be found by it.
-    pub(in crate::domain) fn number(self) -> u32 {
+    pub fn number(self) -> u32 {
         self.0
     }
 }
@@ -215,6 +215,11 @@ impl Genealogy {
     /// The id of a distributor.
     pub fn id(&self, member: Member) -> Option<DistributorId> {
         DistributorId::parse(self.name(member.0)?).ok()
+    }
+
+    /// The id of the distributor with this [`Member::number`].
+    pub fn by_number(&self, number: u32) -> Option<DistributorId> {
+        self.id(Member(number))
     }
 
     /// The tree as it was at `at`, judged by what was recorded up to version `seq`.

@@ -9,6 +9,7 @@
 
 mod books;
 mod catalogue;
+mod closes;
 mod commit;
 mod crash;
 mod customers;

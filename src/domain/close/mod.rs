@@ -25,6 +25,7 @@ mod matching;
 pub mod matrix;
 mod population;
 mod ranking;
+mod record;
 mod share;
 mod summary;
 mod table;
@@ -39,6 +40,7 @@ pub use self::{
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
     population::{Columns, Population, PopulationError},
     ranking::{ForcedRank, Hold, RankRules, Ranking, Shortfall},
+    record::{Basis, ENGINE, MemberRecord, RankBonusRecord},
     summary::{Mover, Summary},
 };
 use super::{

@@ -87,7 +87,7 @@ impl Close {
             paid_members: population.positions().filter(|p| self.total(*p).is_positive()).count(),
             cv,
             paid,
-            payout_ratio: ratio.map(|ratio| ratio.round_dp(4)),
+            payout_ratio: ratio.map(|ratio| ratio.round_dp(4).normalize()),
             ranks: (1u8..).zip(ranks).filter_map(named).collect(),
             components: self
                 .components()

@@ -24,6 +24,13 @@ impl Plan {
         ClosePlan::new(parts, self.rounding, currency).map(Some)
     }
 
+    /// The components that stand in the close as [`Given`].
+    pub fn given(&self) -> Vec<ComponentId> {
+        let computed = |component: &&Component| !matches!(component, Component::Close(_));
+        let elsewhere = self.components.iter().filter(computed).map(Component::id);
+        elsewhere.filter(|id| self.names(id)).cloned().collect()
+    }
+
     /// Whether there is something that a close computes: a component of its own, a cap, or ranks.
     pub fn is_closed(&self) -> bool {
         !self.requirements.is_empty()

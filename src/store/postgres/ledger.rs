@@ -45,14 +45,11 @@ struct Statements {
 
 impl Statements {
     async fn of(client: &ClientWrapper, volumes: bool) -> Result<Self, ServiceError> {
-        // One writer at a time seals blocks, so the chain has no forks and no gaps; a batch makes the
-        // wait short. Held until commit.
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('upline.ledger', 0))";
         let revisions =
             "SELECT order_key, revision FROM upline.commission_run WHERE order_key = ANY ($1)";
         let head = if volumes { seal::HEAD_WITH_VOLUMES } else { seal::HEAD };
         Ok(Self {
-            lock: client.prepare_cached(lock).await.map_err(classify)?,
+            lock: client.prepare_cached(seal::LOCK).await.map_err(classify)?,
             head: client.prepare_cached(head).await.map_err(classify)?,
             revisions: client.prepare_cached(revisions).await.map_err(classify)?,
             write: seal::Statements::of(client, volumes).await?,

@@ -15,6 +15,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (7, "bulk_enrolment", include_str!("../../../schemas/postgres/0007_bulk_enrolment.sql")),
     (8, "storage", include_str!("../../../schemas/postgres/0008_storage.sql")),
     (9, "volume_journal", include_str!("../../../schemas/postgres/0009_volume_journal.sql")),
+    (10, "period_close", include_str!("../../../schemas/postgres/0010_period_close.sql")),
 ];
 
 /// The number of the last migration that this release knows.

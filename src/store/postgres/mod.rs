@@ -1,6 +1,7 @@
 //! The books in Postgres.
 
 mod articles;
+mod closes;
 mod company;
 mod copy;
 pub mod customers;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
+    closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
     migrate::{MigrateError, last_migration, migrate},
     plans::PlanConflict,

@@ -58,6 +58,10 @@ pub(super) struct Posting<'a> {
     pub(super) volumes: &'a [VolumeEntry],
 }
 
+/// One writer at a time seals blocks, so the chain has no forks and no gaps; a batch makes the wait
+/// short. Held until commit.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('upline.ledger', 0))";
+
 /// Where the chain of blocks ends.
 pub(super) const HEAD: &str =
     "SELECT number, hash, last_seq FROM upline.ledger_block ORDER BY number DESC LIMIT 1";

@@ -1,0 +1,201 @@
+//! `upline close`: what a period comes to, and closing it.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use rust_decimal::Decimal;
+use secrecy::ExposeSecret;
+
+use super::{block_on, output, services};
+use crate::{
+    app::closing::{Found, Prepared, prepare},
+    clock::Clock,
+    config::Environment,
+    domain::{
+        close::Totals,
+        id::{Operator, Reason},
+        money::Money,
+        plan::period::PeriodId,
+    },
+    store::postgres::{CloseOutcome, Closed, Closing, Postgres},
+};
+
+/// Arguments of `close`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The period: the month `2026-02`, the week `2026-02-02` by its first day, or the plan's name for it.
+    period: String,
+    /// The plan; needed if several close periods.
+    #[arg(long, value_name = "ID")]
+    plan: Option<String>,
+    /// Close it. Without this nothing is written.
+    #[arg(long, requires = "by")]
+    commit: bool,
+    /// Who closes it.
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+    /// Why, if there is something to say.
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// How many of those whose pay changed most are shown.
+    #[arg(long, default_value_t = 10)]
+    movers: usize,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let period = PeriodId::parse(&arguments.period)?;
+    let by = arguments.by.as_deref().map(Operator::parse).transpose().context("--by")?;
+    let why = arguments.why.as_deref().map(Reason::parse).transpose().context("--why")?;
+    let connected = services::connect(environment, "upline")?;
+    let clock = Clock::system();
+    block_on(async {
+        let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+        let named = arguments.plan.as_deref();
+        let prepared = match prepare(&store, named, &period, clock.now(), arguments.movers).await? {
+            Found::Closed(closed) => {
+                output::line(&told(arguments.json, &of_closed(&closed)?, || tell_closed(&closed)));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Found::Open(prepared) => prepared,
+        };
+        let Some(by) = by.filter(|_| arguments.commit) else {
+            output::line(&told(arguments.json, &of_prepared(&prepared)?, || tell(&prepared)));
+            return Ok(ExitCode::SUCCESS);
+        };
+        let now = clock.now();
+        let cut_off = prepared.basis.period.cut_off;
+        anyhow::ensure!(
+            now >= cut_off,
+            "period {period} can be closed from {cut_off} on: until then payments and refunds count"
+        );
+        let (members, entries) = (prepared.members(), prepared.entries());
+        let rank_bonuses = prepared.rank_bonuses();
+        let closing = Closing {
+            basis: &prepared.basis,
+            summary: serde_json::to_string(&prepared.kept())?,
+            members: &members,
+            entries: &entries,
+            rank_bonuses: &rank_bonuses,
+            by: &by,
+            reason: why.as_ref(),
+            now,
+        };
+        let outcome = store.commit_close(&closing).await?;
+        output::line(&told(arguments.json, &of_prepared(&prepared)?, || tell(&prepared)));
+        match outcome {
+            CloseOutcome::Sealed(block) => {
+                output::line(&format!(
+                    "closed: {} entries for {} members, sealed by block {block}",
+                    entries.len(),
+                    members.len()
+                ));
+                Ok(ExitCode::SUCCESS)
+            }
+            CloseOutcome::Already => {
+                output::line("somebody else has closed it meanwhile");
+                Ok(ExitCode::SUCCESS)
+            }
+            CloseOutcome::Outdated => {
+                anyhow::bail!("another period was closed meanwhile: look at this one again")
+            }
+        }
+    })?
+}
+
+fn told(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) -> String {
+    if json { value.to_string() } else { text() }
+}
+
+fn of_prepared(prepared: &Prepared) -> anyhow::Result<serde_json::Value> {
+    let movers: Vec<serde_json::Value> = prepared
+        .movers
+        .iter()
+        .map(|(id, mover)| {
+            serde_json::json!({ "distributor": id, "before": mover.before, "now": mover.now })
+        })
+        .collect();
+    Ok(serde_json::json!({
+        "basis": serde_json::to_value(&prepared.basis)?,
+        "summary": serde_json::to_value(prepared.kept())?,
+        "movers": movers,
+    }))
+}
+
+fn of_closed(closed: &Closed) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::json!({
+        "basis": serde_json::to_value(&closed.basis)?,
+        "summary": serde_json::from_str::<serde_json::Value>(&closed.summary)?,
+        "closed_by": closed.by, "closed_at": closed.at, "block": closed.block,
+    }))
+}
+
+fn tell_closed(closed: &Closed) -> String {
+    let basis = &closed.basis;
+    format!(
+        "{} of plan {} version {} is closed since {}, by {}, sealed by block {}; what comes late is a \
+         matter of the next period. --json shows its figures.",
+        basis.period.id, basis.plan.id, basis.plan.version, closed.at, closed.by, closed.block
+    )
+}
+
+fn tell(prepared: &Prepared) -> String {
+    let (basis, summary) = (&prepared.basis, &prepared.summary);
+    let currency = basis.currency;
+    let mut text = format!(
+        "period {} of plan {} version {}: {} to {}, paid on {}\n",
+        basis.period.id,
+        basis.plan.id,
+        basis.plan.version,
+        basis.period.start,
+        basis.period.end,
+        basis.period.distribution
+    );
+    let ratio = summary.payout_ratio.map_or_else(String::new, |ratio| {
+        format!(", {} % of it", ratio.saturating_mul(Decimal::ONE_HUNDRED).normalize())
+    });
+    text += &format!(
+        "{} members, {} active, {} get something; CV {}, pays {} {currency}{ratio}\n",
+        summary.members, summary.active, summary.paid_members, summary.cv, summary.paid
+    );
+    if prepared.late.entries > 0 {
+        text += &format!(
+            "{} entries came late for closed periods, CV {}: they count here\n",
+            prepared.late.entries, prepared.late.cv
+        );
+    }
+    let head = ["component", "pool", "paid", "breakage", "capped", "carried"];
+    let rows: Vec<Vec<String>> =
+        summary.components.iter().map(|(id, totals)| row(id.as_str(), totals)).collect();
+    text += &output::table(&head, &rows);
+    text += "
+";
+    for (id, totals) in &summary.components {
+        for (reason, amount) in &totals.breakage {
+            text +=
+                &format!("{id}: {amount} {currency} stay with the company, {}\n", reason.as_str());
+        }
+        for (cap, amount) in &totals.capped {
+            text += &format!("{id}: the cap {cap} takes {amount} {currency}\n");
+        }
+    }
+    let somebody = summary.ranks.iter().filter(|(_, count)| *count > 0);
+    let ranks: Vec<String> = somebody.map(|(rank, count)| format!("{rank} {count}")).collect();
+    if !ranks.is_empty() {
+        text += &format!("paid as: {}\n", ranks.join(", "));
+    }
+    for (id, mover) in &prepared.movers {
+        text += &format!("{id}: {} after {} {currency}\n", mover.now, mover.before);
+    }
+    text.trim_end().to_owned()
+}
+
+fn row(id: &str, totals: &Totals) -> Vec<String> {
+    let broken: Money = totals.breakage.values().copied().sum();
+    let capped: Money = totals.capped.values().copied().sum();
+    let amounts = [totals.pool, totals.paid, broken, capped, totals.carried];
+    std::iter::once(id.to_owned()).chain(amounts.map(|amount| amount.to_string())).collect()
+}
