@@ -53,9 +53,9 @@ pub(super) enum Refusal {
 const MOST: usize = 500;
 /// About the most bytes in one write.
 const MOST_BYTES: usize = 8 << 20;
-/// From how many messages on a batch is sooner durable than single writes that are on their way
-/// together: for a batch the server makes and removes files of its own (`bench/README.md`).
-const ATOMIC_FROM: usize = 16;
+/// From how many messages on a batch is sooner durable than single writes, which the server syncs one
+/// after the other even if they are on their way together (`bench/README.md`).
+const ATOMIC_FROM: usize = 3;
 /// Into how many parts a batch with known ids is divided.
 const PARTS: usize = 4;
 /// After so many refused batches in a second a batch with known ids is not divided but written singly:

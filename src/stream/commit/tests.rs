@@ -204,7 +204,7 @@ async fn one_known_id_costs_its_neighbours_little() {
     let duplicates: Vec<bool> = outcomes.iter().map(|o| o.as_ref().unwrap().duplicate).collect();
     assert_eq!(duplicates.iter().filter(|duplicate| **duplicate).count(), 1);
     assert!(duplicates[77]);
-    assert!(book.0.lock().unwrap().writes.len() < 40);
+    assert!(book.0.lock().unwrap().writes.len() < 20);
 }
 
 #[tokio::test]
