@@ -23,6 +23,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
     company::{CompanyReader, Versions},
+    journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     plans::PlanConflict,
     skus::{Unmapped, Waiting},
