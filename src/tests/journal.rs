@@ -196,36 +196,41 @@ fn a_plan_without_volumes_never_touches_the_journal() {
     });
 }
 
+/// Imports what a kit has; what is no volume is refused, with the reason, and by the table too.
+async fn import_volumes(world: &World) {
+    let file = world.folder.join("skus.csv");
+    let rows = "sku_id,platform,platform_sku,commission_class,cv_per_unit,qv_per_unit\n\
+                KIT-STARTER-001,any,KIT-STARTER-001,kit,32.1234,40\n\
+                FINE,any,FINE,kit,0.00001,\n\
+                LOW,any,LOW,kit,,-1\n\
+                HUGE,any,HUGE,kit,10000000000001,\n\
+                ODD,any,ODD,kit,,many\n";
+    fs::write(&file, rows).unwrap();
+    let output = world.run(&["import", "skus", &file.display().to_string()]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("line ")).collect();
+    assert_eq!(lines.len(), 4, "{said}");
+    assert!(lines.iter().all(|line| line.contains("at most 4 decimal places")), "{said}");
+    // Who writes past the import is held to the same.
+    for volume in ["0.00001", "10000000000001", "-1", "'NaN'", "'Infinity'"] {
+        for column in ["cv_per_unit", "qv_per_unit"] {
+            let insert = format!(
+                "INSERT INTO upline.sku_mapping
+                     (sku_id, platform, platform_sku, commission_class, {column})
+                 VALUES ('X', 'any', 'X', 'kit', {volume})"
+            );
+            let refused = world.execute(&insert).await.unwrap_err();
+            assert_eq!(refused.code().unwrap().code(), "23514", "{insert}");
+        }
+    }
+}
+
 /// Imported volumes, an order of two units, a refund of one, a refund of all: through every stage into
 /// the journal, and told.
 #[test]
 fn imported_volumes_reach_the_journal_and_are_told() {
     world("journal_whole", async |world| {
-        let file = world.folder.join("skus.csv");
-        let rows = "sku_id,platform,platform_sku,commission_class,cv_per_unit,qv_per_unit\n\
-                    KIT-STARTER-001,any,KIT-STARTER-001,kit,32.1234,40\n\
-                    FINE,any,FINE,kit,0.00001,\n\
-                    LOW,any,LOW,kit,,-1\n\
-                    HUGE,any,HUGE,kit,10000000000001,\n\
-                    ODD,any,ODD,kit,,many\n";
-        fs::write(&file, rows).unwrap();
-        let output = world.run(&["import", "skus", &file.display().to_string()]).await;
-        let said = String::from_utf8(output.stderr).unwrap();
-        let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("line ")).collect();
-        assert_eq!(lines.len(), 4, "{said}");
-        assert!(lines.iter().all(|line| line.contains("at most 4 decimal places")), "{said}");
-        // Who writes past the import is held to the same.
-        for volume in ["0.00001", "10000000000001", "-1", "'NaN'", "'Infinity'"] {
-            for column in ["cv_per_unit", "qv_per_unit"] {
-                let insert = format!(
-                    "INSERT INTO upline.sku_mapping
-                         (sku_id, platform, platform_sku, commission_class, {column})
-                     VALUES ('X', 'any', 'X', 'kit', {volume})"
-                );
-                let refused = world.execute(&insert).await.unwrap_err();
-                assert_eq!(refused.code().unwrap().code(), "23514", "{insert}");
-            }
-        }
+        import_volumes(world).await;
         let volumes = "[volumes]\npv = \"qv\"\ngroup = \"pv\"\nretail_orders = \"referrer\"\n\
                        conversion = \"1\"\nqv = { source = \"catalogue\", missing = \"zero\" }\n\
                        cv = { source = \"catalogue\", missing = \"zero\" }\n";

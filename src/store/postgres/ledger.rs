@@ -96,7 +96,7 @@ pub(super) async fn post(
         client.query(&statements.revisions, &[&keys]),
     )
     .await;
-    begun.and(locked.map(drop)).map_err(classify)?;
+    begun.and_then(|()| locked.map(drop)).map_err(classify)?;
     let head = Head::of(head.map_err(classify)?.as_ref())?;
     let revisions = posted_revisions(&revisions.map_err(classify)?);
     let fresh = newest(runs, &keys, &revisions);
