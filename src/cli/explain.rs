@@ -15,9 +15,10 @@ use crate::{
     app::BooksError,
     config::Environment,
     domain::{
-        commission::{Account, MappedOrder, Run, WonBy, ZeroReason},
+        commission::{Account, MappedOrder, Run, VolumeBasis, VolumeLine, WonBy, ZeroReason},
         fx::LockedRate,
         id::ComponentId,
+        volume::Volume,
     },
     store::postgres::Postgres,
     stream::ServiceError,
@@ -152,6 +153,9 @@ pub(super) fn explain(run: &Run) -> String {
     head.push("why not");
     text.push_str(&output::table(&head, &rows));
     text.push('\n');
+    if let Some(volumes) = &run.volumes {
+        text.push_str(&of_volumes(order, volumes));
+    }
     for (component, totals) in &run.totals {
         text.push_str(&of_component(run, component));
         text.push_str(&format!(
@@ -163,6 +167,28 @@ pub(super) fn explain(run: &Run) -> String {
         text.push_str("  no component pays for it\n");
     }
     text
+}
+
+/// The volume of each line and whom it counts for; of a line without any, why.
+fn of_volumes(order: &MappedOrder, volumes: &[VolumeLine]) -> String {
+    let rows = order.lines.iter().map(|line| {
+        let found = volumes.iter().find(|volume| volume.line == line.id);
+        let who = found.map_or_else(|| "-".to_owned(), |found| found.distributor.to_string());
+        let source = found.map_or_else(|| "-".to_owned(), |found| found.source.to_string());
+        let amount = found.map(|found| found.amount).unwrap_or_default();
+        let basis = line.volume.as_ref();
+        let unit =
+            |pick: fn(&VolumeBasis) -> Option<Volume>| optional(basis.and_then(pick).as_ref());
+        let units = basis.map_or_else(|| "-".to_owned(), |basis| basis.units.to_string());
+        let mut row = vec![line.id.to_string(), who, source];
+        row.extend([amount.pv, amount.qv, amount.cv].map(|volume| format!("{volume:>10}")));
+        row.extend([units, unit(|basis| basis.qv), unit(|basis| basis.cv)]);
+        row.push(line.zero.map(reason).unwrap_or_default());
+        row
+    });
+    let head = ["line", "counts for", "source", "PV", "QV", "CV", "units", "QV/unit", "CV/unit"];
+    let head: Vec<&str> = head.into_iter().chain(["why not"]).collect();
+    format!("  volumes\n{}\n", output::table(&head, &rows.collect::<Vec<_>>()))
 }
 
 /// The decisions that the calculation rests on: who, when, and the digest that proves the reason.

@@ -155,7 +155,7 @@ pub fn map(
     let volumes = plan.is_some_and(|plan| plan.volumes.is_some());
     let mapper = LineMapper { key, state, snapshot, status, locks: &locks, company, volumes };
     let effective = state.effective();
-    let mapped = effective.iter().map(|line| mapper.map(line, &attribution, &mut waits)).collect();
+    let lines = effective.iter().map(|line| mapper.map(line, &attribution, &mut waits)).collect();
     let chargebacks = foreign_chargebacks(state, &mut waits);
     if status == Status::Paid && !waits.is_empty() {
         return Mapping::Parked(waits);
@@ -171,7 +171,7 @@ pub fn map(
         attribution,
         locks,
         chargebacks,
-        lines: mapped,
+        lines,
     }))
 }
 

@@ -1,9 +1,13 @@
 //! The volume journal in Postgres: sealed with the money, read as columns, and no cost to plans without
 //! volumes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use upline::{
     domain::{
         commission::{VolumeLine, VolumeSource},
@@ -18,7 +22,7 @@ use upline::{
 
 use crate::{
     books::{Dice, at, computed},
-    support::{World, eventually, world},
+    support::{Delivery, PLAN, World, eventually, shopify_order, world},
 };
 
 /// The calculation of a revision by a plan with volumes: two orders of three have one.
@@ -189,5 +193,94 @@ fn a_plan_without_volumes_never_touches_the_journal() {
         let sealed = "SELECT count(*) FROM upline.ledger_block WHERE first_volume IS NOT NULL";
         assert_eq!(world.count(sealed).await, 0);
         assert_eq!(world.blocks_hold().await, 20);
+    });
+}
+
+/// Imports what a kit has; what is no volume is refused, with the reason, and by the table too.
+async fn import_volumes(world: &World) {
+    let file = world.folder.join("skus.csv");
+    let rows = "sku_id,platform,platform_sku,commission_class,cv_per_unit,qv_per_unit\n\
+                KIT-STARTER-001,any,KIT-STARTER-001,kit,32.1234,40\n\
+                FINE,any,FINE,kit,0.00001,\n\
+                LOW,any,LOW,kit,,-1\n\
+                HUGE,any,HUGE,kit,10000000000001,\n\
+                ODD,any,ODD,kit,,many\n";
+    fs::write(&file, rows).unwrap();
+    let output = world.run(&["import", "skus", &file.display().to_string()]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("line ")).collect();
+    assert_eq!(lines.len(), 4, "{said}");
+    assert!(lines.iter().all(|line| line.contains("at most 4 decimal places")), "{said}");
+    // Who writes past the import is held to the same.
+    for volume in ["0.00001", "10000000000001", "-1", "'NaN'", "'Infinity'"] {
+        for column in ["cv_per_unit", "qv_per_unit"] {
+            let insert = format!(
+                "INSERT INTO upline.sku_mapping
+                     (sku_id, platform, platform_sku, commission_class, {column})
+                 VALUES ('X', 'any', 'X', 'kit', {volume})"
+            );
+            let refused = world.execute(&insert).await.unwrap_err();
+            assert_eq!(refused.code().unwrap().code(), "23514", "{insert}");
+        }
+    }
+}
+
+/// Imported volumes, an order of two units, a refund of one, a refund of all: through every stage into
+/// the journal, and told.
+#[test]
+fn imported_volumes_reach_the_journal_and_are_told() {
+    world("journal_whole", async |world| {
+        import_volumes(world).await;
+        let volumes = "[volumes]\npv = \"qv\"\ngroup = \"pv\"\nretail_orders = \"referrer\"\n\
+                       conversion = \"1\"\nqv = { source = \"catalogue\", missing = \"zero\" }\n\
+                       cv = { source = \"catalogue\", missing = \"zero\" }\n";
+        let plan = world.folder.join("pipelines/plans/field.toml");
+        fs::write(plan, format!("{PLAN}\n{volumes}")).unwrap();
+        let app = world.start().await;
+        let mut order = shopify_order(7, 1, "paid", "KIT-STARTER-001", "50.00", "11043");
+        order["line_items"][0]["quantity"] = json!(2);
+        order["total_price"] = json!("100.00");
+        let delivery = |id: &str, order: &Value| Delivery::shopify("orders/updated", id, order);
+        world.client.deliver(app.http, &delivery("d1", &order)).await;
+        world.settles().await;
+        let refund = |id: u64, line: &Value| {
+            let back = json!({ "id": id, "line_item_id": 1, "quantity": 1, "subtotal": "50.00",
+                               "total_tax": "0.00", "line_item": line });
+            json!({ "id": id, "created_at": "2026-10-02T10:02:00Z", "refund_line_items": [back],
+                    "order_adjustments": [], "transactions": [{ "kind": "refund",
+                    "status": "success", "amount": "50.00", "currency": "USD" }] })
+        };
+        let line = order["line_items"][0].clone();
+        order["updated_at"] = json!("2026-10-02T10:02:00Z");
+        order["refunds"] = json!([refund(1, &line)]);
+        world.client.deliver(app.http, &delivery("d2", &order)).await;
+        world.settles().await;
+        let told = "SELECT concat_ws(' ', seq, revision, line_id, distributor_id, source,
+                        trim_scale(pv), trim_scale(qv), trim_scale(cv))
+                    FROM upline.volume_journal ORDER BY seq";
+        let told = async || -> Vec<String> {
+            world.rows(told).await.iter().map(|row| row.get(0)).collect()
+        };
+        let first = "1 1 1 11043 retail 80 80 64.2468";
+        let second = "2 2 1 11043 retail -40 -40 -32.1234";
+        assert_eq!(told().await, [first, second]);
+        let output = world.run(&["explain", "7"]).await;
+        let said = String::from_utf8(output.stdout).unwrap();
+        for part in [
+            "volume #1 for 11043, retail: PV 80, QV 80, CV 64.2468: line 1",
+            "volume #2 for 11043, retail: PV -40, QV -40, CV -32.1234: line 1, corrects volume #1",
+            "line  counts for  source",
+        ] {
+            assert!(said.contains(part), "{part:?} is not in\n{said}");
+        }
+        order["updated_at"] = json!("2026-10-02T10:03:00Z");
+        order["refunds"] = json!([refund(1, &line), refund(2, &line)]);
+        world.client.deliver(app.http, &delivery("d3", &order)).await;
+        world.settles().await;
+        assert_eq!(told().await[2..], ["3 3 1 11043 retail -40 -40 -32.1234"]);
+        assert_eq!(journal_sums(world).await, Sums::new());
+        world.pays("7", &[]).await;
+        assert_eq!(world.blocks_hold().await, 3);
+        app.stop().await;
     });
 }

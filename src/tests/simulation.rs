@@ -4,6 +4,8 @@
 //! publishes that fail, acks that are lost, batches that are rotated, settles that are lost. The
 //! books must end where the join of the facts says, computed here without the chain.
 
+mod facts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -18,19 +20,17 @@ use upline::{
     clock::Clock,
     domain::{
         catalog::{Scope, SkuEntry},
-        commission::{Account, RankBook, run},
+        commission::{Account, RankBook, Run, VolumeLine, run},
         digest::Digest,
         fx::{ExchangeRate, RateEntry},
         genealogy::{Change, DistributorStatus, GenealogyEvent},
-        id::{CommissionClass, DistributorId, LineId, Operator, OrderKey, Reason, RefundId, Sku},
+        id::{CommissionClass, DistributorId, LineId, OrderKey, Sku},
+        journal::VolumePosition,
         ledger::Position,
         money::{Currency, Money},
-        order::{
-            Chargeback, ChargebackPolicy, ChargebackStage, Decision, Detail, Fact, Footing, Line,
-            LineKind, LooseMoney, OrderEvent, OrderState, Origin, Referral, Refund, RefundLine,
-            RefundPolicy, Sells, Snapshot, Status, Verdict, Version,
-        },
-        plan::Plan,
+        order::{Fact, LooseMoney, OrderState, Referral, Refund, RefundLine, Status},
+        plan::{Plan, volume::LineVolumes},
+        volume::Volume,
     },
     sink::{
         CompanyCell, Fused, LedgerSink, OrderBookSink, PublishRuns, StoreTerms, ToLog, ToTrail,
@@ -50,6 +50,9 @@ use upline::{
     },
 };
 
+use self::facts::refund;
+pub(crate) use self::facts::{Told, event, told};
+
 const PLAN: &str = r#"
     id = "plan"
     version = 1
@@ -67,6 +70,17 @@ const PLAN: &str = r#"
     id = "unilevel"
     compression = "roll_up"
     rates = { a = ["5 %", "4 %", "3 %"], b = ["7 %"] }
+"#;
+
+/// The same plan with volumes: both ways to state one, and an article that states none.
+const POINTS: &str = r#"
+    [volumes]
+    pv = "qv"
+    group = "pv"
+    retail_orders = "referrer"
+    conversion = "1"
+    qv = { source = "catalogue", missing = "net" }
+    cv = { source = "net", rate = "33.3 %" }
 "#;
 
 fn at(second: i64) -> Timestamp {
@@ -94,7 +108,7 @@ fn company() -> Company {
             class: CommissionClass::parse(class).unwrap(),
             effective_from: Timestamp::UNIX_EPOCH,
             cv: None,
-            qv: None,
+            qv: (class == "a").then(|| Volume::parse("12.3457").unwrap()),
         };
         company.catalog.add(Scope::Any, Sku::parse(class).unwrap(), entry);
     }
@@ -106,13 +120,15 @@ fn company() -> Company {
     let entry = RateEntry { seq: 2, rate, effective_from: Timestamp::UNIX_EPOCH };
     company.rates.add(code("GBP"), code("USD"), entry);
     company.plans.add(Plan::parse(PLAN).unwrap());
+    let points = PLAN.replace("\"plan\"", "\"points\"");
+    company.plans.add(Plan::parse(&format!("{points}{POINTS}")).unwrap());
     company
 }
 
 /// Half of the scripts pay in dollars: a rate that makes every conversion round.
 fn terms(script: &Script) -> Terms {
     let payout = script.dollars.then(|| Currency::parse("USD").unwrap());
-    Terms { payout, ..Terms::of_plan("plan") }
+    Terms { payout, ..Terms::of_plan(if script.points { "points" } else { "plan" }) }
 }
 
 fn append(company: &mut Company, who: &DistributorId, change: Change) {
@@ -129,174 +145,6 @@ fn append(company: &mut Company, who: &DistributorId, change: Change) {
     company.genealogy.apply(&event).unwrap();
 }
 
-/// One message about an order, as a seed describes it.
-#[derive(Debug, Clone)]
-pub(crate) enum Told {
-    /// Version, status, net cents of the lines, referrer, which refunds it lists.
-    Snapshot(i64, Status, Vec<i64>, u8, Option<Vec<u8>>),
-    /// Number, time, line and cents taken back, cents without a line.
-    Refund(u8, i64, u8, i64, i64),
-    /// Receipt time.
-    Deleted(i64),
-    /// Receipt time.
-    Restored(i64),
-    /// Number, stage, cents; the second one is in dollars and waits for a decision.
-    Chargeback(u8, ChargebackStage, i64),
-    /// Time, what it is about, which one, which choice.
-    Decision(i64, u8, u8, u8),
-}
-
-/// A decision about a line, a chargeback or the referrer.
-fn decision(second: i64, about: u8, number: u8, choice: u8) -> Decision {
-    let (text, sku) = (number.to_string(), Sku::parse("a").unwrap());
-    let class = |class| Sells::Class(CommissionClass::parse(class).unwrap());
-    let verdict = match about {
-        0 => {
-            let sells = [class("a"), class("b"), Sells::Article(sku), Sells::NoCommission];
-            let sells = sells[usize::from(choice) % 4].clone();
-            Verdict::Line { line: LineId::parse(&text).unwrap(), sells }
-        }
-        1 => Verdict::Chargeback {
-            chargeback: RefundId::parse(&text).unwrap(),
-            takes: money(i64::from(choice) * 1_000),
-            currency: Currency::parse("EUR").unwrap(),
-        },
-        _ => {
-            let named = (choice < 5).then(|| DistributorId::parse(&format!("d{choice}")).unwrap());
-            Verdict::Referrer { distributor: named }
-        }
-    };
-    let why = Reason::parse(&format!("reason {choice}")).unwrap();
-    Decision { at: at(second), by: Operator::parse("ops-7").unwrap(), why, verdict }
-}
-
-fn refund(number: u8, second: i64, line: u8, cents: i64, loose: i64) -> Refund {
-    let lines = (cents > 0).then(|| RefundLine {
-        line: LineId::parse(&line.to_string()).unwrap(),
-        quantity: Decimal::ONE,
-        net: money(cents),
-        gross: money(cents + cents / 10),
-    });
-    let loose = (loose > 0).then(|| LooseMoney { gross: money(loose), against: None });
-    Refund {
-        id: RefundId::parse(&number.to_string()).unwrap(),
-        at: Some(at(second)),
-        detail: Detail::Full,
-        lines: lines.into_iter().collect(),
-        loose: loose.into_iter().collect(),
-    }
-}
-
-fn snapshot(
-    version: i64,
-    status: Status,
-    nets: &[i64],
-    referrer: u8,
-    listed: Option<&[u8]>,
-) -> Snapshot {
-    let lines = nets.iter().enumerate().map(|(number, cents)| Line {
-        id: LineId::parse(&number.to_string()).unwrap(),
-        // Some lines are nothing that anybody could map.
-        sku: (cents % 5 != 1).then(|| Sku::parse(if number % 2 == 0 { "a" } else { "b" }).unwrap()),
-        variant: None,
-        quantity: Decimal::ONE,
-        net: money(*cents),
-        gross: money(cents + cents / 10),
-        refunded: Money::ZERO,
-        kind: LineKind::Merchandise,
-    });
-    let text = format!("{version}{status:?}{nets:?}{referrer}{listed:?}");
-    Snapshot {
-        version: Version { progress: 0, at: at(version), digest: Digest::of(text.as_bytes()) },
-        placed_at: at(0),
-        status,
-        platform_status: "told".into(),
-        number: None,
-        // Now and then the shop has changed the currency of the order.
-        currency: Currency::parse(if nets[0] % 4 == 2 { "GBP" } else { "EUR" }).unwrap(),
-        lines: lines.collect(),
-        folded: vec![LineId::parse("9").unwrap()],
-        total: Money::ZERO,
-        footing: Footing {
-            rows: Money::ZERO,
-            header: Money::ZERO,
-            tolerance: Money::ZERO,
-            parents: None,
-        },
-        buyer: None,
-        member: None,
-        refund_policy: RefundPolicy {
-            chargebacks: ChargebackPolicy::WhenOpened,
-            ..RefundPolicy::default()
-        },
-        referrals: vec![Referral { source: "test".into(), value: format!("d{referrer}").into() }],
-        refunds: listed.map(|numbers| {
-            let listed = numbers.iter().map(|n| refund(*n, i64::from(*n), 0, 100, 0));
-            listed.map(|r| Refund { detail: Detail::Summary, ..r }).collect()
-        }),
-    }
-}
-
-pub(crate) fn event(order: usize, number: usize, told: &Told) -> OrderEvent {
-    let key = OrderKey::parse(&format!("shopify/acme/{order}")).unwrap();
-    let (received, fact) = match told {
-        Told::Snapshot(version, status, nets, referrer, listed) => {
-            let snapshot = snapshot(*version, *status, nets, *referrer, listed.as_deref());
-            (1_000, Fact::Snapshot(Box::new(snapshot)))
-        }
-        Told::Refund(number, second, line, cents, loose) => {
-            (1_000, Fact::Refund(refund(*number, *second, *line, *cents, *loose)))
-        }
-        Told::Deleted(second) => (*second, Fact::Deleted),
-        Told::Restored(second) => (*second, Fact::Restored),
-        Told::Chargeback(number, stage, cents) => {
-            let chargeback = Chargeback {
-                stage: *stage,
-                id: RefundId::parse(&number.to_string()).unwrap(),
-                amount: money(*cents),
-                currency: Currency::parse(if *number == 0 { "EUR" } else { "USD" }).unwrap(),
-            };
-            (1_000, Fact::Chargeback(chargeback))
-        }
-        Told::Decision(second, about, number, choice) => {
-            (1_000, Fact::Decision(decision(*second, *about, *number, *choice)))
-        }
-    };
-    let origin = Origin {
-        delivery: format!("{order}:{number}").into(),
-        topic: "told".into(),
-        received_at: at(received),
-        digest: Digest::ZERO,
-    };
-    OrderEvent { key, origin, fact }
-}
-
-pub(crate) fn told() -> impl Strategy<Value = Told> {
-    let status = prop_oneof![
-        6 => Just(Status::Paid),
-        1 => Just(Status::Unpaid),
-        1 => Just(Status::Cancelled),
-    ];
-    let stage = prop_oneof![
-        Just(ChargebackStage::Inquiry),
-        Just(ChargebackStage::Open),
-        Just(ChargebackStage::Won),
-        Just(ChargebackStage::Lost),
-    ];
-    let listed = prop::option::of(prop::collection::vec(0u8..3, 0..3));
-    prop_oneof![
-        5 => (0i64..8, status, prop::collection::vec(1i64..20_000, 1..4), 0u8..5, listed)
-            .prop_map(|(v, s, n, r, l)| Told::Snapshot(v, s, n, r, l)),
-        3 => (0u8..3, 0i64..8, 0u8..3, 0i64..9_000, 0i64..3_000)
-            .prop_map(|(n, t, l, c, m)| Told::Refund(n, t, l, c, m)),
-        1 => (0i64..8).prop_map(Told::Deleted),
-        1 => (0i64..8).prop_map(Told::Restored),
-        1 => (0u8..2, stage, 1i64..9_000).prop_map(|(n, s, c)| Told::Chargeback(n, s, c)),
-        3 => (0i64..4, 0u8..3, 0u8..3, 0u8..6)
-            .prop_map(|(t, about, n, choice)| Told::Decision(t, about, n, choice)),
-    ]
-}
-
 /// What happens, all of it drawn from the seed.
 #[derive(Debug, Clone)]
 struct Script {
@@ -306,6 +154,8 @@ struct Script {
     faults: Faults,
     batch: usize,
     dollars: bool,
+    /// By the plan with volumes.
+    points: bool,
     /// Map, commission and ledger as one.
     fused: bool,
 }
@@ -331,13 +181,15 @@ fn script() -> impl Strategy<Value = Script> {
             settle_lost: settle.into(),
         },
     );
-    (arrival, faults, 1usize..8, any::<bool>(), any::<bool>()).prop_map(
-        |((orders, arrival), faults, batch, dollars, fused)| Script {
+    let flag = any::<bool>;
+    (arrival, faults, 1usize..8, flag(), flag(), flag()).prop_map(
+        |((orders, arrival), faults, batch, dollars, points, fused)| Script {
             orders,
             arrival,
             faults,
             batch,
             dollars,
+            points,
             fused,
         },
     )
@@ -414,14 +266,10 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
 
 pub(crate) type Sums = BTreeMap<(OrderKey, Position), Money>;
 
-/// What the books must say: the join of all facts of each order, computed once; and which orders end
-/// parked. Those keep what was posted before, so what the books say of them depends on the arrival.
-pub(crate) fn sums(
-    orders: &[Vec<Told>],
-    company: &Company,
-    terms: &Terms,
-) -> (Sums, BTreeSet<OrderKey>) {
-    let mut sums = Sums::new();
+/// The join of all facts of each order, computed once; and which orders end parked. Those keep what
+/// was posted before, so what the books say of them depends on the arrival.
+fn runs(orders: &[Vec<Told>], company: &Company, terms: &Terms) -> (Vec<Run>, BTreeSet<OrderKey>) {
+    let mut runs = Vec::new();
     let mut parked = BTreeSet::new();
     for (order, facts) in orders.iter().enumerate() {
         let events = facts.iter().enumerate().map(|(n, told)| event(order, n, told));
@@ -436,8 +284,22 @@ pub(crate) fn sums(
             Mapping::NoOrderYet => continue,
         };
         let plan = company.plans.get(&mapped.locks.plan).unwrap();
-        let currency = mapped.payout_currency();
-        for line in run(*mapped, &company.genealogy, &RankBook::default(), plan).unwrap().lines {
+        runs.push(run(*mapped, &company.genealogy, &RankBook::default(), plan).unwrap());
+    }
+    (runs, parked)
+}
+
+/// What the books must say, and which orders end parked.
+pub(crate) fn sums(
+    orders: &[Vec<Told>],
+    company: &Company,
+    terms: &Terms,
+) -> (Sums, BTreeSet<OrderKey>) {
+    let (runs, parked) = runs(orders, company, terms);
+    let mut sums = Sums::new();
+    for Run { order, lines, .. } in runs {
+        let currency = order.payout_currency();
+        for line in lines {
             let position = Position {
                 line: line.line,
                 component: line.component,
@@ -445,11 +307,30 @@ pub(crate) fn sums(
                 account: line.account,
                 currency,
             };
-            *sums.entry((key.clone(), position)).or_default() += line.amount;
+            *sums.entry((order.key.clone(), position)).or_default() += line.amount;
         }
     }
     sums.retain(|_, sum| !sum.is_zero());
     (sums, parked)
+}
+
+type Counted = BTreeMap<(OrderKey, VolumePosition), LineVolumes>;
+
+/// What the volume journal must say.
+fn counted(script: &Script, company: &Company) -> Counted {
+    let (runs, _parked) = runs(&script.orders, company, &terms(script));
+    let mut counted = Counted::new();
+    for run in &runs {
+        assert_eq!(run.volumes.is_some(), script.points);
+        for VolumeLine { line, distributor, source, amount } in run.volumes.iter().flatten() {
+            let (line, distributor) = (line.clone(), distributor.clone());
+            let placed_at = run.order.placed_at;
+            let position = VolumePosition { line, distributor, source: *source, placed_at };
+            *counted.entry((run.order.key.clone(), position)).or_default() += *amount;
+        }
+    }
+    counted.retain(|_, amount| !amount.is_zero());
+    counted
 }
 
 proptest! {
@@ -469,7 +350,14 @@ proptest! {
         let mut found = store.balances();
         found.retain(|(key, _), _| !parked.contains(key));
         prop_assert_eq!(found, wanted);
-        prop_assert_eq!(store.waits().into_keys().collect::<BTreeSet<_>>(), parked);
+        prop_assert_eq!(store.waits().into_keys().collect::<BTreeSet<_>>(), parked.clone());
+        let mut volumes = store.volumes();
+        volumes.retain(|(key, _), amount| {
+            let least = amount.pv.min(amount.qv).min(amount.cv);
+            assert!(least >= Volume::ZERO, "{key} counts less than nothing: {amount:?}");
+            !parked.contains(key)
+        });
+        prop_assert_eq!(volumes, counted(&script, &company));
         for ((_, position), sum) in store.balances() {
             prop_assert!(sum.is_positive(), "{position:?} is below zero");
             prop_assert!(position.account != Account::Breakage || position.level > 0);

@@ -10,8 +10,9 @@ use crate::{
     domain::{
         commission::{MappedLine, MappedOrder, Run},
         order::ChargebackPolicy,
+        plan::volume::LineVolumes,
     },
-    store::postgres::{PostedEntry, PostedRun, Story, Told},
+    store::postgres::{NumberedVolume, PostedEntry, PostedRun, Story, Told},
 };
 
 /// The whole story as text.
@@ -103,7 +104,10 @@ fn posted(run: &PostedRun, before: Option<&PostedRun>) -> String {
     for entry in &run.entries {
         text.push_str(&format!("      {}\n", one(entry)));
     }
-    if run.entries.is_empty() {
+    for volume in &run.volumes {
+        text.push_str(&format!("      {}\n", counted(volume)));
+    }
+    if run.entries.is_empty() && run.volumes.is_empty() {
         text.push_str("      nothing to post: the ledger has what the order comes to\n");
     }
     text
@@ -123,6 +127,17 @@ fn one(entry: &PostedEntry) -> String {
         entry.line,
         entry.component,
         entry.level,
+    )
+}
+
+fn counted(volume: &NumberedVolume) -> String {
+    let NumberedVolume { seq, entry, corrects_seq } = volume;
+    let LineVolumes { pv, qv, cv } = entry.amount;
+    let position = &entry.position;
+    let corrects = corrects_seq.map(|seq| format!(", corrects volume #{seq}")).unwrap_or_default();
+    format!(
+        "volume #{seq} for {}, {}: PV {pv}, QV {qv}, CV {cv}: line {}{corrects}",
+        position.distributor, position.source, position.line,
     )
 }
 

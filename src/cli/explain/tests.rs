@@ -3,7 +3,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::postgres::{PostedRun, Story, Told};
+use crate::store::postgres::{NumberedVolume, PostedRun, Story, Told};
 
 /// A calculation of an order in euro that pays in dollars.
 fn calculation(revision: u64, changed: &[(&str, Value)]) -> Run {
@@ -32,7 +32,12 @@ fn calculation(revision: u64, changed: &[(&str, Value)]) -> Run {
 
 /// A story of posted revisions.
 fn story(runs: Vec<Run>) -> Story {
-    let posted = |run| PostedRun { posted_at: Timestamp::UNIX_EPOCH, run, entries: Vec::new() };
+    let posted = |run| PostedRun {
+        posted_at: Timestamp::UNIX_EPOCH,
+        run,
+        entries: Vec::new(),
+        volumes: Vec::new(),
+    };
     Story {
         order: "shopify/acme/1".to_owned(),
         outcome: "ready".to_owned(),
@@ -103,4 +108,40 @@ fn a_chargeback_that_takes_nothing_says_why() {
     ] {
         assert_eq!(told(policy, stage).as_deref(), why, "{policy} {stage}");
     }
+}
+
+#[test]
+fn the_volumes_of_each_line_and_who_got_them_are_shown() {
+    let run = calculation(1, &[]);
+    assert!(!explain(&run).contains("volumes"), "a plan without volumes says nothing of them");
+    let mut run = serde_json::to_value(run).unwrap();
+    let mut counts = run["order"]["lines"][0].clone();
+    counts["id"] = "2".into();
+    counts["zero"] = Value::Null;
+    counts["volume"] = json!({ "qv": "40", "units": "2", "units_net": "100.00" });
+    run["order"]["lines"].as_array_mut().unwrap().push(counts);
+    run["volumes"] = json!([{ "line": "2", "distributor": "11043", "source": "own_use",
+                              "pv": "80", "qv": "80", "cv": "66.5" }]);
+    let text = explain(&serde_json::from_value(run).unwrap());
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rows: Vec<String> = text.lines().map(words).collect();
+    for row in ["1 - - 0 0 0 - - - no referrer", "2 11043 own_use 80 80 66.5 2 40 -"] {
+        assert!(rows.iter().any(|found| found == row), "{row:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn what_a_revision_writes_into_the_journal_is_told() {
+    let entry = json!({
+        "event_id": "00000000-0000-8000-8000-000000000000",
+        "position": { "line": "2", "distributor": "11043", "source": "retail",
+                      "placed_at": "2026-05-01T10:00:00Z" },
+        "amount": { "pv": "-40", "qv": "-40", "cv": "0" },
+    });
+    let entry = serde_json::from_value(entry).unwrap();
+    let mut story = story(vec![calculation(1, &[])]);
+    story.runs[0].volumes.push(NumberedVolume { seq: 9, entry, corrects_seq: Some(4) });
+    let text = story::tell(&story);
+    let told = "volume #9 for 11043, retail: PV -40, QV -40, CV 0: line 2, corrects volume #4";
+    assert!(text.contains(told) && !text.contains("nothing to post"), "{text}");
 }

@@ -1,9 +1,11 @@
+mod volume;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::{
-    catalog::{Scope, tests::entry as sku},
+    catalog::{Scope, SkuEntry, tests::entry as sku},
     commission::{RankBook, WonBy, run},
     customer::{LinkKind, Unattributed, UnknownReferrer, tests::link},
     digest::Digest,
@@ -471,10 +473,8 @@ fn a_decided_line_is_no_longer_waited_for_and_holds_before_the_mapping() {
 fn an_article_that_was_mapped_after_the_lock_binds_the_decided_line_once() {
     let (mut company, terms) = (company(), Terms::of_plan("p"));
     let first = ready(&state(snapshot("99")), None, &company, &terms);
-    let row = |seq, sku_id, class| crate::domain::catalog::SkuEntry {
-        sku_id: Sku::parse(sku_id).unwrap(),
-        ..sku(seq, class, 0)
-    };
+    let row =
+        |seq, sku_id, class| SkuEntry { sku_id: Sku::parse(sku_id).unwrap(), ..sku(seq, class, 0) };
     company.catalog.add(Scope::Any, Sku::parse("Z").unwrap(), row(2, "later", "kit"));
     let article = Sells::Article(Sku::parse("later").unwrap());
     let known = decided(state(snapshot("99")), 1, sells(article));

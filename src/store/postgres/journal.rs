@@ -5,6 +5,7 @@ use std::{collections::HashMap, error::Error, pin::pin};
 use deadpool_postgres::ClientWrapper;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio_postgres::{
     Row, Statement,
     binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream},
@@ -94,16 +95,50 @@ pub(super) async fn of_runs(
     let statement = client.prepare_cached(query).await.map_err(classify)?;
     let mut of_runs = OfRuns::new();
     for row in client.query(&statement, &[&keys]).await.map_err(classify)? {
-        let corrects: Option<String> = row.get(10);
-        let entry = VolumeEntry {
-            event_id: EventId::try_from(row.get::<_, String>(9)).map_err(unreadable)?,
-            position: position(&row, 2)?,
-            amount: amount(&row, 6),
-            corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
-        };
-        of_runs.entry((row.get(0), row.get(1))).or_default().push(entry);
+        of_runs.entry((row.get(0), row.get(1))).or_default().push(entry(&row)?);
     }
     Ok(of_runs)
+}
+
+/// An entry with its number.
+#[derive(Debug, Clone, Serialize)]
+pub struct NumberedVolume {
+    /// Its number in the journal.
+    pub seq: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub entry: VolumeEntry,
+    /// The number of the entry that it corrects.
+    pub corrects_seq: Option<u64>,
+}
+
+/// The entries of one order in the order of their numbers, each with its revision.
+pub(super) async fn numbered(
+    client: &ClientWrapper,
+    order: &str,
+) -> Result<Vec<(u64, NumberedVolume)>, ServiceError> {
+    let query = "SELECT e.seq, e.revision, e.line_id, e.distributor_id, e.source, e.order_ts, e.pv,
+                e.qv, e.cv, e.event_id::text, e.corrects::text, c.seq
+         FROM upline.volume_entry e LEFT JOIN upline.volume_entry c ON c.event_id = e.corrects
+         WHERE e.order_key = $1 ORDER BY e.seq";
+    let rows = client.query(query, &[&order]).await.map_err(classify)?;
+    let number = |row: &Row| -> Result<(u64, NumberedVolume), ServiceError> {
+        let corrects_seq = row.get::<_, Option<i64>>(11).map(to_u64);
+        let (seq, entry) = (to_u64(row.get(0)), entry(row)?);
+        Ok((to_u64(row.get(1)), NumberedVolume { seq, entry, corrects_seq }))
+    };
+    rows.iter().map(number).collect()
+}
+
+/// An entry from a row with the columns from the third on as the two queries here have them.
+fn entry(row: &Row) -> Result<VolumeEntry, ServiceError> {
+    let corrects: Option<String> = row.get(10);
+    Ok(VolumeEntry {
+        event_id: EventId::try_from(row.get::<_, String>(9)).map_err(unreadable)?,
+        position: position(row, 2)?,
+        amount: amount(row, 6),
+        corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
+    })
 }
 
 /// The columns of an entry, in the order of the copy.

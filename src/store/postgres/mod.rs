@@ -25,6 +25,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 pub use self::{
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
+    journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     plans::PlanConflict,
     skus::{Unmapped, Waiting},

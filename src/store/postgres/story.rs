@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{Postgres, classify, orders::from_json, to_i64, to_u64};
+use super::{
+    Postgres, classify,
+    journal::{self, NumberedVolume},
+    orders::from_json,
+    to_i64, to_u64,
+};
 use crate::{
     domain::{commission::Run, story::Chapter},
     stream::ServiceError,
@@ -110,6 +115,9 @@ pub struct PostedRun {
     pub run: Run,
     /// The entries that it posted.
     pub entries: Vec<PostedEntry>,
+    /// Its entries in the volume journal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<NumberedVolume>,
 }
 
 /// A posted entry.
@@ -206,7 +214,8 @@ impl Postgres {
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
             let run = from_json(row.get(1))?;
-            runs.push(PostedRun { posted_at: row.get(0), run, entries: Vec::new() });
+            let (posted_at, entries, volumes) = (row.get(0), Vec::new(), Vec::new());
+            runs.push(PostedRun { posted_at, run, entries, volumes });
         }
         let query = "SELECT e.revision, e.seq, e.event_id::text, e.line_id, e.component, e.level,
                             e.debit, e.credit, e.amount, e.currency, c.seq, e.breakage
@@ -230,6 +239,13 @@ impl Postgres {
             };
             if let Some(run) = runs.iter_mut().find(|run| run.run.order.revision == revision) {
                 run.entries.push(entry);
+            }
+        }
+        if runs.iter().any(|run| run.run.volumes.is_some()) {
+            for (revision, volume) in journal::numbered(&client, order).await? {
+                if let Some(run) = runs.iter_mut().find(|run| run.run.order.revision == revision) {
+                    run.volumes.push(volume);
+                }
             }
         }
         Ok(runs)
