@@ -11,6 +11,7 @@ mod explain;
 mod import;
 mod migrate;
 mod output;
+mod plan;
 mod serve;
 mod services;
 mod skus;
@@ -55,6 +56,8 @@ enum Command {
     Decide(decide::Arguments),
     /// Explains the commission of an order line by line.
     Explain(explain::Arguments),
+    /// Checks compensation plans and compares their versions.
+    Plan(plan::Arguments),
 }
 
 /// Exit code for a stop that ran into its deadline.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Dead(arguments) => dead::run(&arguments, &environment),
         Command::Decide(arguments) => decide::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
+        Command::Plan(arguments) => plan::run(&arguments),
     };
     match result {
         Ok(code) => code,

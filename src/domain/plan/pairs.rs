@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -124,7 +125,7 @@ impl TryFrom<String> for Periods {
 }
 
 /// Binary: the volume of the two legs is paired, and pairs pay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Binary {
     /// The id of the component.
@@ -145,7 +146,7 @@ pub struct Binary {
 }
 
 /// What pairs pay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Pays {
     /// A rate of the payable volume.
@@ -176,7 +177,7 @@ pub enum Pays {
 }
 
 /// How volume is paired and how much of it is payable.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matching {
     /// Money per point.
@@ -194,7 +195,7 @@ pub struct Matching {
 }
 
 /// How much of the stronger leg goes with the weaker one. The leg that has less is the weaker one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ratio {
     /// A point with a point.
@@ -207,7 +208,7 @@ pub enum Ratio {
 }
 
 /// Which volume a rate applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Base {
     /// What is paired of the weaker leg.
@@ -217,7 +218,7 @@ pub enum Base {
 }
 
 /// What happens to the volume that is paired but not payable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Consumes {
     /// It is used up: all that could be paired is, and the share of it pays.
@@ -227,7 +228,7 @@ pub enum Consumes {
 }
 
 /// A tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// The payable volume at which it begins, inclusive.
@@ -237,7 +238,7 @@ pub struct Tier {
 }
 
 /// What the rate of a tier applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TierSpan {
     /// All payable volume has the rate of the highest tier that it reaches.
@@ -247,7 +248,7 @@ pub enum TierSpan {
 }
 
 /// What becomes of volume that found no partner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "policy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Carry {
     /// It waits for the next period, the oldest is paired first.
@@ -262,7 +263,7 @@ pub enum Carry {
 }
 
 /// The most that a position earns in a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "semantics", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Cap {
     /// There is no limit.
@@ -297,7 +298,7 @@ impl Cap {
 }
 
 /// Who may earn on pairs. What "active" means is the plan's activity rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Qualification {
     /// The owner must be active.
@@ -307,7 +308,7 @@ pub struct Qualification {
 }
 
 /// What happens to the pairs of a position that may not earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unqualified {
     /// They are made, and the company keeps what they would have paid.
@@ -379,7 +380,7 @@ impl Binary {
 }
 
 /// Forced matrix: volume pays the positions above it, level by level.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
     /// The id of the component.
@@ -404,7 +405,7 @@ pub struct Matrix {
 }
 
 /// What becomes of the level of somebody in a matrix who may not earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatrixCompression {
     /// They keep the level and its money is breakage.
@@ -415,7 +416,7 @@ pub enum MatrixCompression {
 }
 
 /// How many levels of a matrix somebody earns.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Unlocks {
     /// All who are active earn all levels.
@@ -442,7 +443,7 @@ impl Unlocks {
 }
 
 /// What one line of a matrix is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatrixLine {
     /// An order on a level of somebody.
