@@ -148,6 +148,7 @@ pub struct Binary {
 /// What pairs pay.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "BinaryPays")]
 pub enum Pays {
     /// A rate of the payable volume.
     Percentage {
@@ -265,6 +266,7 @@ pub enum Carry {
 /// The most that a position earns in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "semantics", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "BinaryCap")]
 pub enum Cap {
     /// There is no limit.
     None {},
@@ -310,6 +312,7 @@ pub struct Qualification {
 /// What happens to the pairs of a position that may not earn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BinaryUnqualified")]
 pub enum Unqualified {
     /// They are made, and the company keeps what they would have paid.
     Breakage,

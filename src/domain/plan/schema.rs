@@ -42,12 +42,14 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
-/// Takes examples in Rust out of the descriptions, and the defaults that only say "nothing".
+/// Takes examples in Rust and the line breaks of the source out of the descriptions, and the defaults
+/// that only say "nothing".
 fn plain(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         let end = text.find("\n\n```").unwrap_or(text.len());
         text.truncate(end);
-        *text = text.replace("[`", "`").replace("`]", "`");
+        let paragraphs = text.split("\n\n").map(|lines| lines.replace('\n', " "));
+        *text = paragraphs.collect::<Vec<_>>().join("\n\n").replace("[`", "`").replace("`]", "`");
     }
     if schema.get("default") == Some(&Value::Null) {
         schema.remove("default");

@@ -151,7 +151,10 @@ fn object(
 ) -> u32 {
     let mut weight: u32 = 0;
     let known = schema.get("properties").and_then(Value::as_object);
-    let others = schema.get("additionalProperties");
+    // The keys of a map have a form; its values are all of one kind.
+    let mapped = schema.get("patternProperties").and_then(Value::as_object);
+    let mapped = mapped.and_then(|patterns| patterns.values().next());
+    let others = mapped.or_else(|| schema.get("additionalProperties"));
     for (name, value) in fields {
         path.push(name.clone());
         let inside = known.and_then(|known| known.get(name));
