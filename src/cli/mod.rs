@@ -12,6 +12,7 @@ mod explain;
 mod import;
 mod migrate;
 mod output;
+mod plan;
 mod serve;
 mod services;
 mod skus;
@@ -58,6 +59,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Shows what a period comes to and, with --commit, closes it: nothing of it changes after that.
     Close(close::Arguments),
+    /// Checks compensation plans and compares their versions.
+    Plan(plan::Arguments),
 }
 
 /// Exit code for a stop that ran into its deadline.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Decide(arguments) => decide::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
         Command::Close(arguments) => close::run(&arguments, &environment),
+        Command::Plan(arguments) => plan::run(&arguments),
     };
     match result {
         Ok(code) => code,
