@@ -11,6 +11,7 @@ mod explain;
 mod import;
 mod migrate;
 mod output;
+mod plan;
 mod serve;
 mod services;
 mod skus;
@@ -53,6 +54,8 @@ enum Command {
     /// Decides what only a person can say about an order: what a line sells, what a chargeback in
     /// another currency takes, who referred it.
     Decide(decide::Arguments),
+    /// Proves a plan file before it pays anybody.
+    Plan(plan::Arguments),
     /// Explains the commission of an order line by line.
     Explain(explain::Arguments),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Skus(arguments) => skus::run(&arguments, &environment),
         Command::Dead(arguments) => dead::run(&arguments, &environment),
         Command::Decide(arguments) => decide::run(&arguments, &environment),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
     };
     match result {
