@@ -113,8 +113,7 @@ fn line_of(number: u32, row: &LineRow) -> Result<MappedLine, crate::domain::id::
 }
 
 fn results(run: &Run) -> Results {
-    let mut results =
-        Results { got: run.lines.iter().map(|line| got(line)).collect(), ..Results::default() };
+    let mut results = Results { got: run.lines.iter().map(got).collect(), ..Results::default() };
     for (component, totals) in &run.totals {
         let (pool, paid, breakage) = (totals.pool, totals.paid, totals.breakage);
         let totals = Totals { pool, paid, breakage, ..Totals::default() };
@@ -128,11 +127,11 @@ fn results(run: &Run) -> Results {
         for step in walk {
             let reason = nothing(run, component, step);
             let who = step.distributor.as_str();
-            results
-                .steps
-                .entry(component.clone())
-                .or_default()
-                .push(told(component, step, &reason));
+            results.steps.entry(component.clone()).or_default().push(told(
+                component,
+                step,
+                reason.as_deref(),
+            ));
             if let Some(reason) = reason {
                 results.nothing.insert((component.clone(), who.into()), reason);
             }
@@ -176,13 +175,13 @@ fn nothing(run: &Run, component: &ComponentId, step: &Step) -> Option<Box<str>> 
     at_level.find_map(|line| line.breakage).map(|breakage| breakage.as_str().into())
 }
 
-fn told(component: &ComponentId, step: &Step, reason: &Option<Box<str>>) -> String {
+fn told(component: &ComponentId, step: &Step, reason: Option<&str>) -> String {
     let rank = step.rank.as_ref().map(|rank| format!(", {rank}")).unwrap_or_default();
     let level = match step.level {
         Some(level) => format!("holds level {level}"),
         None => "holds no level".to_owned(),
     };
-    let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     format!("{component}: met {}{rank}: {level}{reason}", step.distributor)
 }
 

@@ -75,7 +75,13 @@ impl<'a> Pairs<'a> {
                 Component::Matrix(plan) => {
                     pairs.matrices.push((plan, Places::matrix(company, plan)?));
                 }
-                _ => {}
+                Component::Direct(_)
+                | Component::Unilevel(_)
+                | Component::Differential(_)
+                | Component::Infinity(_)
+                | Component::Generation(_)
+                | Component::FastStart(_)
+                | Component::Close(_) => {}
             }
         }
         Ok(pairs)

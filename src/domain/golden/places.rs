@@ -71,10 +71,10 @@ impl<'a, T> Places<'a, T> {
             let owner = company.find(row.owner.as_ref().unwrap_or(&row.id), line)?;
             let under = row.under.as_ref().or(row.owner.as_ref()).or(row.sponsor.as_ref());
             let under = under.map(|under| places.position(under, line)).transpose()?;
-            let placed = place(&mut places.tree, Owner(owner), row, under);
-            let placed = placed.map_err(|problem| Unusable::new(line, problem))?;
-            let placed = placed.map_err(|error| Unusable::new(line, error))?;
-            if places.positions.insert(&row.id, placed).is_some() {
+            let found = place(&mut places.tree, Owner(owner), row, under);
+            let found = found.map_err(|problem| Unusable::new(line, problem))?;
+            let position = found.map_err(|error| Unusable::new(line, error))?;
+            if places.positions.insert(&row.id, position).is_some() {
                 return Err(Unusable::new(line, format!("two members are called {}", row.id)));
             }
             places.names.push(&row.id);

@@ -113,7 +113,7 @@ impl<'a> Report<'a> {
             for (got, named) in results.got.iter().zip(&mut named) {
                 *named |= covers(expected, got);
             }
-            failures.extend(self.expected(place, line, expected, results));
+            failures.extend(difference(place, line, expected, results));
         }
         for (got, named) in results.got.iter().zip(named) {
             if !named && !got.amount.is_zero() {
@@ -163,36 +163,6 @@ impl<'a> Report<'a> {
         let known: Vec<&str> = self.plan.components.iter().map(|c| c.id().as_str()).collect();
         let problem = format!("the plan has no component {id}, it has {}", known.join(", "));
         Err(Unusable::new(line, problem))
-    }
-
-    fn expected(
-        &self,
-        place: &Place,
-        line: usize,
-        expected: &Expect,
-        results: &Results,
-    ) -> Option<Failure> {
-        let found = results.got.iter().filter(|got| covers(expected, got));
-        let sum: Money = found.map(|got| got.amount).sum();
-        let about = about(
-            expected.who.as_str(),
-            expected.component.as_ref(),
-            expected.level,
-            expected.reason.as_deref(),
-        );
-        let why = || why(expected, results);
-        if sum != expected.amount.0 {
-            let (expected, got) = (expected.amount.0.to_string(), sum.to_string());
-            return Some(place.failure(line, about, Diff { expected, got, why: why() }));
-        }
-        let reason = expected.reason.as_deref().filter(|_| !is_account(&expected.who))?;
-        let of = (expected.component.clone()?, expected.who.as_str().into());
-        let got = results.nothing.get(&of).map_or("no reason", AsRef::as_ref);
-        (got != reason).then(|| {
-            let expected = format!("nothing, because of {reason}");
-            let got = format!("nothing, because of {got}");
-            place.failure(line, about, Diff { expected, got, why: why() })
-        })
     }
 
     fn totals(
@@ -245,6 +215,31 @@ fn about(
     let level = level.map(|level| format!(", level {level}")).unwrap_or_default();
     let reason = reason.map(|reason| format!(", {reason}")).unwrap_or_default();
     format!("{who}{component}{level}{reason}")
+}
+
+/// What is not as expected of the money of somebody.
+fn difference(place: &Place, line: usize, expected: &Expect, results: &Results) -> Option<Failure> {
+    let found = results.got.iter().filter(|got| covers(expected, got));
+    let sum: Money = found.map(|got| got.amount).sum();
+    let about = about(
+        expected.who.as_str(),
+        expected.component.as_ref(),
+        expected.level,
+        expected.reason.as_deref(),
+    );
+    let why = || why(expected, results);
+    if sum != expected.amount.0 {
+        let (expected, got) = (expected.amount.0.to_string(), sum.to_string());
+        return Some(place.failure(line, about, Diff { expected, got, why: why() }));
+    }
+    let reason = expected.reason.as_deref().filter(|_| !is_account(&expected.who))?;
+    let of = (expected.component.clone()?, expected.who.as_str().into());
+    let got = results.nothing.get(&of).map_or("no reason", AsRef::as_ref);
+    (got != reason).then(|| {
+        let expected = format!("nothing, because of {reason}");
+        let got = format!("nothing, because of {got}");
+        place.failure(line, about, Diff { expected, got, why: why() })
+    })
 }
 
 /// How the engine came to what somebody gets: their lines, those of the component if they have none,
