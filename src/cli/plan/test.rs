@@ -75,7 +75,8 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         for proof in &proofs {
             output::line(&text(proof));
         }
-        output::line(&format!("{count} cases, {failed} failed"));
+        let cases = if count == 1 { "case" } else { "cases" };
+        output::line(&format!("{count} {cases}, {failed} failed"));
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -121,17 +121,13 @@ fn results(run: &Run) -> Results {
     }
     for (component, idle) in &run.idle {
         let told = format!("{component}: looked for nobody ({})", word(idle));
-        results.steps.entry(component.clone()).or_default().push(told);
+        results.step(component, "", told);
     }
     for (component, walk) in &run.walks {
         for step in walk {
             let reason = nothing(run, component, step);
             let who = step.distributor.as_str();
-            results.steps.entry(component.clone()).or_default().push(told(
-                component,
-                step,
-                reason.as_deref(),
-            ));
+            results.step(component, who, told(component, step, reason.as_deref()));
             if let Some(reason) = reason {
                 results.nothing.insert((component.clone(), who.into()), reason);
             }

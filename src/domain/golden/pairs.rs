@@ -215,8 +215,10 @@ impl Legged<'_> {
         let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let name = self.places.name(position);
         let told = format!("{id}: {name}: {}; {}{why}", leg(Side::Left), leg(Side::Right));
-        results.steps.entry(id.clone()).or_default().push(told);
         let who = company.name(self.places.owner(position));
+        if opening.plus(arrived) != Legs::ZERO {
+            results.step(id, who, told);
+        }
         if let Some(reason) = reason {
             results.nothing.entry((id.clone(), who.into())).or_insert(reason);
         }

@@ -71,7 +71,8 @@ pub(super) fn compute(
             let (component, carry) = running.pairs.carried(expected, line)?;
             if (carry.left, carry.right) != (expected.left.0, expected.right.0) {
                 let legs = |left, right| format!("left {left}, right {right}");
-                let why = results.steps.get(component).cloned().unwrap_or_default();
+                let why = results.steps.get(component).into_iter().flatten();
+                let why = why.map(|step| step.told.clone()).collect();
                 let expected_legs = legs(expected.left.0, expected.right.0);
                 let got = legs(carry.left, carry.right);
                 let about = format!("{}, carry of {component}", expected.who);
@@ -293,7 +294,7 @@ impl<'a> Running<'a> {
                         bracket.as_deref().unwrap_or("below the first bracket"),
                         next.unwrap_or_default()
                     );
-                    results.steps.entry(part.component.clone()).or_default().push(told);
+                    results.step(&part.component, name.as_str(), told);
                 }
             }
         }

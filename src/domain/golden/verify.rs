@@ -37,8 +37,22 @@ pub(super) struct Results {
     pub(super) totals: BTreeMap<ComponentId, Totals>,
     /// Why a component gave a member nothing.
     pub(super) nothing: BTreeMap<(ComponentId, Box<str>), Box<str>>,
-    /// What else a component tells: who was met and passed over.
-    pub(super) steps: BTreeMap<ComponentId, Vec<String>>,
+    /// What else a component tells: who was met and passed over, what became of volume.
+    pub(super) steps: BTreeMap<ComponentId, Vec<Step>>,
+}
+
+/// Something that a component tells, and whom it is about; nobody where it is about all.
+pub(super) struct Step {
+    pub(super) who: Box<str>,
+    pub(super) told: String,
+}
+
+impl Results {
+    /// Puts down a step.
+    pub(super) fn step(&mut self, component: &ComponentId, who: &str, told: String) {
+        let steps = self.steps.entry(component.clone()).or_default();
+        steps.push(Step { who: who.into(), told });
+    }
 }
 
 /// Where the money of a component went.
@@ -105,6 +119,7 @@ impl<'a> Report<'a> {
     ) -> Result<Vec<Failure>, Unusable> {
         results.got.retain(|got| self.concerns(&got.component));
         results.nothing.retain(|(component, _), _| self.concerns(component));
+        results.steps.retain(|component, _| self.concerns(component));
         let mut failures = Vec::new();
         let mut named = vec![false; results.got.len()];
         for spanned in expect {
@@ -243,7 +258,7 @@ fn difference(place: &Place, line: usize, expected: &Expect, results: &Results) 
 }
 
 /// How the engine came to what somebody gets: their lines, those of the component if they have none,
-/// why there is nothing, and who was met on the way.
+/// why there is nothing, and who was met on the way; of somebody who is paid only their own steps.
 fn why(expected: &Expect, results: &Results) -> Vec<String> {
     let component = expected.component.as_ref();
     let of_component = |id: &ComponentId| component.is_none_or(|component| component == id);
@@ -256,13 +271,18 @@ fn why(expected: &Expect, results: &Results) -> Vec<String> {
     let nothing: Vec<String> = nothing
         .map(|((id, who), reason)| format!("{id}: {who} gets nothing, because of {reason}"))
         .collect();
+    let all = told.is_empty() || is_account(&expected.who);
     if told.is_empty() {
         told = lines().map(|got| got.told.clone()).collect();
     }
     told.extend(nothing);
     let met = lines().map(|got| &got.component).collect::<Vec<_>>();
-    let steps = results.steps.iter().filter(|(id, _)| component == Some(id) || met.contains(id));
-    told.extend(steps.flat_map(|(_, steps)| steps.iter().cloned()));
+    // Without a component those that paid tell their steps, and all of them if none paid.
+    let tells = |id: &&ComponentId| component.is_some() || met.is_empty() || met.contains(id);
+    let steps = results.steps.iter().filter(|(id, _)| of_component(id) && tells(id));
+    let steps = steps.flat_map(|(_, steps)| steps);
+    let steps = steps.filter(|step| all || *step.who == *expected.who.as_str());
+    told.extend(steps.map(|step| step.told.clone()));
     told.truncate(TOLD);
     told
 }
