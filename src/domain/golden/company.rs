@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use toml::Spanned;
 
 use super::Unusable;
@@ -15,8 +16,9 @@ use crate::domain::{
     money::Currency,
     plan::{
         Plan,
-        case::{ACCOUNTS, Case, Cases, MemberRow},
+        case::{ACCOUNTS, Case, Cases, MemberRow, Points, VolumeRow},
         rank::RankLevel,
+        volume::LineVolumes,
     },
 };
 
@@ -95,6 +97,31 @@ impl<'a> Company<'a> {
         let mut rows = self.case.members.iter().map(Spanned::get_ref);
         let owner = rows.find(|row| row.id == *id).and_then(|row| row.owner.as_ref());
         self.find(owner.unwrap_or(id), line)
+    }
+
+    /// What a row adds to the volumes of a member.
+    pub(super) fn volumes(&self, spanned: &Spanned<VolumeRow>) -> Result<LineVolumes, Unusable> {
+        let (line, row) = (self.cases.line(spanned), spanned.get_ref());
+        let wrong = |problem| Err(Unusable::new(line, problem));
+        if let (Some(net), Some(rules)) = (row.net, &self.plan.volumes) {
+            if row.points.or(row.pv).is_some() {
+                return wrong("of `net` the plan makes the volumes: drop `points` and `pv`");
+            }
+            let unit = |stated: Option<Points>| stated.map(|points| points.0);
+            let stated = (unit(row.qv), unit(row.cv));
+            return Ok(rules.of_line(net.0, Decimal::ONE, stated, row.retail));
+        }
+        if row.points.or(row.pv).or(row.qv).or(row.cv).is_none() {
+            return wrong(
+                "no volume: write `points`, or `pv`, `qv` and `cv`, or `net` of an order",
+            );
+        }
+        if row.retail {
+            return wrong("`retail` goes with `net`: volumes as they are need no rule");
+        }
+        let [pv, qv, cv] =
+            [row.pv, row.qv, row.cv].map(|own| own.or(row.points).unwrap_or_default().0);
+        Ok(LineVolumes { pv, qv, cv })
     }
 
     /// The step of a rank; 0 for `none`.

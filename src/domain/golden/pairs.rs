@@ -6,7 +6,7 @@ use super::{
     Unusable,
     company::Company,
     order::word,
-    places::{Places, cv},
+    places::Places,
     verify::{Got, Results},
 };
 use crate::domain::{
@@ -258,9 +258,9 @@ fn climb(
     match plan.line {
         MatrixLine::Order => {
             for spanned in scene.rows {
-                let row = spanned.get_ref();
-                let position = places.position(&row.who, company.cases.line(spanned))?;
-                lines.extend(climb.order(position, cv(row)));
+                let line = company.cases.line(spanned);
+                let position = places.position(&spanned.get_ref().who, line)?;
+                lines.extend(climb.order(position, company.volumes(spanned)?.cv));
             }
         }
         MatrixLine::Period => {

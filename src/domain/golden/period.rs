@@ -24,7 +24,7 @@ use crate::domain::{
         case::{BREAKAGE, CAPPED, CARRIED, PeriodRow, Points, RankExpect},
         close::CloseComponent,
         rank::RankLevel,
-        volume::Measure,
+        volume::{LineVolumes, Measure},
     },
     volume::Volume,
 };
@@ -156,14 +156,11 @@ impl<'a> Running<'a> {
             achieved: self.achieved.clone(),
         };
         for spanned in &row.volumes {
-            let (line, row) = (company.cases.line(spanned), spanned.get_ref());
-            if row.points.or(row.pv).or(row.qv).or(row.cv).is_none() {
-                return Err(Unusable::new(line, "no volume: write `points`, or `pv`, `qv`, `cv`"));
-            }
-            let member = index(company.bearer(&row.who, line)?);
-            let of = |stated: Option<Points>| stated.or(row.points).unwrap_or_default().0;
+            let line = company.cases.line(spanned);
+            let member = index(company.bearer(&spanned.get_ref().who, line)?);
+            let LineVolumes { pv, qv, cv } = company.volumes(spanned)?;
             let columns = [&mut columns.pv, &mut columns.qv, &mut columns.cv];
-            for (column, volume) in columns.into_iter().zip([row.pv, row.qv, row.cv].map(of)) {
+            for (column, volume) in columns.into_iter().zip([pv, qv, cv]) {
                 if let Some(sum) = column.get_mut(member) {
                     *sum += volume;
                 }

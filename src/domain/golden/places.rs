@@ -112,14 +112,9 @@ impl<'a, T> Places<'a, T> {
             let row = spanned.get_ref();
             let position = self.position(&row.who, company.cases.line(spanned))?;
             if let Some(volume) = column.get_mut(position.index()) {
-                *volume += cv(row);
+                *volume += company.volumes(spanned)?.cv;
             }
         }
         Ok(column)
     }
-}
-
-/// The commissionable volume of a row.
-pub(super) fn cv(row: &VolumeRow) -> Volume {
-    row.cv.or(row.points).unwrap_or_default().0
 }

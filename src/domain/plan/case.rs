@@ -197,7 +197,8 @@ pub struct PeriodRow {
     pub totals: BTreeMap<ComponentId, Spanned<Sums>>,
 }
 
-/// What a member brought in a period.
+/// What a member brought in a period: volumes as they are, or with `net` an order line, of which the plan's
+/// `[volumes]` make them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VolumeRow {
@@ -207,10 +208,15 @@ pub struct VolumeRow {
     pub points: Option<Points>,
     /// Personal volume.
     pub pv: Option<Points>,
-    /// Qualifying volume.
+    /// Qualifying volume; of an order line what the catalogue states.
     pub qv: Option<Points>,
-    /// Commissionable volume.
+    /// Commissionable volume; of an order line what the catalogue states.
     pub cv: Option<Points>,
+    /// The net amount of an order line.
+    pub net: Option<Amount>,
+    /// Whether the line is of a retail customer's order, whom the member referred.
+    #[serde(default)]
+    pub retail: bool,
 }
 
 /// A rank decided by hand.

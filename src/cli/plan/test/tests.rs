@@ -79,9 +79,7 @@ fn a_plan_with_another_rate_fails_and_every_case_can() {
             let mut failed = BTreeSet::new();
             for figure in figures(&text) {
                 let [more, twice] = changed(&text, &figure).map(|text| failing(&text, &cases));
-                // Where volume comes from is for orders: a case states the volumes themselves.
-                let source = text[..figure.start].ends_with("source = \"net\", rate = \"");
-                let rate = text[figure.clone()].ends_with('%') && !source;
+                let rate = text[figure.clone()].ends_with('%');
                 let line = text[..figure.start].matches('\n').count() + 1;
                 // A text that is no plan pays nobody either.
                 assert!(
