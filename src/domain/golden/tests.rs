@@ -189,3 +189,87 @@ fn a_fast_start_counts_from_the_enrolment_to_the_instant() {
     let found = failures(&plan, &case("2026-01-31", "25"));
     assert!(found[0].why[0].contains("looked for nobody"), "{found:?}");
 }
+
+/// The plan of a binary and its first case, as the project has them.
+fn binary() -> (String, String) {
+    let text = include_str!("../../../pipelines/plans/binary.toml");
+    let (plan, cases) = text.split_once("\n[[case]]").unwrap();
+    let first = cases.split("\n[[case]]").next().unwrap();
+    (format!("{plan}\n"), format!("[[case]]{first}"))
+}
+
+#[test]
+fn a_period_that_cannot_be_computed_says_why() {
+    let (plan, case) = binary();
+    assert_eq!(failures(&plan, &case), []);
+    for (piece, other, why) in [
+        ("sponsor = \"you\", side = \"left\"", "sponsor = \"you\"", "a binary has two legs"),
+        ("id = \"left\", sponsor = \"you\"", "id = \"left\"", "one top"),
+        ("{ id = \"you\" }", "{ id = \"you\", under = \"left\" }", "left is not placed before"),
+        ("{ id = \"you\" }", "{ id = \"you\", achieved = \"gold\" }", "no rank gold"),
+        ("cv = 200", "retail = true", "no volume"),
+        ("cv = 200", "points = 1, net = 200", "drop `points`"),
+        ("cv = 200", "cv = 200, retail = true", "`retail` goes with `net`"),
+        ("cv = 200", "cv = -200", "the volume of position 1"),
+        ("who = \"left\"", "who = \"lefty\"", "no member is called lefty"),
+        (", component = \"forward\"", "", "name it as `component`"),
+        (
+            "volumes = [",
+            "given = [{ who = \"you\", component = \"forward\", amount = 1 }]\nvolumes = [",
+            "no component of orders",
+        ),
+        (
+            "volumes = [",
+            "forced = [{ who = \"you\", rank = \"gold\", hold = \"exactly\" }]\nvolumes = [",
+            "no rank gold",
+        ),
+    ] {
+        let found = failures(&plan, &with(&case, piece, other));
+        let (line, about, _, got) = only(&found);
+        assert_eq!(about, "it cannot be computed");
+        assert!(got.contains(why), "{why}: {got}");
+        assert!(line > plan.matches('\n').count(), "{line}");
+    }
+}
+
+#[test]
+fn carry_ranks_and_unnamed_money_of_a_period_are_compared() {
+    let (plan, case) = binary();
+    let found = failures(&plan, &with(&case, "left = 0, right = 300", "left = 0, right = 299"));
+    let (_, about, expected, got) = only(&found);
+    assert_eq!(about, "you, carry of forward");
+    assert_eq!((expected, got), ("left 0, right 299", "left 0, right 300"));
+    assert_eq!(
+        found[0].why,
+        [
+            "forward: you: left 0 + 200: 200 paired, 0 carried; right 0 + 500: 200 paired, 300 carried"
+        ]
+    );
+    let found =
+        failures(&plan, &with(&case, "expect = [{ who = \"you\", amount = \"20.00\" }]", ""));
+    assert_eq!((only(&found).1, only(&found).3), ("you, forward", "20.00"));
+    let ranks =
+        "ranks = [{ who = \"you\", paid_as = \"none\", active = false, gv = 1 }]\ncarry = [";
+    let found = failures(&plan, &with(&case, "carry = [", ranks));
+    let about: Vec<_> = found.iter().map(|f| (&*f.about, &*f.expected, &*f.got)).collect();
+    assert_eq!(about, [("you, active", "false", "true"), ("you, GV", "1", "0")]);
+    assert!(found[0].why[0].starts_with("active, GV 0"), "{found:?}");
+}
+
+#[test]
+fn an_achieved_rank_goes_in_and_a_rank_of_orders_does_not() {
+    let text = include_str!("../../../pipelines/plans/bonuses.toml");
+    let plan = format!("{}\n", text.split_once("\n[[case]]").unwrap().0);
+    let case = |row: &str| {
+        format!(
+            "[[case]]\nname = \"n\"\nsource = \"[C]\"\nmembers = [{{ id = \"you\", {row} }}]\n\
+             [[case.period]]\nvolumes = [{{ who = \"you\", pv = 99 }}]\n\
+             ranks = [{{ who = \"you\", paid_as = \"none\", achieved = \"director\" }}]\n"
+        )
+    };
+    assert_eq!(failures(&plan, &case("achieved = \"director\"")), []);
+    let found = failures(&plan, &case("achieved = \"leader\""));
+    assert_eq!((only(&found).1, only(&found).3), ("you, achieved", "leader"));
+    let found = failures(&plan, &case("rank = \"director\""));
+    assert!(only(&found).3.contains("`rank` is that of orders"), "{found:?}");
+}
