@@ -54,10 +54,10 @@ enum Command {
     /// Decides what only a person can say about an order: what a line sells, what a chargeback in
     /// another currency takes, who referred it.
     Decide(decide::Arguments),
-    /// Proves a plan file before it pays anybody.
-    Plan(plan::Arguments),
     /// Explains the commission of an order line by line.
     Explain(explain::Arguments),
+    /// Checks and proves compensation plans and compares their versions.
+    Plan(plan::Arguments),
 }
 
 /// Exit code for a stop that ran into its deadline.
@@ -77,8 +77,8 @@ pub fn main() -> ExitCode {
         Command::Skus(arguments) => skus::run(&arguments, &environment),
         Command::Dead(arguments) => dead::run(&arguments, &environment),
         Command::Decide(arguments) => decide::run(&arguments, &environment),
-        Command::Plan(arguments) => plan::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
+        Command::Plan(arguments) => plan::run(&arguments),
     };
     match result {
         Ok(code) => code,

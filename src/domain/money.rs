@@ -104,7 +104,7 @@ impl fmt::Debug for Currency {
 }
 
 /// How a plan rounds a commission line to the minor unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rounding {
     /// To the nearest; a tie goes to the even digit (banker's rounding).

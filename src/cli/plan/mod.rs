@@ -1,24 +1,53 @@
-//! `upline plan`: what can be done with a plan file before it pays anybody.
+//! `upline plan`: looks at plan files, without any service.
 
+mod diff;
+mod lint;
+mod schema;
 mod test;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-/// The options of `upline plan`.
-#[derive(Debug, clap::Args)]
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// Computes the golden cases of plan files; exits with 1 if one does not hold.
+    /// Prints the JSON Schema of a plan file.
+    Schema,
+    /// Says what is wrong or doubtful in plan files, and what each plan costs at most. Exits with 1 if
+    /// one of them has an error.
+    Lint(lint::Arguments),
+    /// Says what differs between two versions of a plan, and how the most that it costs changes.
+    Diff(diff::Arguments),
+    /// Computes the golden cases of plan files. Exits with 1 if one does not hold.
     Test(test::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
+        Command::Schema => schema::run(),
+        Command::Lint(arguments) => lint::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Test(arguments) => test::run(arguments),
     }
+}
+
+/// The largest plan file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The text of a plan file.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let length = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
+    anyhow::ensure!(
+        length <= MAX_FILE,
+        "{} has {length} bytes, at most {MAX_FILE} are read",
+        path.display()
+    );
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
 }

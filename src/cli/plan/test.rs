@@ -9,25 +9,21 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
-use crate::{
-    cli::output,
-    domain::{
-        golden::{self, Failure, Outcome},
-        plan::{
-            Plan,
-            case::{Case, Cases},
-        },
+use super::{super::output, read};
+use crate::domain::{
+    golden::{self, Failure, Outcome},
+    plan::{
+        Plan,
+        case::{Case, Cases},
     },
 };
 
-/// The longest file that is read.
-const MAX_BYTES: u64 = 4 << 20;
 /// How a file of cases beside a plan ends: `sample.toml` has `sample.cases.toml`.
 const BESIDE: &str = "cases.toml";
 
 /// The options of `upline plan test`.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Arguments {
+pub(super) struct Arguments {
     /// Plan files. A file `NAME.cases.toml` beside `NAME.toml` is read with it, and may be named too.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -54,7 +50,7 @@ struct Proof {
     outcomes: Vec<Outcome>,
 }
 
-pub(in crate::cli) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut known = BTreeSet::new();
     let mut proofs = Vec::new();
     for file in &arguments.files {
@@ -127,13 +123,6 @@ fn beside(path: &Path, text: &str) -> anyhow::Result<Source> {
     let text = read(&file).with_context(named)?;
     let plan = Plan::parse(&text).with_context(|| format!("{}", file.display()))?;
     Ok(Source { path: path.to_owned(), plan, cases })
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let named = || format!("{} cannot be read", path.display());
-    let length = std::fs::metadata(path).with_context(named)?.len();
-    ensure!(length <= MAX_BYTES, "{} is longer than {MAX_BYTES} bytes", path.display());
-    std::fs::read_to_string(path).with_context(named)
 }
 
 fn text(proof: &Proof) -> String {

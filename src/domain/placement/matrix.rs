@@ -13,7 +13,7 @@ use super::{Owner, PlacementError, Position};
 const NONE: u32 = u32::MAX;
 
 /// Where somebody goes whose sponsor has no free place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Spill {
     /// The nearest free place, of several equally near the one furthest left.

@@ -5,6 +5,7 @@
 
 mod check;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::ClosePlanError;
@@ -76,7 +77,7 @@ impl CloseComponent {
 }
 
 /// A component whose earnings come in as a column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
     /// The id of the component.
@@ -99,7 +100,7 @@ pub struct Given {
 /// let CloseComponent::UnilevelVolume(levels) = component else { panic!() };
 /// assert_eq!(levels.compression, VolumeCompression::Dynamic);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnilevelVolume {
     /// The id of the component.
@@ -120,7 +121,7 @@ pub struct UnilevelVolume {
 }
 
 /// The rates of those who have at least a rank.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateRow {
     /// The lowest rank that has them; absent: everybody, with or without a rank.
@@ -131,7 +132,7 @@ pub struct RateRow {
 }
 
 /// What becomes of the level of a member who does not earn on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VolumeCompression {
     /// Everybody holds the level; what the inactive does not earn is breakage.
@@ -143,7 +144,7 @@ pub enum VolumeCompression {
 }
 
 /// A tier of active legs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
     /// From so many active legs on
@@ -166,7 +167,7 @@ pub struct Unlock {
 /// "#).unwrap();
 /// assert_eq!(component.id().as_str(), "performance");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bracket {
     /// The id of the component.
@@ -185,7 +186,7 @@ pub struct Bracket {
 }
 
 /// A bracket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BracketStep {
     /// The least group volume.
@@ -195,7 +196,7 @@ pub struct BracketStep {
 }
 
 /// Whether a leg leaves the group above it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaks {
     /// Never: all of the downline is the group.
@@ -205,7 +206,7 @@ pub enum Breaks {
 }
 
 /// What becomes of what an inactive member would keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InactiveGroup {
     /// The company keeps it.
@@ -228,7 +229,7 @@ pub enum InactiveGroup {
 /// "#).unwrap();
 /// assert!(matches!(breakaway.guarantee, Guarantee::PassedUp { .. }));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Breakaway {
     /// The id of the component.
@@ -249,7 +250,7 @@ pub struct Breakaway {
 }
 
 /// What happens where the sponsor of a leg may not receive the override on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unqualified {
     /// The next above who may receives it.
@@ -259,7 +260,7 @@ pub enum Unqualified {
 }
 
 /// Whether a leg that broke away brings its sponsor a least amount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Guarantee {
     /// It does not.
@@ -284,7 +285,7 @@ pub enum Guarantee {
 /// "#).unwrap();
 /// assert_eq!(matching.on.len(), 1);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matching {
     /// The id of the component.
@@ -311,7 +312,7 @@ pub struct Matching {
 /// "#).unwrap();
 /// assert_eq!(bonus.amounts.len(), 1);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RankBonus {
     /// The id of the component.
@@ -327,7 +328,7 @@ pub struct RankBonus {
 }
 
 /// The amount of a rank.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RankAmount {
     /// The rank; who stands higher has it too.
@@ -337,7 +338,7 @@ pub struct RankAmount {
 }
 
 /// How often a rank bonus is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pays {
     /// Once for each member and rank: who qualifies again is not paid again.
@@ -347,7 +348,7 @@ pub enum Pays {
 }
 
 /// What a member gets who stands above several of the ranks of a bonus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Passed {
     /// The amount of each of them.
@@ -368,7 +369,7 @@ pub enum Passed {
 /// "#).unwrap();
 /// assert_eq!(pool.shares.len(), 2);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// The id of the component.
@@ -387,7 +388,7 @@ pub struct Pool {
 }
 
 /// What a pool shares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PoolSize {
     /// A share of the CV of the whole company.
@@ -403,7 +404,7 @@ pub enum PoolSize {
 }
 
 /// The shares of a rank.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RankShares {
     /// The rank.
@@ -413,7 +414,7 @@ pub struct RankShares {
 }
 
 /// What becomes of a pool for which nobody qualifies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Nobody {
     /// The company keeps it.
@@ -433,7 +434,7 @@ pub enum Nobody {
 /// "#).unwrap();
 /// assert_eq!(cap.counts.len(), 2);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cap {
     /// Its id.
@@ -447,7 +448,7 @@ pub struct Cap {
 }
 
 /// What a cap limits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "per", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Limit {
     /// What one distributor earns. The excess is taken from the components in proportion.
@@ -470,7 +471,7 @@ pub enum Limit {
 }
 
 /// Who bears what is above a limit of the company.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CapMethod {
     /// All in proportion to what they earned.

@@ -12,12 +12,14 @@ mod by_rank;
 pub mod case;
 pub mod close;
 mod closing;
+pub mod lint;
 mod order_time;
 pub mod pairs;
 pub mod period;
 pub mod rank;
 mod read;
 mod resolve;
+mod schema;
 pub mod volume;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ pub use self::{
         WhenInactive,
     },
     read::{Place, PlanError},
+    schema::schema,
 };
 use self::{
     close::{Cap, CloseComponent},

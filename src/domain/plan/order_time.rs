@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -82,7 +83,7 @@ impl RankRates {
 /// rates = { book = "10 %" }
 /// rates_by_rank = { kit = { unranked = "20 %", gold = "25 %" } }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Direct {
     /// The id of the component.
@@ -99,7 +100,7 @@ pub struct Direct {
 }
 
 /// What happens to direct commission of a referrer who was not active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InactiveReferrer {
     /// The company keeps it.
@@ -120,7 +121,7 @@ pub enum InactiveReferrer {
 /// unlocked = { unranked = 1, silver = 2, gold = 4 }
 /// rates = { kit = ["2 %", "3 %", "5 %", "5 %"] }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unilevel {
     /// The id of the component.
@@ -146,7 +147,7 @@ pub struct Unilevel {
 }
 
 /// What becomes of the level of a distributor who does not qualify for it at the order's time.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// The distributor keeps the level and its money is breakage.
@@ -162,7 +163,7 @@ pub enum Compression {
 }
 
 /// The parameters of [`Compression::SkipBelowRank`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SkipBelowRank {
     /// The lowest rank that holds a level.
@@ -174,7 +175,7 @@ pub struct SkipBelowRank {
 }
 
 /// The parameters of [`Compression::Dynamic`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dynamic {
     /// How far up it looks.
@@ -182,7 +183,7 @@ pub struct Dynamic {
 }
 
 /// Who stands first in the upline of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstLevel {
     /// The sponsor of the referrer, or of the buyer when a distributor buys.
@@ -193,7 +194,7 @@ pub enum FirstLevel {
 }
 
 /// What becomes of a place that somebody who is not active would hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenInactive {
     /// They are passed over as if they were not there: the next who qualifies takes the place.
@@ -246,7 +247,7 @@ impl TryFrom<u32> for WalkLimit {
 /// walk_limit = 1000
 /// rates = { kit = { unranked = "0 %", silver = "5 %", gold = "9 %" } }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Differential {
     /// The id of the component.
@@ -264,7 +265,7 @@ pub struct Differential {
 }
 
 /// What an upline of the same rank as the highest below earns.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EqualRank {
     /// Nothing.
@@ -274,7 +275,7 @@ pub enum EqualRank {
 }
 
 /// The parameters of [`EqualRank::MinimumOverride`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MinimumOverride {
     /// The rate; it counts as paid for everybody above.
@@ -293,7 +294,7 @@ pub struct MinimumOverride {
 /// walk_limit = 1000
 /// model = { generational = { threshold = "gold", rates = { kit = ["3 %", "1 %"] } } }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Infinity {
     /// The id of the component.
@@ -309,7 +310,7 @@ pub struct Infinity {
 }
 
 /// The three models of an infinity bonus.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InfinityModel {
     /// Each rank has a rate of its own for one leader, until a leader below blocks it.
@@ -323,7 +324,7 @@ pub enum InfinityModel {
 }
 
 /// The parameters of [`InfinityModel::PureOverride`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PureOverride {
     /// The rate of each rank, for each class; 0 % for a rank that has no override.
@@ -333,7 +334,7 @@ pub struct PureOverride {
 }
 
 /// Which leader below ends a pure override.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockedBy {
     /// One of the same rank.
@@ -343,7 +344,7 @@ pub enum BlockedBy {
 }
 
 /// The parameters of [`InfinityModel::Generational`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generational {
     /// The lowest rank of a leader.
@@ -353,7 +354,7 @@ pub struct Generational {
 }
 
 /// The parameters of [`InfinityModel::Differential`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stairs {
     /// The own rate of each rank, for each class; it does not fall with the rank.
@@ -378,7 +379,7 @@ pub struct Stairs {
 /// walk_limit = 1000
 /// rates = { kit = ["10 %", "7 %", "5 %"] }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     /// The id of the component.
@@ -400,7 +401,7 @@ pub struct Generation {
 }
 
 /// Who begins a generation, and so who earns.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Boundary {
     /// Everybody of this rank or a higher one, the same for all earners.
@@ -421,7 +422,7 @@ impl Boundary {
 
 /// Whether a generation in which nobody earns (its leader is not active, or has not unlocked the
 /// number) uses up a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EmptyGeneration {
     /// It does, and its money is breakage.
@@ -431,7 +432,7 @@ pub enum EmptyGeneration {
 }
 
 /// Whether a leader who is not active begins a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IneligibleLeader {
     /// Yes, an empty one.
@@ -454,7 +455,7 @@ pub enum IneligibleLeader {
 /// rates = { kit = ["25 %", "10 %", "5 %"] }
 /// excludes = { components = ["unilevel"], lines = "paid_here" }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FastStart {
     /// The id of the component.
@@ -474,7 +475,7 @@ pub struct FastStart {
 }
 
 /// Which orders count as those of a new distributor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FastStartOrders {
     /// What the new distributor buys.
@@ -484,7 +485,7 @@ pub enum FastStartOrders {
 }
 
 /// What a fast start takes the place of.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Excludes {
     /// The ids of the unilevels.
@@ -494,7 +495,7 @@ pub struct Excludes {
 }
 
 /// Which lines of an order a fast start takes from a unilevel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExcludedLines {
     /// Those whose class has a rate in the fast start.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -124,7 +125,7 @@ impl TryFrom<String> for Periods {
 }
 
 /// Binary: the volume of the two legs is paired, and pairs pay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Binary {
     /// The id of the component.
@@ -145,8 +146,9 @@ pub struct Binary {
 }
 
 /// What pairs pay.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "BinaryPays")]
 pub enum Pays {
     /// A rate of the payable volume.
     Percentage {
@@ -176,7 +178,7 @@ pub enum Pays {
 }
 
 /// How volume is paired and how much of it is payable.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matching {
     /// Money per point.
@@ -194,7 +196,7 @@ pub struct Matching {
 }
 
 /// How much of the stronger leg goes with the weaker one. The leg that has less is the weaker one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ratio {
     /// A point with a point.
@@ -207,7 +209,7 @@ pub enum Ratio {
 }
 
 /// Which volume a rate applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Base {
     /// What is paired of the weaker leg.
@@ -217,7 +219,7 @@ pub enum Base {
 }
 
 /// What happens to the volume that is paired but not payable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Consumes {
     /// It is used up: all that could be paired is, and the share of it pays.
@@ -227,7 +229,7 @@ pub enum Consumes {
 }
 
 /// A tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// The payable volume at which it begins, inclusive.
@@ -237,7 +239,7 @@ pub struct Tier {
 }
 
 /// What the rate of a tier applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TierSpan {
     /// All payable volume has the rate of the highest tier that it reaches.
@@ -247,7 +249,7 @@ pub enum TierSpan {
 }
 
 /// What becomes of volume that found no partner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "policy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Carry {
     /// It waits for the next period, the oldest is paired first.
@@ -262,8 +264,9 @@ pub enum Carry {
 }
 
 /// The most that a position earns in a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "semantics", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "BinaryCap")]
 pub enum Cap {
     /// There is no limit.
     None {},
@@ -297,7 +300,7 @@ impl Cap {
 }
 
 /// Who may earn on pairs. What "active" means is the plan's activity rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Qualification {
     /// The owner must be active.
@@ -307,8 +310,9 @@ pub struct Qualification {
 }
 
 /// What happens to the pairs of a position that may not earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BinaryUnqualified")]
 pub enum Unqualified {
     /// They are made, and the company keeps what they would have paid.
     Breakage,
@@ -379,7 +383,7 @@ impl Binary {
 }
 
 /// Forced matrix: volume pays the positions above it, level by level.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
     /// The id of the component.
@@ -404,7 +408,7 @@ pub struct Matrix {
 }
 
 /// What becomes of the level of somebody in a matrix who may not earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatrixCompression {
     /// They keep the level and its money is breakage.
@@ -415,7 +419,7 @@ pub enum MatrixCompression {
 }
 
 /// How many levels of a matrix somebody earns.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Unlocks {
     /// All who are active earn all levels.
@@ -442,7 +446,7 @@ impl Unlocks {
 }
 
 /// What one line of a matrix is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatrixLine {
     /// An order on a level of somebody.

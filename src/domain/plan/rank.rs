@@ -1,5 +1,6 @@
 //! The ranks of a plan, lowest first, what each requires, and who counts as active.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::close::ClosePlanError;
@@ -55,7 +56,7 @@ impl Ladder {
 /// "#).unwrap();
 /// assert_eq!(activity.look_back, 2);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {
     /// The least PV; 0 asks for none.
@@ -69,7 +70,7 @@ pub struct Activity {
 }
 
 /// How the periods of a look-back count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
     /// One period with the least PV is enough.
@@ -79,7 +80,7 @@ pub enum Window {
 }
 
 /// What makes a leg an active one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActiveLeg {
     /// The frontline member is active.
@@ -89,7 +90,7 @@ pub enum ActiveLeg {
 }
 
 /// The section `[ladder]`: the rules that hold for all ranks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LadderRules {
     /// How far up a member gets.
@@ -103,7 +104,7 @@ pub struct LadderRules {
 }
 
 /// How far up the ladder a member gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// To the highest rank whose own requirements are met, whatever lies below.
@@ -113,7 +114,7 @@ pub enum Reach {
 }
 
 /// Which of the two ranks that a member has counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// What the period's numbers support.
@@ -137,7 +138,7 @@ pub enum Standing {
 /// "#).unwrap();
 /// assert_eq!(silver.legs.len(), 1);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rank {
     /// Its name.
@@ -174,7 +175,7 @@ pub struct Rank {
 }
 
 /// So many legs of a kind. With volume and rank, a leg must have both.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Legs {
     /// How many.

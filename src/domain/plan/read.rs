@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
     Spanned,
@@ -15,6 +16,7 @@ use super::{
     close::{Cap, CloseComponent},
     period::Calendar,
     rank::{Activity, Ladder, LadderRules, Rank, RankLevel},
+    schema::AnyComponent,
     volume::Volumes,
 };
 use crate::domain::{
@@ -69,46 +71,69 @@ impl fmt::Display for Place {
     }
 }
 
-#[derive(Deserialize)]
+/// A plan file. The documentation of the fields stands in its schema.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct PlanFile {
+pub(super) struct PlanFile {
+    /// The plan's id; pipeline files refer to it.
     id: Box<str>,
+    /// A whole number; every change raises it.
     version: u32,
+    /// What people call it.
     #[serde(default)]
     title: Box<str>,
+    /// From when it holds, by the time of the order.
     effective_from: Timestamp,
+    /// How each line is rounded to the minor unit. Nothing is rounded a second time.
     rounding: Rounding,
+    /// What the close pays in; amounts in the file are in it. A plan that is closed needs it.
     currency: Option<Currency>,
+    /// What counts as volume. A plan that is closed needs it.
     volumes: Option<Volumes>,
+    /// Who counts as active in a period. A plan that is closed needs it.
     activity: Option<Activity>,
+    /// The rules that hold for all ranks. A plan that is closed and has ranks needs it.
     ladder: Option<LadderRules>,
+    /// When periods start and end. A plan that is closed needs it.
     period: Option<Calendar>,
+    /// The cases that the plan is tested with.
     #[serde(default)]
     case: Vec<serde_json::Value>,
-    /// Read one by one before, as are caps and components; named here for the messages.
+    /// The ranks, lowest first.
+    // Read one by one before, as are caps and components; named here for the messages.
     #[serde(default, rename = "rank")]
+    #[schemars(with = "Vec<RankFile>")]
     _ranks: Vec<()>,
+    /// Limits on earnings, each applied right after one of the components.
     #[serde(default, rename = "cap")]
+    #[schemars(with = "Vec<Cap>")]
     _caps: Vec<()>,
+    /// The components in their order of evaluation.
     #[serde(rename = "component")]
+    #[schemars(with = "Vec<AnyComponent>")]
     _components: Vec<()>,
 }
 
-/// An entry `[[rank]]`: in a plan that is never closed a name is all that there is to say.
+/// An entry `[[rank]]`: a plan that is never closed needs names alone.
+#[derive(JsonSchema)]
+#[serde(untagged)]
 enum RankFile {
-    Named(RankId),
+    Named(NamedRank),
     Required(Rank),
 }
 
-#[derive(Deserialize)]
+/// A rank by its name alone, in a plan that is never closed.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct NamedRank {
+    /// Its name.
     id: RankId,
 }
 
 impl RankFile {
     fn id(&self) -> &RankId {
         match self {
-            Self::Named(id) => id,
+            Self::Named(rank) => &rank.id,
             Self::Required(rank) => &rank.id,
         }
     }
@@ -212,7 +237,7 @@ impl Reader<'_> {
                 .as_table()
                 .is_some_and(|table| table.len() == 1 && table.contains_key("id"));
             let read = if named {
-                of_kind(value).map(|rank: NamedRank| RankFile::Named(rank.id))
+                of_kind(value).map(RankFile::Named)
             } else {
                 of_kind(value).map(RankFile::Required)
             };
@@ -293,12 +318,11 @@ fn whole(plan: &Plan, text: &str) -> Option<PlanError> {
     }
     let required = |rank: &RankId| plan.requirements.iter().any(|known| known.id == *rank);
     let ranks = (1..=u8::MAX).map_while(|level| plan.ranks.rank(RankLevel(level)));
-    if let Some((index, rank)) = ranks.enumerate().find(|(_, rank)| !required(rank)) {
-        if plan.is_closed() {
-            let place = place(text, &["rank", &index.to_string(), "active"], None);
-            let problem = Problem::NoRequirements(rank.clone());
-            return Some(PlanError::Field { place, problem });
-        }
+    let named = ranks.enumerate().find(|(_, rank)| plan.is_closed() && !required(rank));
+    if let Some((index, rank)) = named {
+        let place = place(text, &["rank", &index.to_string(), "active"], None);
+        let problem = Problem::NoRequirements(rank.clone());
+        return Some(PlanError::Field { place, problem });
     }
     if let Some(needed) = plan.lacks() {
         let component = plan.components.iter().position(|part| !part.of_orders());
@@ -420,7 +444,7 @@ fn located(text: &str, index: &str, id: Option<ComponentId>, fault: Fault) -> Pl
 }
 
 /// Finds the line of a field: of the last key on its path that is there.
-fn place(text: &str, path: &[&str], component: Option<ComponentId>) -> Place {
+pub(super) fn place(text: &str, path: &[&str], component: Option<ComponentId>) -> Place {
     let root = DeTable::parse(text).ok();
     let mut start = 0;
     let mut table = root.as_ref().map(Spanned::get_ref);

@@ -1,6 +1,7 @@
 //! The section `[volumes]` of a plan file: what counts as whose volume.
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -25,7 +26,7 @@ use crate::domain::{
 /// "#).unwrap();
 /// assert_eq!(volumes.conversion, upline::domain::volume::Conversion::ONE);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Volumes {
     /// Where the qualifying volume of an order line comes from: for ranks and activity, never paid.
@@ -43,7 +44,7 @@ pub struct Volumes {
 }
 
 /// Where the volume of an order line comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "source", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
     /// The catalogue states it for a unit.
@@ -59,7 +60,7 @@ pub enum Source {
 }
 
 /// The volume of an article for which the catalogue states none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// None.
@@ -69,7 +70,7 @@ pub enum Missing {
 }
 
 /// The volume of an order line that PV adds up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// Qualifying volume.
@@ -79,7 +80,7 @@ pub enum Counted {
 }
 
 /// A personal volume: a column of the population.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// Personal volume: own orders and, if the plan says so, those of own retail customers.
@@ -91,7 +92,7 @@ pub enum Measure {
 }
 
 /// Whose PV the order of a retail customer counts for. Its QV and CV are always the referrer's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetailOrders {
     /// The referrer's.

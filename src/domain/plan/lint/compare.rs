@@ -1,0 +1,246 @@
+//! What differs between two plan files, in words.
+
+use std::{collections::BTreeSet, fmt};
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::worst::{Worst, percent, worst_case};
+use crate::domain::{
+    money::Rate,
+    plan::{Plan, PlanError},
+};
+
+/// Something that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The section, or the entry by its id: `plan`, `volumes`, `rank gold`, `component direct`.
+    pub section: String,
+    /// The field by its path; empty where all of the entry is meant.
+    pub field: String,
+    /// What stood there; none if nothing did.
+    pub before: Option<String>,
+    /// What stands there; none if nothing does.
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.section)?;
+        if !self.field.is_empty() {
+            write!(f, ", {}", self.field)?;
+        }
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, ": {before} becomes {after}"),
+            (Some(before), None) if before.is_empty() => f.write_str(": removed"),
+            (None, Some(after)) if after.is_empty() => f.write_str(": added"),
+            (Some(before), None) => write!(f, ": {before} is dropped"),
+            (None, Some(after)) => write!(f, ": {after} is new"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// What differs between two versions of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// Why the second cannot follow the first.
+    pub warnings: Vec<String>,
+    /// What differs, section by section.
+    pub changes: Vec<Change>,
+    /// What each costs at most.
+    pub worst: [Worst; 2],
+    /// By how much the total of the worst case rises, as a fraction of the sales in words.
+    pub worst_change: String,
+}
+
+/// Compares two plan files. Which of them cannot be read says the number, 0 or 1.
+pub fn compare(before: &str, after: &str) -> Result<Comparison, (usize, PlanError)> {
+    let old = Plan::parse(before).map_err(|error| (0, error))?;
+    let new = Plan::parse(after).map_err(|error| (1, error))?;
+    // What could be read as a plan is a table.
+    let file = |text: &str| toml::from_str::<Map<String, Value>>(text).unwrap_or_default();
+    let mut changes = Vec::new();
+    files(&file(before), &file(after), &mut changes);
+    let worst = [worst_case(&old), worst_case(&new)];
+    let [low, high] = &worst;
+    let difference = high.total.saturating_sub(low.total);
+    let sign = if difference > Decimal::ZERO { "+" } else { "" };
+    let worst_change = format!("{sign}{}", percent(difference));
+    Ok(Comparison { warnings: warnings(&old, &new), changes, worst, worst_change })
+}
+
+fn warnings(old: &Plan, new: &Plan) -> Vec<String> {
+    let (before, after) = (&old.reference, &new.reference);
+    let mut warnings = Vec::new();
+    if before.id != after.id {
+        warnings.push(format!(
+            "the ids differ, {} and {}: these are two plans, not two versions of one",
+            before.id, after.id
+        ));
+    }
+    if after.version <= before.version {
+        warnings.push(format!(
+            "the version is not raised: {} after {}. A version that orders have used is never \
+             changed: give the new one a higher `version`",
+            after.version, before.version
+        ));
+    }
+    if new.effective_from <= old.effective_from {
+        warnings.push(format!(
+            "`effective_from` is not later: {} after {}. The new version would hold for orders that \
+             the old one was in force for",
+            new.effective_from, old.effective_from
+        ));
+    }
+    warnings
+}
+
+/// The lists whose entries have an id.
+const LISTS: [(&str, &str); 3] = [("rank", "rank"), ("component", "component"), ("cap", "cap")];
+
+/// The sections that are tables, in the order of a file.
+const SECTIONS: [&str; 4] = ["volumes", "activity", "ladder", "period"];
+
+fn files(before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut Vec<Change>) {
+    let named = |key: &str| SECTIONS.contains(&key) || LISTS.iter().any(|(list, _)| *list == key);
+    let head = |file: &Map<String, Value>| -> Map<String, Value> {
+        let own = file.iter().filter(|(key, _)| !named(key));
+        own.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    tables("plan", "", (&head(before), &head(after)), changes);
+    for section in SECTIONS {
+        entry(section, before.get(section), after.get(section), changes);
+    }
+    for (list, word) in LISTS {
+        let (before, after) = (entries(before, list), entries(after, list));
+        let both = |(id, _): &&(String, &Value), other: &[(String, &Value)]| {
+            other.iter().any(|(known, _)| known == id)
+        };
+        for (id, value) in &before {
+            let found = after.iter().find(|(known, _)| known == id).map(|(_, value)| *value);
+            entry(&format!("{word} {id}"), Some(value), found, changes);
+        }
+        for (id, value) in after.iter().filter(|entry| !both(entry, &before)) {
+            entry(&format!("{word} {id}"), None, Some(value), changes);
+        }
+        let order = |one: &[(String, &Value)], other: &[(String, &Value)]| -> Vec<String> {
+            one.iter().filter(|entry| both(entry, other)).map(|(id, _)| id.clone()).collect()
+        };
+        let orders = (order(&before, &after), order(&after, &before));
+        if orders.0 != orders.1 {
+            changes.push(Change {
+                section: format!("{word}s"),
+                field: "order".to_owned(),
+                before: Some(orders.0.join(", ")),
+                after: Some(orders.1.join(", ")),
+            });
+        }
+    }
+}
+
+/// The entries of a list by their id.
+fn entries<'a>(file: &'a Map<String, Value>, list: &str) -> Vec<(String, &'a Value)> {
+    let entries = file.get(list).and_then(Value::as_array).into_iter().flatten();
+    let id = |entry: &'a Value| {
+        let id = entry.get("id").and_then(Value::as_str).unwrap_or_default();
+        (id.trim().to_owned(), entry)
+    };
+    entries.map(id).collect()
+}
+
+/// An entry or a section.
+fn entry(section: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+    let whole = |there: bool| there.then(String::new);
+    match (before, after) {
+        (Some(before), Some(after)) => values(section, "", before, after, changes),
+        (None, None) => {}
+        (before, after) => changes.push(Change {
+            section: section.to_owned(),
+            field: String::new(),
+            before: whole(before.is_some()),
+            after: whole(after.is_some()),
+        }),
+    }
+}
+
+fn tables(
+    section: &str,
+    field: &str,
+    (before, after): (&Map<String, Value>, &Map<String, Value>),
+    changes: &mut Vec<Change>,
+) {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for key in keys {
+        let inner = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+        match (before.get(key), after.get(key)) {
+            (Some(before), Some(after)) => values(section, &inner, before, after, changes),
+            (before, after) => changes.push(Change {
+                section: section.to_owned(),
+                field: inner,
+                before: before.map(words),
+                after: after.map(words),
+            }),
+        }
+    }
+}
+
+fn values(section: &str, field: &str, before: &Value, after: &Value, changes: &mut Vec<Change>) {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            tables(section, field, (before, after), changes);
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            // Levels, brackets and tiers: by their place, from 1 on.
+            let plain = !one.iter().chain(other).any(|item| item.is_object() || item.is_array());
+            let short = one.len().max(other.len()) == 1;
+            if field.starts_with("case") || (plain && short) {
+                differ(section, field, before, after, changes);
+                return;
+            }
+            for index in 0..one.len().max(other.len()) {
+                let inner = format!("{field} {}", index.saturating_add(1));
+                match (one.get(index), other.get(index)) {
+                    (Some(before), Some(after)) => values(section, &inner, before, after, changes),
+                    (before, after) => changes.push(Change {
+                        section: section.to_owned(),
+                        field: inner,
+                        before: before.map(words),
+                        after: after.map(words),
+                    }),
+                }
+            }
+        }
+        (before, after) => differ(section, field, before, after, changes),
+    }
+}
+
+fn differ(section: &str, field: &str, before: &Value, after: &Value, changes: &mut Vec<Change>) {
+    if !same(before, after) {
+        changes.push(Change {
+            section: section.to_owned(),
+            field: field.to_owned(),
+            before: Some(words(before)),
+            after: Some(words(after)),
+        });
+    }
+}
+
+/// Whether two values say the same: `"5 %"` is `"0.05"`, and `"500.00"` is `"500"`.
+fn same(before: &Value, after: &Value) -> bool {
+    let number = |value: &Value| {
+        let text = value.as_str()?.trim();
+        let rate = || Rate::parse(text).ok().map(Rate::as_decimal);
+        Decimal::from_str_exact(text).ok().or_else(rate)
+    };
+    match (number(before), number(after)) {
+        (Some(before), Some(after)) => before == after,
+        _ => before == after,
+    }
+}
+
+/// A value as a file writes it.
+fn words(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
