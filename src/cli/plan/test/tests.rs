@@ -68,13 +68,12 @@ fn a_plan_with_another_rate_fails_and_every_case_can() {
     for path in plans() {
         for Source { path, cases, .. } in sources(&path).unwrap() {
             let of = fs::read_to_string(&path).unwrap();
-            let (file, text) = match Cases::stand_beside(&of) {
-                true => {
-                    let (plan, _) = Cases::parse_beside(&of).unwrap();
-                    let file = path.with_file_name(&*plan);
-                    (file.clone(), fs::read_to_string(file).unwrap())
-                }
-                false => (path.clone(), of),
+            let (file, text) = if Cases::stand_beside(&of) {
+                let (plan, _) = Cases::parse_beside(&of).unwrap();
+                let file = path.with_file_name(&*plan);
+                (file.clone(), fs::read_to_string(file).unwrap())
+            } else {
+                (path.clone(), of)
             };
             let mut failed = BTreeSet::new();
             for figure in figures(&text) {
