@@ -1,5 +1,7 @@
 //! Where one more point is worth a jump.
 
+use std::cmp::Reverse;
+
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -73,7 +75,7 @@ pub(super) fn cliffs(plan: &Plan) -> Vec<Cliff> {
             ) => {}
         }
     }
-    cliffs.sort_by(|a, b| b.jump.cmp(&a.jump));
+    cliffs.sort_by_key(|cliff| Reverse(cliff.jump));
     cliffs
 }
 

@@ -106,19 +106,19 @@ fn weaker(look: &mut Look<'_>) {
             // What the rank below asks for is asked for here too.
             continue;
         }
-        let mut less: Vec<&str> = figures()
+        let mut fewer: Vec<&str> = figures()
             .filter(|((_, high), (_, low))| high < low)
             .map(|((name, _), _)| name)
             .collect();
         if low.active && !high.active {
-            less.push("active");
+            fewer.push("active");
         }
         if !low.legs.iter().all(legs) {
-            less.push("legs");
+            fewer.push("legs");
         }
-        if let Some(field) = less.first() {
+        if let Some(field) = fewer.first() {
             let message =
-                format!("{} asks for less than {} below it: {}", high.id, low.id, less.join(", "));
+                format!("{} asks for less than {} below it: {}", high.id, low.id, fewer.join(", "));
             let fix = "ask for at least as much, or say `reach = \"each_step\"` in [ladder]";
             let path = ["rank", &above, field];
             look.tell(Severity::Warning, &path, ("weaker_than_lower_rank", message, fix));

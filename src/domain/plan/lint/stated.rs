@@ -223,6 +223,6 @@ fn meaning(field: &Value) -> String {
         (true, true) => String::new(),
         (false, true) => says,
         (true, false) => format!("one of {words}"),
-        (false, false) => format!("{} One of {words}.", says),
+        (false, false) => format!("{says} One of {words}."),
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::{
     id::{CommissionClass, ComponentId},
     money::Rate,
     plan::{
-        Boundary, Component, ExcludedLines, InfinityModel, Plan,
+        Boundary, Component, ExcludedLines, FastStart, InfinityModel, Plan,
         close::{Cap, CloseComponent, Limit, PoolSize, RateRow},
         pairs::{self, Base, Binary, Ratio},
         volume::Source,
@@ -379,11 +379,13 @@ fn total(
     sales: &Sales,
     class: Option<&CommissionClass>,
 ) -> (Decimal, bool) {
-    let fast = plan.components.iter().filter_map(|component| match component {
-        Component::FastStart(part) => Some(part),
-        _ => None,
-    });
-    let fast: Vec<_> = fast.filter(|part| part.excludes.is_some()).take(MAX_FAST_STARTS).collect();
+    let mut fast: Vec<&FastStart> = Vec::new();
+    for component in &plan.components {
+        let Component::FastStart(part) = component else { continue };
+        if part.excludes.is_some() && fast.len() < MAX_FAST_STARTS {
+            fast.push(part);
+        }
+    }
     let mut worst: Option<(Decimal, bool)> = None;
     // Within the first days or not: a fast start takes the place of what it excludes.
     for chosen in 0..1_u32.checked_shl(u32::try_from(fast.len()).unwrap_or_default()).unwrap_or(1) {
