@@ -59,7 +59,7 @@ enum Command {
     Explain(explain::Arguments),
     /// Shows what a period comes to and, with --commit, closes it: nothing of it changes after that.
     Close(close::Arguments),
-    /// Checks compensation plans and compares their versions.
+    /// Checks and proves compensation plans and compares their versions.
     Plan(plan::Arguments),
 }
 

@@ -11,6 +11,7 @@ pub mod customer;
 pub mod digest;
 pub mod fx;
 pub mod genealogy;
+pub mod golden;
 pub mod id;
 pub mod journal;
 pub mod ledger;

@@ -3,6 +3,7 @@
 mod diff;
 mod lint;
 mod schema;
+mod test;
 
 use std::{path::Path, process::ExitCode};
 
@@ -24,6 +25,8 @@ enum Command {
     Lint(lint::Arguments),
     /// Says what differs between two versions of a plan, and how the most that it costs changes.
     Diff(diff::Arguments),
+    /// Computes the golden cases of plan files. Exits with 1 if one does not hold.
+    Test(test::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -31,6 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(),
         Command::Lint(arguments) => lint::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
     }
 }
 

@@ -80,6 +80,19 @@ impl ClosePlan {
         &self.ladder
     }
 
+    /// The components whose earnings must come in as columns ([`Inputs::given`]).
+    pub fn given(&self) -> impl Iterator<Item = &ComponentId> {
+        self.parts.components.iter().filter_map(|component| match component {
+            CloseComponent::Given(given) => Some(&given.id),
+            CloseComponent::UnilevelVolume(_)
+            | CloseComponent::Bracket(_)
+            | CloseComponent::Breakaway(_)
+            | CloseComponent::Matching(_)
+            | CloseComponent::RankBonus(_)
+            | CloseComponent::Pool(_) => None,
+        })
+    }
+
     /// The rules of activity and ranks.
     pub fn ranks(&self) -> &RankRules {
         &self.ranks

@@ -9,6 +9,7 @@
 //! of these sections.
 
 mod by_rank;
+pub mod case;
 pub mod close;
 mod closing;
 pub mod lint;

@@ -25,6 +25,7 @@ use crate::{
         id::{ComponentId, DistributorId, Operator, RankId, Reason},
         ledger::{EXPENSE, block_hash, merkle_root},
         money::Money,
+        plan::period::PeriodId,
         volume::Volume,
     },
     stream::ServiceError,
@@ -256,7 +257,7 @@ async fn standing(
                  FROM upline.period_close WHERE plan_id = $1 ORDER BY starts_at DESC LIMIT 1";
     let period = basis.period.id.as_str();
     let row = tx.query_opt(query, &[&&*basis.plan.id, &period]).await.map_err(classify)?;
-    let previous = basis.previous.as_ref().map(|period| period.as_str());
+    let previous = basis.previous.as_ref().map(PeriodId::as_str);
     Ok(match row {
         Some(row) if row.get(1) => Some(CloseOutcome::Already),
         Some(row) if Some(row.get(0)) != previous => Some(CloseOutcome::Outdated),
