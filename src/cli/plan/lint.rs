@@ -78,13 +78,8 @@ fn text(file: &File) -> String {
         text.push_str(&format!("{name}: nothing found\n"));
     }
     if let Some(worst) = &report.worst {
-        let class = worst.class.as_ref().map(|class| format!(" of class {class}"));
-        text.push_str(&format!(
-            "\n{} version {} costs at most, of a sale{}:\n",
-            plan.id,
-            plan.version,
-            class.unwrap_or_default()
-        ));
+        let head = format!("\n{} version {} costs at most, of a sale:\n", plan.id, plan.version);
+        text.push_str(&head);
         let mut rows: Vec<Vec<String>> = Vec::new();
         for part in &worst.parts {
             rows.push(vec![
@@ -95,11 +90,13 @@ fn text(file: &File) -> String {
             ]);
         }
         let total = vec!["all together".into(), String::new(), worst.total_in_words()];
-        rows.push([total, vec![worst.assumption.clone()]].concat());
+        let class = worst.class.as_ref().map(|class| format!("class {class}; "));
+        let taken = format!("{}{}", class.unwrap_or_default(), worst.assumption);
+        rows.push([total, vec![taken]].concat());
         text.push_str(&output::table(&["component", "kind", "at most", "taken to be"], &rows));
     }
     if !report.cliffs.is_empty() {
-        text.push_str("\nwhere one more point is worth a jump, the largest first:\n");
+        text.push_str("\nwhere one more point is worth a jump, with as much CV as points, the largest first:\n");
         for cliff in report.cliffs.iter().take(CLIFFS) {
             text.push_str(&format!(
                 "  {}, at {}: {} more ({})\n",
@@ -132,7 +129,10 @@ mod tests {
         let text = shown(PLAN, None);
         assert!(!text.contains("error"), "{text}");
         let total = text.lines().find(|line| line.contains("all together")).unwrap();
-        assert!(total.contains("34 %"), "12 % direct and 22 % unilevel of wellness: {total}");
+        assert!(
+            total.contains("34 %") && total.contains("class wellness"),
+            "12 % direct and 22 % unilevel of wellness: {total}"
+        );
     }
 
     #[test]

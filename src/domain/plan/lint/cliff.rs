@@ -25,7 +25,7 @@ pub struct Cliff {
     /// What is reached: a volume, or a rank and what it takes.
     pub at: String,
     /// What somebody earns more who stands there than who is a hair below, in the currency of the
-    /// close.
+    /// close; where a volume picks the step, with as much CV as that volume.
     pub jump: Decimal,
     /// How that comes.
     pub because: String,

@@ -97,14 +97,18 @@ fn warnings(old: &Plan, new: &Plan) -> Vec<String> {
     warnings
 }
 
-/// The lists whose entries have an id.
-const LISTS: [(&str, &str); 3] = [("rank", "rank"), ("component", "component"), ("cap", "cap")];
+/// The lists whose entries have an id or a name.
+const LISTS: [&str; 4] = ["rank", "component", "cap", "case"];
 
 /// The sections that are tables, in the order of a file.
 const SECTIONS: [&str; 4] = ["volumes", "activity", "ladder", "period"];
 
-fn files(before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut Vec<Change>) {
-    let named = |key: &str| SECTIONS.contains(&key) || LISTS.iter().any(|(list, _)| *list == key);
+pub(super) fn files(
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    changes: &mut Vec<Change>,
+) {
+    let named = |key: &str| SECTIONS.contains(&key) || LISTS.contains(&key);
     let head = |file: &Map<String, Value>| -> Map<String, Value> {
         let own = file.iter().filter(|(key, _)| !named(key));
         own.map(|(key, value)| (key.clone(), value.clone())).collect()
@@ -113,17 +117,17 @@ fn files(before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut 
     for section in SECTIONS {
         entry(section, before.get(section), after.get(section), changes);
     }
-    for (list, word) in LISTS {
+    for list in LISTS {
         let (before, after) = (entries(before, list), entries(after, list));
         let both = |(id, _): &&(String, &Value), other: &[(String, &Value)]| {
             other.iter().any(|(known, _)| known == id)
         };
         for (id, value) in &before {
             let found = after.iter().find(|(known, _)| known == id).map(|(_, value)| *value);
-            entry(&format!("{word} {id}"), Some(value), found, changes);
+            entry(&format!("{list} {id}"), Some(value), found, changes);
         }
         for (id, value) in after.iter().filter(|entry| !both(entry, &before)) {
-            entry(&format!("{word} {id}"), None, Some(value), changes);
+            entry(&format!("{list} {id}"), None, Some(value), changes);
         }
         let order = |one: &[(String, &Value)], other: &[(String, &Value)]| -> Vec<String> {
             one.iter().filter(|entry| both(entry, other)).map(|(id, _)| id.clone()).collect()
@@ -131,7 +135,7 @@ fn files(before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut 
         let orders = (order(&before, &after), order(&after, &before));
         if orders.0 != orders.1 {
             changes.push(Change {
-                section: format!("{word}s"),
+                section: format!("{list}s"),
                 field: "order".to_owned(),
                 before: Some(orders.0.join(", ")),
                 after: Some(orders.1.join(", ")),
@@ -140,11 +144,12 @@ fn files(before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut 
     }
 }
 
-/// The entries of a list by their id.
+/// The entries of a list by their id, cases by their name.
 fn entries<'a>(file: &'a Map<String, Value>, list: &str) -> Vec<(String, &'a Value)> {
     let entries = file.get(list).and_then(Value::as_array).into_iter().flatten();
     let id = |entry: &'a Value| {
-        let id = entry.get("id").and_then(Value::as_str).unwrap_or_default();
+        let id = entry.get("id").or_else(|| entry.get("name"));
+        let id = id.and_then(Value::as_str).unwrap_or_default();
         (id.trim().to_owned(), entry)
     };
     entries.map(id).collect()
@@ -195,7 +200,7 @@ fn values(section: &str, field: &str, before: &Value, after: &Value, changes: &m
             // Levels, brackets and tiers: by their place, from 1 on.
             let plain = !one.iter().chain(other).any(|item| item.is_object() || item.is_array());
             let short = one.len().max(other.len()) == 1;
-            if field.starts_with("case") || (plain && short) {
+            if plain && short {
                 differ(section, field, before, after, changes);
                 return;
             }

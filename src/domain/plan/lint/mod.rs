@@ -112,6 +112,7 @@ fn whole(text: &str, plan: &Plan, limit: Option<Rate>) -> Report {
     ranks::look(&mut look);
     tables::look(&mut look);
     let worst = worst_case(plan);
+    look.idle(&worst);
     look.costs(&worst, limit);
     Report {
         plan: Some(plan.reference.clone()),
@@ -159,6 +160,18 @@ impl Look<'_> {
     fn components(&self) -> impl Iterator<Item = (String, &Component)> {
         let numbered = self.plan.components.iter().enumerate();
         numbered.map(|(index, component)| (index.to_string(), component))
+    }
+
+    /// Components that can never pay anything.
+    fn idle(&mut self, worst: &Worst) {
+        for (index, part) in worst.parts.iter().enumerate() {
+            if part.of_sales.is_some_and(|share| share.is_zero()) {
+                let message = "whoever qualifies, it never pays anything".to_owned();
+                let fix = "give it rates and a conversion above 0, or drop it";
+                let path = ["component", &index.to_string()];
+                self.tell(Severity::Warning, &path, ("pays_nothing", message, fix));
+            }
+        }
     }
 
     fn costs(&mut self, worst: &Worst, limit: Option<Rate>) {

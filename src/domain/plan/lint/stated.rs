@@ -179,7 +179,7 @@ fn object(
         let mut path = path.clone();
         path.push(name.to_owned());
         let fix = known.and_then(|known| known.get(name)).map_or_else(String::new, meaning);
-        let message = format!("`{name}` is not stated");
+        let message = "it is not stated, and there is no default".to_owned();
         found.push(Open { path, rule: "unstated", message, fix });
     }
     weight

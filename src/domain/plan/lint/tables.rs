@@ -13,6 +13,7 @@ use crate::domain::{
         pairs::{self, Binary, Matrix, Unlocks},
         rank::RankLevel,
     },
+    volume::Volume,
 };
 
 pub(super) fn look(look: &mut Look<'_>) {
@@ -29,12 +30,17 @@ pub(super) fn look(look: &mut Look<'_>) {
                 unlocked(look, &index, part.unlocked.as_ref(), (depth, "generation"));
             }
             Component::Matrix(part) => matrix(look, &index, part),
+            Component::Binary(part) => {
+                if let pairs::Pays::Tiers { tiers, .. } = &part.pays {
+                    let steps = tiers.iter().map(|tier| (tier.from, tier.rate)).collect();
+                    steps_apart(look, &["component", &index, "pays"], steps);
+                }
+            }
             Component::Close(part) => closed(look, &index, part),
             Component::Direct(_)
             | Component::Differential(_)
             | Component::Infinity(_)
-            | Component::FastStart(_)
-            | Component::Binary(_) => {}
+            | Component::FastStart(_) => {}
         }
     }
     amounts(look);
@@ -96,16 +102,8 @@ fn closed(look: &mut Look<'_>, index: &str, part: &CloseComponent) {
             legs(look, index, part);
         }
         CloseComponent::Bracket(part) => {
-            let pairs = part.table.iter().zip(part.table.iter().skip(1));
-            for (low, high) in pairs.filter(|(low, high)| low.rate == high.rate) {
-                let message = format!(
-                    "the bracket from {} pays {} as the one from {} does: it changes nothing",
-                    high.from, high.rate, low.from
-                );
-                let fix = "drop it, or raise its rate";
-                let path = ["component", index, "table"];
-                look.tell(Severity::Warning, &path, ("step_changes_nothing", message, fix));
-            }
+            let steps = part.table.iter().map(|step| (step.from, step.rate)).collect();
+            steps_apart(look, &["component", index, "table"], steps);
             let overrides = |other: &Component| matches!(other, Component::Close(CloseComponent::Breakaway(b)) if b.bracket == part.id);
             let unpaid =
                 part.breakaway == Breaks::TopBracket && !look.plan.components.iter().any(overrides);
@@ -126,6 +124,21 @@ fn closed(look: &mut Look<'_>, index: &str, part: &CloseComponent) {
         | CloseComponent::Breakaway(_)
         | CloseComponent::RankBonus(_)
         | CloseComponent::Pool(_) => {}
+    }
+}
+
+/// Brackets or tiers that pay what the one before pays.
+fn steps_apart(look: &mut Look<'_>, path: &[&str], steps: Vec<(Volume, Rate)>) {
+    let mut before: Option<(Volume, Rate)> = None;
+    for (from, rate) in steps {
+        if let Some((low, _)) = before.filter(|(_, low)| *low == rate) {
+            let message = format!(
+                "the step from {from} pays {rate} as the one from {low}: it changes nothing"
+            );
+            let fix = "drop it, or raise its rate";
+            look.tell(Severity::Warning, path, ("step_changes_nothing", message, fix));
+        }
+        before = Some((from, rate));
     }
 }
 

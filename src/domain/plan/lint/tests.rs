@@ -185,6 +185,17 @@ fn levels_out_of_reach_and_tables_that_change_nothing_are_told() {
     found(&volume("1"), &volume("2"), "level_out_of_reach");
     found(&volume("3"), &volume("2"), "unlocks_nothing");
     found(&changed("rate = \"6 %\" }]", "rate = \"3 %\" }]"), WHOLE, "step_changes_nothing");
+    let tiers = |rate: &str| {
+        let tiers = format!(
+            "kind = \"tiers\"\nspan = \"whole\"\n\
+             tiers = [{{ from = \"1\", rate = \"5 %\" }}, {{ from = \"9\", rate = \"{rate}\" }}]"
+        );
+        changed("kind = \"percentage\"\nrate = \"10 %\"", &tiers)
+    };
+    found(&tiers("5 %"), &tiers("6 %"), "step_changes_nothing");
+    let jump = &lint(&tiers("6 %"), None).cliffs;
+    let jump = jump.iter().find(|cliff| cliff.at == "9 payable volume").unwrap();
+    assert_eq!(jump.jump.to_string(), "0.09", "6 % of 9 instead of 5 %");
 }
 
 #[test]
@@ -254,6 +265,14 @@ fn a_class_without_a_rate_and_a_section_without_use_are_told() {
     assert_eq!(&*found(&head, PLAN, "section_unused").field, "currency");
     let early = changed("distribution_days = 10", "distribution_days = 2");
     found(&early, WHOLE, "paid_before_close");
+}
+
+#[test]
+fn a_component_that_never_pays_is_told() {
+    let rates = changed("rates = [\"2 %\", \"1 %\"]", "rates = [\"0 %\", \"0 %\"]");
+    let finding = found(&rates, WHOLE, "pays_nothing");
+    assert_eq!(finding.component.unwrap().as_str(), "matrix");
+    found(&changed("conversion = \"1\"\nqv", "conversion = \"0\"\nqv"), WHOLE, "pays_nothing");
 }
 
 fn most(text: &str, component: &str) -> String {
@@ -370,6 +389,22 @@ fn a_comparison_names_what_differs_and_warns_of_a_version_that_cannot_follow() {
     assert_eq!(comparison.warnings.len(), 3, "{:?}", comparison.warnings);
     assert_eq!(comparison.worst_change, "-9 %");
     assert_eq!(compare(RANKED, "id = 1").unwrap_err().0, 1);
+}
+
+#[test]
+fn cases_are_compared_by_their_name() {
+    let case = |amount: &str| {
+        format!("{PLAN}\n[[case]]\nname = \"first\"\nexpect = [{{ amount = \"{amount}\" }}]\n")
+    };
+    let texts = |before: &str, after: &str| -> Vec<String> {
+        // Whether the cases hold is not asked here: only what the files say.
+        let file = |text: &str| toml::from_str(text).unwrap();
+        let mut changes = Vec::new();
+        compare::files(&file(before), &file(after), &mut changes);
+        changes.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(texts(PLAN, &case("1")), ["case first: added"]);
+    assert_eq!(texts(&case("1"), &case("2")), ["case first, expect 1.amount: 1 becomes 2"]);
 }
 
 #[test]
