@@ -120,6 +120,23 @@ fn roll_up_passes_the_inactive_and_keeps_the_level() {
 }
 
 #[test]
+fn what_the_close_computes_pays_nothing_for_an_order() {
+    use crate::domain::plan::tests::whole::WHOLE;
+    let tree = chain(&["top", "sponsor", "referrer"]);
+    let start = WHOLE.find("[[component]]\nkind = \"binary\"").unwrap();
+    let texts = [&WHOLE[..start], WHOLE];
+    let [orders, whole] = texts.map(|text| {
+        let plan = Plan::parse(text).unwrap();
+        run(order(&tree, &plan, "referrer", &[("kit", "100")]), &tree, &plan).unwrap()
+    });
+    assert_eq!(table(&orders)[0], row(0, "distributor:referrer", "10.00"));
+    assert_eq!(
+        (whole.lines, whole.totals, whole.walks),
+        (orders.lines, orders.totals, orders.walks)
+    );
+}
+
+#[test]
 fn without_compression_the_inactive_keeps_the_slot() {
     let mut tree = chain(&["top", "sponsor", "a", "b", "referrer"]);
     append(&mut tree, "a", Change::Status(DistributorStatus::Inactive), 10);
