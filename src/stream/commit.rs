@@ -53,9 +53,12 @@ pub(super) enum Refusal {
 const MOST: usize = 500;
 /// About the most bytes in one write.
 const MOST_BYTES: usize = 8 << 20;
-/// From how many messages on a batch is sooner durable than single writes, which the server syncs one
-/// after the other even if they are on their way together (`bench/README.md`).
-const ATOMIC_FROM: usize = 3;
+/// From how many messages on they are written as a batch, where a webhook waits for the write: the
+/// server syncs single writes one after the other even if they are on their way together.
+pub(super) const SOON: usize = 3;
+/// The same between the stages, whose writes are small and many: for a batch the server makes and
+/// removes files of its own (`bench/README.md`).
+pub(super) const LATER: usize = 16;
 /// Into how many parts a batch with known ids is divided.
 const PARTS: usize = 4;
 /// After so many refused batches in a second a batch with known ids is not divided but written singly:
@@ -87,10 +90,16 @@ pub(super) struct Committer {
 impl Committer {
     /// Starts a committer; it ends when the last clone is dropped.
     #[expect(clippy::disallowed_methods, reason = "nothing waits for it: who wants a receipt does")]
-    pub(super) fn start<J: Journal>(stream: &'static str, journal: J, clock: Clock) -> Self {
+    pub(super) fn start<J: Journal>(
+        stream: &'static str,
+        journal: J,
+        clock: Clock,
+        atomic_from: usize,
+    ) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
         let refusals = (clock.instant(), 0);
-        let lane = Lane { stream, journal, clock, recent: Recent::default(), refusals };
+        let recent = Recent::default();
+        let lane = Lane { stream, journal, clock, recent, refusals, atomic_from };
         tokio::spawn(lane.run(waiting));
         Self { requests }
     }
@@ -151,6 +160,8 @@ struct Lane<J> {
     recent: Recent,
     /// Since when refused batches are counted, and how many there were.
     refusals: (Instant, u32),
+    /// From how many messages on they are written as a batch.
+    atomic_from: usize,
 }
 
 impl<J: Journal> Lane<J> {
@@ -225,7 +236,7 @@ impl<J: Journal> Lane<J> {
         let mut stack: Vec<&[Outgoing]> = in_writes(messages);
         stack.reverse();
         while let Some(part) = stack.pop() {
-            if part.len() < ATOMIC_FROM {
+            if part.len() < self.atomic_from {
                 outcomes.extend(self.journal.singly(part).await);
                 metric::log_written(self.stream, "single", part.len(), part.len());
                 continue;

@@ -128,7 +128,7 @@ proptest! {
         }
         book.0.lock().unwrap().answers = answers.into();
         let outcomes = runtime.block_on(async {
-            let committer = Committer::start("TEST", book.clone(), Clock::system());
+            let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
             let sending = senders.iter().map(|ids| {
                 committer.commit(ids.iter().map(|id| message(&id.to_string())).collect())
             });
@@ -156,7 +156,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let book = Book::default();
         let outcomes = runtime.block_on(async {
-            let committer = Committer::start("TEST", book.clone(), Clock::system());
+            let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
             let sending = counts.iter().enumerate().map(|(sender, count)| {
                 let ids = (0..*count).map(|n| message(&format!("{sender}/{n}")));
                 committer.commit(ids.collect())
@@ -175,7 +175,7 @@ proptest! {
 #[tokio::test]
 async fn what_waits_for_a_write_is_written_together() {
     let book = Book::default();
-    let committer = Committer::start("TEST", book.clone(), Clock::system());
+    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
     let ids: Vec<String> = (0..600).map(|n| n.to_string()).collect();
     let sending = join_all(ids.iter().map(|id| committer.commit(vec![message(id)])));
     let outcomes = tokio::task::unconstrained(sending).await;
@@ -188,7 +188,7 @@ async fn what_waits_for_a_write_is_written_together() {
 #[tokio::test]
 async fn an_id_that_was_written_lately_is_not_written_again() {
     let book = Book::default();
-    let committer = Committer::start("TEST", book.clone(), Clock::system());
+    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
     let first = committer.commit(vec![message("a")]).await.remove(0).unwrap();
     let again = committer.commit(vec![message("a")]).await.remove(0).unwrap();
     assert_eq!(again, Receipt { sequence: first.sequence, duplicate: true });
@@ -199,7 +199,7 @@ async fn an_id_that_was_written_lately_is_not_written_again() {
 async fn one_known_id_costs_its_neighbours_little() {
     let book = Book::default();
     book.0.lock().unwrap().keep("77");
-    let committer = Committer::start("TEST", book.clone(), Clock::system());
+    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
     let outcomes = committer.commit((0..128).map(|n| message(&n.to_string())).collect()).await;
     let duplicates: Vec<bool> = outcomes.iter().map(|o| o.as_ref().unwrap().duplicate).collect();
     assert_eq!(duplicates.iter().filter(|duplicate| **duplicate).count(), 1);
@@ -213,7 +213,7 @@ async fn many_known_ids_are_not_looked_for_by_dividing() {
     for id in 0..1_000 {
         book.0.lock().unwrap().keep(&format!("{id}/0"));
     }
-    let committer = Committer::start("TEST", book.clone(), Clock::system());
+    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
     for batch in 0..100 {
         let ids = (0..64).map(|n| {
             let known = n % 7 == 0;
