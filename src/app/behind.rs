@@ -1,8 +1,8 @@
 //! Threads of their own for everything behind the edge, of lower priority than the edge's.
 //!
 //! Stages compute in pieces of milliseconds and always have more to do; a webhook needs a tenth of one
-//! and somebody waits for its answer. On threads of their own the stages cannot stand in its way, and
-//! where both want a core at the same time the system gives it to the edge.
+//! and somebody waits for its answer. On threads of their own the stages cannot keep it from a thread, and
+//! where both want a core at the same time the system gives most of it to the edge.
 
 use std::{future::Future, io};
 

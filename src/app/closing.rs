@@ -39,7 +39,7 @@ pub enum ClosingError {
     /// The books cannot be read.
     #[error("the books cannot be read")]
     Books(#[from] ServiceError),
-    /// There is no such plan, or several.
+    /// No plan closes periods, or several do.
     #[error("{0}")]
     Plan(String),
     /// There is no such period.
@@ -145,38 +145,24 @@ pub enum Found {
     Open(Box<Prepared>),
 }
 
-/// The plan to close: the one named, or the only one that closes periods.
-fn plan_of<'c>(
-    company: &'c Company,
-    named: Option<&str>,
-    at: Timestamp,
-) -> Result<&'c Plan, ClosingError> {
-    let mut ids: Vec<&str> = company
-        .plans
-        .iter()
-        .filter(|plan| plan.is_closed())
-        .map(|plan| &*plan.reference.id)
-        .collect();
+/// The plan that closes periods, in its version of now. The volume journal is one for all plans, so it
+/// can be one only.
+fn plan_of(company: &Company, at: Timestamp) -> Result<&Plan, ClosingError> {
+    let closing = company.plans.iter().filter(|plan| plan.is_closed());
+    let mut ids: Vec<&str> = closing.map(|plan| &*plan.reference.id).collect();
     ids.dedup();
-    let id = match (named, ids.as_slice()) {
-        (Some(named), _) => named,
-        (None, [only]) => only,
-        (None, []) => {
-            return Err(ClosingError::Plan("no plan in the books closes periods".to_owned()));
-        }
-        (None, several) => {
+    let found = match ids.as_slice() {
+        [only] => company.plans.in_force(only, at).filter(|plan| plan.is_closed()),
+        [] => None,
+        several => {
             let several = several.join(", ");
-            return Err(ClosingError::Plan(format!("name one of the plans {several}: --plan")));
+            return Err(ClosingError::Plan(format!(
+                "the volume journal is one for all plans, and {several} all close periods"
+            )));
         }
     };
-    if ids.len() > 1 {
-        let several = ids.join(", ");
-        return Err(ClosingError::Plan(format!(
-            "the volume journal is one for all plans, and {several} all close periods"
-        )));
-    }
-    let plan = company.plans.in_force(id, at).filter(|plan| plan.is_closed());
-    plan.ok_or_else(|| ClosingError::Plan(format!("no plan {id} in the books closes periods")))
+    let none = || ClosingError::Plan("no plan that is in force closes periods".to_owned());
+    found.ok_or_else(none)
 }
 
 fn calendar(plan: &Plan) -> Result<&Calendar, ClosingError> {
@@ -187,14 +173,13 @@ fn calendar(plan: &Plan) -> Result<&Calendar, ClosingError> {
 /// Computes the close of a period from the books as they are now, or finds that it is closed.
 pub async fn prepare(
     store: &Postgres,
-    named: Option<&str>,
     id: &PeriodId,
     now: Timestamp,
     movers: usize,
 ) -> Result<Found, ClosingError> {
     let mut company = Company::default();
     CompanyReader::new(store.clone()).catch_up(&mut company).await?;
-    let current = plan_of(&company, named, now)?;
+    let current = plan_of(&company, now)?;
     // The plan of a period is the one in force when it begins.
     let start = calendar(current)?.period(id)?.start;
     let plan = company.plans.in_force(&current.reference.id, start).unwrap_or(current);

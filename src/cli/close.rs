@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 
@@ -26,9 +27,6 @@ use crate::{
 pub(super) struct Arguments {
     /// The period: the month `2026-02`, the week `2026-02-02` by its first day, or the plan's name for it.
     period: String,
-    /// The plan; needed if several close periods.
-    #[arg(long, value_name = "ID")]
-    plan: Option<String>,
     /// Close it. Without this nothing is written.
     #[arg(long, requires = "by")]
     commit: bool,
@@ -54,63 +52,66 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let clock = Clock::system();
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let named = arguments.plan.as_deref();
-        let prepared = match prepare(&store, named, &period, clock.now(), arguments.movers).await? {
+        let prepared = match prepare(&store, &period, clock.now(), arguments.movers).await? {
             Found::Closed(closed) => {
                 output::line(&told(arguments.json, &of_closed(&closed)?, || tell_closed(&closed)));
                 return Ok(ExitCode::SUCCESS);
             }
             Found::Open(prepared) => prepared,
         };
-        let Some(by) = by.filter(|_| arguments.commit) else {
-            output::line(&told(arguments.json, &of_prepared(&prepared)?, || tell(&prepared)));
-            return Ok(ExitCode::SUCCESS);
-        };
-        let now = clock.now();
-        let cut_off = prepared.basis.period.cut_off;
-        anyhow::ensure!(
-            now >= cut_off,
-            "period {period} can be closed from {cut_off} on: until then payments and refunds count"
-        );
-        let (members, entries) = (prepared.members(), prepared.entries());
-        let rank_bonuses = prepared.rank_bonuses();
-        let closing = Closing {
-            basis: &prepared.basis,
-            summary: serde_json::to_string(&prepared.kept())?,
-            members: &members,
-            entries: &entries,
-            rank_bonuses: &rank_bonuses,
-            by: &by,
-            reason: why.as_ref(),
-            now,
-        };
-        let outcome = store.commit_close(&closing).await?;
-        output::line(&told(arguments.json, &of_prepared(&prepared)?, || tell(&prepared)));
-        match outcome {
-            CloseOutcome::Sealed(block) => {
-                output::line(&format!(
-                    "closed: {} entries for {} members, sealed by block {block}",
-                    entries.len(),
-                    members.len()
-                ));
-                Ok(ExitCode::SUCCESS)
-            }
-            CloseOutcome::Already => {
-                output::line("somebody else has closed it meanwhile");
-                Ok(ExitCode::SUCCESS)
-            }
-            CloseOutcome::Outdated => {
-                anyhow::bail!("another period was closed meanwhile: look at this one again")
-            }
+        let mut block = None;
+        let mut text = tell(&prepared);
+        if let Some(by) = by.filter(|_| arguments.commit) {
+            block = commit(&store, &prepared, &by, why.as_ref(), clock.now()).await?;
+            text += &match block {
+                Some(block) => format!("\nclosed, sealed by block {block}"),
+                None => "\nsomebody else has closed it meanwhile".to_owned(),
+            };
         }
+        output::line(&told(arguments.json, &of_prepared(&prepared, block)?, || text));
+        Ok(ExitCode::SUCCESS)
     })?
+}
+
+/// Writes the close; the number of its block, or none if somebody else has closed the period.
+async fn commit(
+    store: &Postgres,
+    prepared: &Prepared,
+    by: &Operator,
+    reason: Option<&Reason>,
+    now: Timestamp,
+) -> anyhow::Result<Option<u64>> {
+    let period = &prepared.basis.period;
+    anyhow::ensure!(
+        now >= period.cut_off,
+        "period {} can be closed from {} on: until then payments and refunds count",
+        period.id,
+        period.cut_off
+    );
+    let closing = Closing {
+        basis: &prepared.basis,
+        summary: serde_json::to_string(&prepared.kept())?,
+        members: &prepared.members(),
+        entries: &prepared.entries(),
+        rank_bonuses: &prepared.rank_bonuses(),
+        by,
+        reason,
+        now,
+    };
+    match store.commit_close(&closing).await? {
+        CloseOutcome::Sealed(block) => Ok(Some(block)),
+        CloseOutcome::Already => Ok(None),
+        CloseOutcome::Outdated => {
+            anyhow::bail!("another period was closed meanwhile: look at this one again")
+        }
+    }
 }
 
 fn told(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) -> String {
     if json { value.to_string() } else { text() }
 }
 
-fn of_prepared(prepared: &Prepared) -> anyhow::Result<serde_json::Value> {
+fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_json::Value> {
     let movers: Vec<serde_json::Value> = prepared
         .movers
         .iter()
@@ -122,6 +123,7 @@ fn of_prepared(prepared: &Prepared) -> anyhow::Result<serde_json::Value> {
         "basis": serde_json::to_value(&prepared.basis)?,
         "summary": serde_json::to_value(prepared.kept())?,
         "movers": movers,
+        "block": block,
     }))
 }
 

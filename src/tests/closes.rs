@@ -221,7 +221,9 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
         let preview = shown(world, "2026-02").await;
         assert_eq!(preview["summary"]["late"], json!({ "entries": 1, "cv": "-100" }));
         assert_eq!(preview["summary"]["cv"], "200");
-        commit(world, "2026-02").await;
+        let closed = ["2026-02", "--commit", "--by", "finance-7", "--json"];
+        let closed: Value = serde_json::from_str(&said(&close(world, &closed).await)).unwrap();
+        assert!(closed["block"].is_u64(), "one JSON object: {closed}");
         let february = entries(world, "2026-02").await;
         // 300 of 11043: nobody above is active. Silver was paid before.
         assert_eq!(february, ["levels breakage 45.00 not_active"]);
