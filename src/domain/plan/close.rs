@@ -210,7 +210,7 @@ pub enum Breaks {
 pub enum InactiveGroup {
     /// The company keeps it.
     Breakage,
-    /// It is part of what the members above keep.
+    /// It is part of what the members above keep; of a group that is in no other the company keeps it.
     PassUp,
 }
 

@@ -27,14 +27,16 @@ impl Oracle<'_> {
         let reached = plan.table.iter().rfind(|step| step.from <= picks);
         let rate = reached.map_or(Rate::ZERO, |step| step.rate);
         let gross = self.money(cv.max(Volume::ZERO), plan.conversion, rate);
-        let passes = plan.inactive == InactiveGroup::PassUp && !self.stands[member].active;
         let top = plan.table.last().unwrap().from;
+        let broken = plan.breakaway == Breaks::TopBracket && picks >= top;
+        let upwards = plan.inactive == InactiveGroup::PassUp && !self.stands[member].active;
+        let passes = upwards && !broken && self.sponsor(member).is_some();
         Group {
             picks,
             cv,
             owed: if passes { frontline } else { gross },
             frontline,
-            broken: plan.breakaway == Breaks::TopBracket && picks >= top,
+            broken,
         }
     }
 

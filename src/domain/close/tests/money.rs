@@ -95,6 +95,32 @@ fn a_leg_at_the_top_breaks_away_with_its_volume() {
     assert_eq!(close.components()[0].totals.pool, money("2136"));
 }
 
+#[test]
+fn what_an_inactive_leader_without_a_group_above_would_keep_is_breakage() {
+    let passed = plan(&format!("{SILVER}{AMWAY_EU}").replace("\"breakage\"", "\"pass_up\""));
+    let kept = plan(&format!("{SILVER}{AMWAY_EU}"));
+    let totals = |plan: &ClosePlan, sponsor: &[u32], own: &[i32], inactive: usize| {
+        let mut columns = people(sponsor);
+        columns.pv = own.iter().map(|v| Volume::points(*v)).collect();
+        columns.cv.clone_from(&columns.pv);
+        columns.status[inactive] = crate::domain::genealogy::DistributorStatus::Inactive;
+        let population = Population::new(&columns).unwrap();
+        closed(plan, &population).components[0].totals.clone()
+    };
+    // 1 broke away with 21 % of 10,000 = 2,100.00, of which 9 % of 1,200 are owed to 2; 0 has 6.00.
+    for plan in [&passed, &kept] {
+        let broken = totals(plan, &[NOBODY, 0, 1], &[200, 8_800, 1_200], 1);
+        assert_eq!((broken.pool, broken.paid), (money("2106"), money("114")));
+        assert_eq!(broken.breakage[&Unpaid::NotActive], money("1992"));
+        let at_the_top = totals(plan, &[NOBODY, 0], &[400, 200], 0);
+        assert_eq!((at_the_top.pool, at_the_top.paid), (money("36"), money("6")));
+        assert_eq!(at_the_top.breakage[&Unpaid::NotActive], money("30"));
+    }
+    // In a group there is somebody above who keeps it.
+    let inside = totals(&passed, &[NOBODY, 0, 1], &[200, 200, 200], 1);
+    assert_eq!((inside.paid, inside.breakage.len()), (money("36"), 0));
+}
+
 const OVERRIDE: &str = r#"
     [[component]]
     kind = "breakaway"
