@@ -1,6 +1,6 @@
 //! A close as transfers of money: what is posted when it is committed.
 //!
-//! Invariant: the entries of a component add up to its pool, each has an amount above zero, and the
+//! Invariant: the entries of a component add up to its pool, none is nothing, and the
 //! same close gives the same entries with the same identities in the same order.
 
 use std::fmt;
@@ -73,7 +73,8 @@ pub struct CloseEntry {
     pub component: ComponentId,
     /// Who gets it.
     pub to: Beneficiary,
-    /// How much, after the caps; above zero.
+    /// How much, after the caps; not zero. Below zero the transfer goes the other way: more was taken
+    /// back than earned.
     pub amount: Money,
 }
 
@@ -125,7 +126,7 @@ impl Close {
         self.components().iter().flat_map(move |component| {
             let members = population.positions().filter_map(move |member| {
                 let amount = component.paid_to(population.position(member)?);
-                let amount = Some(amount).filter(|amount| amount.is_positive())?;
+                let amount = Some(amount).filter(|amount| !amount.is_zero())?;
                 Some((Beneficiary::Distributor(name(member)?), amount))
             });
             let totals = &component.totals;
@@ -169,7 +170,7 @@ mod tests {
             let mut sums: BTreeMap<&ComponentId, Money> = BTreeMap::new();
             let mut ids = BTreeSet::new();
             for entry in &entries {
-                prop_assert!(entry.amount.is_positive(), "{entry:?}");
+                prop_assert!(!entry.amount.is_zero(), "{entry:?}");
                 prop_assert!(ids.insert(entry.event_id), "two entries of one identity: {entry:?}");
                 *sums.entry(&entry.component).or_default() += entry.amount;
             }

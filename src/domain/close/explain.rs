@@ -54,7 +54,7 @@ pub struct ComponentStory {
     pub lines: Vec<Earning>,
     /// What caps took, each with its cap.
     pub cuts: Vec<(ComponentId, Money)>,
-    /// What the member gets.
+    /// What the member gets; below zero where more is taken back.
     pub paid: Money,
     /// Why it is nothing, if it is.
     pub unpaid: Option<Unpaid>,
@@ -110,7 +110,7 @@ impl Close {
         let cuts = close.cuts.iter().filter(|cut| cut.member == position);
         let cuts: Vec<_> = cuts.filter_map(|cut| Some((cap(cut.cap)?, cut.amount))).collect();
         let paid = close.paid_to(position);
-        let unpaid = if paid.is_positive() {
+        let unpaid = if !paid.is_zero() {
             None
         } else if cuts.is_empty() {
             Some(self.why_not(part, close, scene, position, !lines.is_empty()))

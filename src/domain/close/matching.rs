@@ -1,7 +1,8 @@
 //! Matching: a share of what people below earned, by generation of enrolment.
 //!
 //! The pool is, for each person with earnings and each generation above, the highest rate of that
-//! generation in the plan, each rounded once.
+//! generation in the plan, each rounded once. Where the plan matches earnings below zero, their part of
+//! the pool is below zero too, and so are lines and breakage.
 
 use super::{
     Scene,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     money::{Money, Rate},
-    plan::close::{Matching, VolumeCompression},
+    plan::close::{Matching, NegativeEarnings, VolumeCompression},
 };
 
 /// Somebody whose earnings are matched.
@@ -33,7 +34,11 @@ pub(super) fn compute(
     let matched: Vec<_> = before.iter().filter(|c| plan.on.contains(&c.id)).collect();
     let earners = population.positions().filter_map(|member| {
         let earned: Money = matched.iter().map(|component| component.paid_to(member)).sum();
-        earned.is_positive().then_some(Source { member, earned, holder: member })
+        let counts = match plan.negative_earnings {
+            NegativeEarnings::Match => !earned.is_zero(),
+            NegativeEarnings::Ignore => earned.is_positive(),
+        };
+        counts.then_some(Source { member, earned, holder: member })
     });
     let mut sources: Vec<Source> = earners.collect();
     let mut above = match plan.compression {
@@ -63,7 +68,7 @@ pub(super) fn compute(
             };
             let amount = source.earned.scaled(rate, scene.rounding, scene.currency);
             close.breakage(Unpaid::LowerRate, offered - amount);
-            if amount.is_positive() {
+            if !amount.is_zero() {
                 close.earn(Earning {
                     member: source.holder,
                     source: Some(source.member),

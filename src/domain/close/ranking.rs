@@ -123,6 +123,8 @@ impl RankRules {
         let earlier = population.earlier_pv().iter().take(before).map(|pv| at(pv, position));
         let mut window = std::iter::once(own).chain(earlier);
         let enough = match self.activity.window {
+            // A floor of nothing holds for whoever returned more than they bought, too.
+            _ if !self.activity.pv.is_positive() => true,
             Window::AnyPeriod => window.any(|pv| pv >= self.activity.pv),
             Window::Sum => window.sum::<Volume>() >= self.activity.pv,
         };

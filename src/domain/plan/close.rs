@@ -280,6 +280,7 @@ pub enum Guarantee {
 ///     on = ["binary"]
 ///     rank = "paid_as"
 ///     compression = "roll_up"
+///     negative_earnings = "match"
 ///     rates = [{ from = "gold", rates = ["10 %", "7 %"] }]
 /// "#).unwrap();
 /// assert_eq!(matching.on.len(), 1);
@@ -297,6 +298,18 @@ pub struct Matching {
     pub rank: Standing,
     /// What becomes of the generation of a member who does not earn on it.
     pub compression: VolumeCompression,
+    /// What those above get of somebody from whom more was taken back than they earned.
+    pub negative_earnings: NegativeEarnings,
+}
+
+/// What those above get of somebody whose matched earnings are below zero together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NegativeEarnings {
+    /// The same rates of it: what was matched before is taken back.
+    Match,
+    /// Nothing: what was matched before stays.
+    Ignore,
 }
 
 /// A fixed amount for a rank.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     id::{ComponentId, RankId},
-    money::{Money, Rate},
+    money::{Currency, Money, Rate},
     placement::Spill,
     volume::{Conversion, Volume},
 };
@@ -48,6 +48,16 @@ pub enum PairsError {
         component: ComponentId,
         /// The tier, from 1.
         tier: usize,
+    },
+    /// An amount is finer than what can be paid.
+    #[error("component {component}: {amount} is finer than the minor unit of {currency}")]
+    TooFine {
+        /// The component.
+        component: ComponentId,
+        /// The amount.
+        amount: Money,
+        /// The currency of the close.
+        currency: Currency,
     },
     /// There is no tier.
     #[error("component {0} has no tiers, give it at least one")]
@@ -360,6 +370,21 @@ impl Binary {
             positive(limit.is_positive(), "cap.limit")?;
         }
         positive(self.owner_cap.at().is_none_or(Money::is_positive), "owner_cap")
+    }
+
+    /// Checks that every amount is a whole number of minor units of the currency that is paid.
+    pub fn check_amounts(&self, currency: Currency) -> Result<(), PairsError> {
+        let cycle = match &self.pays {
+            Pays::Cycles { amount, .. } => Some(*amount),
+            Pays::Percentage { .. } | Pays::Tiers { .. } => None,
+        };
+        let all = [cycle, self.cap.limit(), self.owner_cap.at()];
+        match all.into_iter().flatten().find(|amount| !amount.is_whole_in(currency)) {
+            Some(amount) => {
+                Err(PairsError::TooFine { component: self.id.clone(), amount, currency })
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_matching(&self, matching: &Matching) -> Result<(), PairsError> {

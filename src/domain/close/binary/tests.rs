@@ -259,6 +259,11 @@ fn columns_of_another_tree_and_volumes_below_zero_are_refused() {
     assert!(negative.to_string().contains("position 0"), "{negative}");
     let expires = matching("expires_after = \"none\"", "expires_after = \"3\"");
     assert_eq!(close(&expires, &one, &full, 0), Err(CloseError::Recent(2)));
+    let most = [Volume::from_parts(i64::MAX)];
+    assert!(close(WEAKER_LEG, &most, &full, 1).is_ok());
+    let input = Input { tree: tree.columns(), volume: &most, recent: None, standing: &full };
+    let error = super::close(&rules(WEAKER_LEG), &input, &mut vec![points(1, 0)]).unwrap_err();
+    assert_eq!(error, CloseError::TooMuch, "with what was carried");
 }
 
 #[test]

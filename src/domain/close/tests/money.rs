@@ -1,6 +1,7 @@
 //! Components, caps and their order.
 
 use super::*;
+use crate::domain::close::column::at;
 
 fn closed(plan: &ClosePlan, population: &Population) -> Close {
     evaluate(plan, population, &Inputs::default()).unwrap()
@@ -175,6 +176,7 @@ const MATCHING: &str = r#"
     on = ["binary"]
     rank = "paid_as"
     compression = "none"
+    negative_earnings = "match"
     rates = [{ from = "silver", rates = ["10 %", "7 %"] }]
 "#;
 
@@ -198,6 +200,66 @@ fn matching_pays_a_share_of_the_earnings_of_two_generations() {
     assert_eq!(totals.pool, money("374"));
     let why = close.explain(&plan, &population, 2).unwrap().components.remove(1).unpaid;
     assert_eq!(why, Some(Unpaid::RankTooLow));
+}
+
+#[test]
+fn a_month_of_refunds_closes_and_is_matched_as_the_plan_says() {
+    // B gives 500 back, C gives back 50 more than they earned.
+    let population = population(&[(NOBODY, 100), (0, 100), (1, 100)]);
+    let inputs = given(&["0", "-500", "-50"]);
+    let matched = |word: &str| {
+        let plan = plan(&MATCHING.replace("\"match\"", &format!("\"{word}\"")));
+        let close = evaluate(&plan, &population, &inputs).unwrap();
+        assert!(close.components().iter().all(|part| part.totals.is_even()));
+        assert_eq!(close.components()[0].totals.paid, money("-550"));
+        assert_eq!(close.explain(&plan, &population, 1).unwrap().components[0].unpaid, None);
+        paid(&close, &population, "matching")
+    };
+    assert_eq!(matched("match"), ["-53.50", "-5.00", "0.00"]);
+    assert_eq!(matched("ignore"), ["0.00", "0.00", "0.00"]);
+    // What is taken back from B and C leaves A more under the limit of the company: 150 + 550.
+    for method in ["pro_rata", "rank_priority", "hard_stop"] {
+        let cap = format!(
+            "{MATCHING}\n[[cap]]\nid = \"company\"\nafter = \"binary\"\ncounts = [\"binary\"]\n\
+             limit = {{ per = \"company\", share_of_cv = \"50 %\", method = \"{method}\" }}"
+        );
+        let inputs = given(&["900", "-500", "-50"]);
+        let close = evaluate(&plan(&cap), &population, &inputs).unwrap();
+        assert_eq!(paid(&close, &population, "binary"), ["700.00", "-500.00", "-50.00"]);
+    }
+}
+
+/// What is returned counts where it lies and no lower: not against the volume of others.
+#[test]
+fn volume_below_zero_is_carried_or_forgiven() {
+    let text = |word: &str| {
+        format!("{BASE}{SILVER}{AMWAY_EU}").replace("\"carry\"", &format!("\"{word}\""))
+    };
+    let (carry, forgive) = (plan_of(&text("carry")), plan_of(&text("forgive")));
+    // B bought 1,200, C returned 1,000 of the period before.
+    let mut columns = people(&[NOBODY, 0, 0]);
+    let months = [[0, 1_200, -1_000], [0, 0, 1_300], [0, 0, 200]];
+    let mut carried = Vec::new();
+    let mut groups = Vec::new();
+    for month in months {
+        columns.pv = month.map(Volume::points).to_vec();
+        columns.cv.clone_from(&columns.pv);
+        columns.carry_in(&carried).unwrap();
+        let population = Population::new(&columns).unwrap();
+        let forgiven = closed(&forgive, &population);
+        assert!(forgiven.carried_volume.is_empty());
+        let close = closed(&carry, &population);
+        assert!(close.components()[0].totals.is_even());
+        groups.push(at(&close.ranking.gv, population.position(0).unwrap()));
+        carried = close.carried_volume;
+    }
+    assert_eq!(groups, [1_200, 300, 200].map(Volume::points));
+    let nobody = BelowZero { member: 3, pv: -Volume::points(1), ..below(2) };
+    assert_eq!(columns.carry_in(&[nobody]), Err(PopulationError::Carried(3)));
+}
+
+fn below(member: u32) -> BelowZero {
+    BelowZero { member, pv: Volume::ZERO, qv: Volume::ZERO, cv: Volume::ZERO }
 }
 
 #[test]
@@ -415,7 +477,15 @@ fn inputs_that_do_not_fit_are_refused() {
     assert_eq!(refused(&Inputs::default()), CloseError::NotGiven(component("binary")));
     assert!(matches!(refused(&given(&["1", "1"])), CloseError::Length { found: 2, .. }));
     assert!(matches!(refused(&given(&["0.001"])), CloseError::Amount { .. }));
-    assert!(matches!(refused(&given(&["-1"])), CloseError::Amount { .. }));
+    let mut below = given(&["1"]);
+    below.carried = vec![Carried { component: component("pool"), amount: money("-1") }];
+    let text = format!(
+        "{MATCHING}\n[[component]]\nkind = \"pool\"\nid = \"pool\"\n\
+        size = {{ kind = \"fixed\", amount = \"1\" }}\nrank = \"paid_as\"\nnobody = \"carry\"\n\
+        shares = [{{ from = \"silver\", shares = 1 }}]\n"
+    );
+    let error = evaluate(&super::plan(&text), &population, &below).unwrap_err();
+    assert!(matches!(error, CloseError::Amount { what: "`carried`", .. }));
     let mut twice = given(&["1"]);
     twice.given.extend(twice.given.clone());
     assert!(matches!(refused(&twice), CloseError::Component { .. }));
