@@ -287,7 +287,8 @@ pub enum Cap {
         /// The limit, in the payout currency.
         limit: Money,
     },
-    /// As `pay_cap`, and where the limit cut something off, both legs are emptied.
+    /// As `pay_cap`, and where the limit cut something off what the owner gets, both legs are emptied;
+    /// of a position that may not earn it cuts nothing off.
     FlushOnCap {
         /// The limit, in the payout currency.
         limit: Money,

@@ -132,7 +132,7 @@ fn close_one(world: &World, position: usize, period: usize, legacy: &mut Legacy)
             Cap::PayCap { limit } | Cap::FlushOnCap { limit } => earned.pool.min(limit),
         };
         earned.capped = earned.pool - kept;
-        empty |= matches!(plan.cap, Cap::FlushOnCap { .. }) && kept < earned.pool;
+        empty |= may_earn && matches!(plan.cap, Cap::FlushOnCap { .. }) && kept < earned.pool;
         if may_earn {
             earned.paid = kept;
         } else {

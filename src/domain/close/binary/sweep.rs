@@ -1,5 +1,7 @@
 //! The close of a whole binary: one sweep for the legs, one for the positions.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Legs, Rules, Settled, Standing, Unpaid, owner};
 use crate::domain::{
     money::Money,
@@ -98,7 +100,7 @@ fn pair(legs: &[i64], position: usize) -> Legs {
 
 /// What the pairs of a position earn. A position without a line earned nothing;
 /// [`Rules::settle`] says why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The position.
     pub position: Position,
@@ -118,7 +120,7 @@ pub struct Line {
 
 /// Sums over all positions, in ten-thousandths of a point (the legs of all positions together hold
 /// each order once for each of its ancestors) and in money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Carried before.
     pub opening: i128,
