@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// The own groups of a bracket component, by position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Groups {
     /// The volume that picks the bracket.
     pub(super) picks: Vec<Volume>,

@@ -48,7 +48,10 @@ pub(super) fn compute(
     };
     for (generation, top) in rates.top() {
         if plan.compression == VolumeCompression::Dynamic {
-            above = population.next_above(|m| rate(plan, scene, &rates, m, generation).is_ok());
+            // 0 % holds no generation that pays somebody.
+            let pays = |own: Rate| own > Rate::ZERO || top == Rate::ZERO;
+            above =
+                population.next_above(|m| rate(plan, scene, &rates, m, generation).is_ok_and(pays));
         }
         for source in &mut sources {
             // Nobody stands above nobody: the number is outside of every column.
@@ -91,6 +94,13 @@ pub(super) fn why_not(plan: &Matching, scene: &Scene<'_>, member: u32) -> Unpaid
         Ok(_) => Unpaid::NothingBelow,
         Err(reason) => reason,
     }
+}
+
+/// The generations that are closed to a member, and why.
+pub(super) fn closed(plan: &Matching, scene: &Scene<'_>, member: u32) -> Vec<(u32, Unpaid)> {
+    let rates = Rates::new(&plan.rates, scene.ladder);
+    let why = |generation| rate(plan, scene, &rates, member, generation).err();
+    (1u32..).zip(rates.top()).filter_map(|(n, (level, _))| Some((n, why(level)?))).collect()
 }
 
 fn rate(

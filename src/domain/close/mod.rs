@@ -197,7 +197,7 @@ pub enum CloseError {
 }
 
 /// What a close gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close {
     /// Activity, volumes and ranks, by position.
     pub ranking: Ranking,

@@ -207,7 +207,10 @@ impl Oracle<'_> {
             Reach::EachStep => meets.iter().position(|meets| !*meets).unwrap_or(meets.len()),
         };
         let mut paid_as = RankLevel(u8::try_from(steps).unwrap());
-        let mut achieved = self.columns.achieved[member].max(paid_as);
+        let held = self.inputs.forced.iter().filter(|f| us(f.member) == member);
+        let held = held.filter(|f| f.hold == Hold::Exactly).map(|f| f.rank).min();
+        let reached = held.map_or(paid_as, |held| held.min(paid_as));
+        let mut achieved = self.columns.achieved[member].max(reached);
         for forced in self.inputs.forced.iter().filter(|f| us(f.member) == member) {
             paid_as = match forced.hold {
                 Hold::AtLeast => paid_as.max(forced.rank),
@@ -342,7 +345,7 @@ impl Oracle<'_> {
             let holds = match compression {
                 VolumeCompression::None => true,
                 VolumeCompression::RollUp => self.stands[above].active,
-                VolumeCompression::Dynamic => open(above, level),
+                VolumeCompression::Dynamic => level <= levels && open(above, level),
             };
             if holds && level <= levels {
                 holders.push(Some(above));
@@ -364,7 +367,10 @@ impl Oracle<'_> {
         let rate = |m, level| self.rate_at(&plan.rates, plan.rank, &plan.unlock, (m, level));
         let mut stood: BTreeMap<(usize, Option<usize>), Volume> = BTreeMap::new();
         for member in 0..self.stands.len() {
-            let open = |above, level| rate(above, level).is_ok();
+            let open = |above, level: usize| {
+                let own = rate(above, level);
+                own.is_ok_and(|own| own != Rate::ZERO || top[level - 1] == Rate::ZERO)
+            };
             let holders = self.holders(member, top.len(), plan.compression, open);
             for (index, holder) in holders.into_iter().enumerate() {
                 *stood.entry((index, holder)).or_default() += self.measure(Measure::Cv, member);

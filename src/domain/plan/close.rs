@@ -138,7 +138,8 @@ pub enum VolumeCompression {
     None,
     /// The inactive hold none; the active hold one even where they have no rate for it.
     RollUp,
-    /// Only who is active and has the level open holds it; the others are passed over.
+    /// Only who is active and has the level open holds it; the others are passed over, and so is a rank
+    /// of 0 % where another has more.
     Dynamic,
 }
 
@@ -353,7 +354,8 @@ pub struct RankAmount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pays {
-    /// Once for each member and rank: who qualifies again is not paid again.
+    /// Once for each member and rank: who qualifies again is not paid again. Who is not active waits for
+    /// it: it is due in the first period in which they are and still have the rank.
     Once,
     /// In every period that the rank is held.
     EveryPeriod,

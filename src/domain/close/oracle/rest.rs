@@ -84,7 +84,10 @@ impl Oracle<'_> {
             if plan.negative_earnings == NegativeEarnings::Ignore {
                 earned = earned.max(Money::ZERO);
             }
-            let open = |above, generation| rate(above, generation).is_ok();
+            let open = |above, generation: usize| {
+                let own = rate(above, generation);
+                own.is_ok_and(|own| own != Rate::ZERO || top[generation - 1] == Rate::ZERO)
+            };
             let holders = self.holders(member, top.len(), plan.compression, open);
             for (index, holder) in holders.into_iter().enumerate() {
                 let offered = earned.scaled(top[index], self.rounding, self.currency);
@@ -105,6 +108,9 @@ impl Oracle<'_> {
     pub(super) fn bonus(&self, plan: &RankBonus) -> Outcome {
         let mut out = self.blank();
         for member in 0..self.stands.len() {
+            if plan.pays == Pays::Once && !self.stands[member].active {
+                continue;
+            }
             let rank = self.rank(plan.rank, member);
             let paid = |level: RankLevel| {
                 let known = |p: &&PaidRank| p.component == plan.id && us(p.member) == member;

@@ -380,6 +380,31 @@ fn a_rank_bonus_is_paid_once_and_a_car_every_month() {
     assert_eq!(paid(&bonus("every_period", "highest"), &[1, 2]).0, "500.00");
 }
 
+#[test]
+fn a_bonus_paid_once_waits_for_whoever_is_not_active() {
+    let bonus = |pays: &str| {
+        plan(&format!(
+            "{SILVER}[[component]]\nkind = \"rank_bonus\"\nid = \"bonus\"\nrank = \"achieved\"\n\
+             pays = \"{pays}\"\npassed = \"all\"\n\
+             amounts = [{{ from = \"silver\", amount = \"100\" }}]"
+        ))
+    };
+    let totals = |pays: &str, pv: i32| {
+        let mut columns = people(&[NOBODY]);
+        columns.pv = vec![Volume::points(pv)];
+        columns.achieved = vec![RankLevel(1)];
+        let population = Population::new(&columns).unwrap();
+        let (plan, inputs) = (bonus(pays), Inputs::default());
+        let close = evaluate(&plan, &population, &inputs).unwrap();
+        let totals = close.components()[0].totals.clone();
+        (totals.pool, totals.paid, unpaid(&plan, &close, &population, 0))
+    };
+    let not_active = Some(Unpaid::NotActive);
+    assert_eq!(totals("once", 0), (Money::ZERO, Money::ZERO, not_active), "no breakage: still due");
+    assert_eq!(totals("once", 1), (money("100"), money("100"), None));
+    assert_eq!(totals("every_period", 0), (money("100"), Money::ZERO, not_active));
+}
+
 fn levels(compression: &str, more: &str) -> ClosePlan {
     plan(&format!(
         "rank = [{{ id = \"silver\", active = true, gv = \"9999999\" }}]\n[[component]]\nkind = \
@@ -450,6 +475,29 @@ fn dynamic_compression_passes_over_who_has_the_level_not_open() {
 }
 
 #[test]
+fn a_rank_of_zero_percent_is_passed_over_by_dynamic_compression() {
+    let rates = |from: &str, level: &str| {
+        let text = format!(
+            "{BASE}{SILVER}[[component]]\nkind = \"unilevel_volume\"\nid = \"levels\"\nrank = \"paid_as\"\n\
+             compression = \"dynamic\"\nrates = [{{ rates = [\"{from}\", \"{level}\", \"5 %\"] }}, \
+             {{ from = \"silver\", rates = [\"10 %\", \"{level}\", \"5 %\"] }}]"
+        );
+        let plan = plan_of(&text);
+        // 0 and 1 are silver, 2 is not, 3 buys 100.
+        let mut columns = people(&[NOBODY, 0, 1, 2]);
+        columns.pv = [100, 100, 1, 1].map(Volume::points).to_vec();
+        columns.cv[3] = Volume::points(100);
+        let population = Population::new(&columns).unwrap();
+        let close = closed(&plan, &population);
+        let lines = close.lines(&component("levels"), &population);
+        lines.map(|line| (line.level, line.member)).collect::<Vec<_>>()
+    };
+    assert_eq!(rates("1 %", "2 %"), [(1, 2), (2, 1), (3, 0)]);
+    assert_eq!(rates("0 %", "2 %"), [(1, 1), (2, 0)], "2 has nothing to hold level 1 for");
+    assert_eq!(rates("1 %", "0 %"), [(1, 2), (3, 0)], "a level that pays nobody is a level");
+}
+
+#[test]
 fn active_legs_open_levels() {
     let unlock = "unlock = [{ active_legs = 2, levels = 3 }, { active_legs = 4, levels = 4 }]";
     let plan = levels("none", unlock);
@@ -464,6 +512,15 @@ fn active_legs_open_levels() {
         let levels: Vec<u32> = lines.filter(|l| l.member == 0).map(|l| l.level).collect();
         (levels, why)
     };
+    // Whoever is paid hears of the level that was closed, whoever is not of all.
+    let closed_to = |people: &[(u32, i32)]| {
+        let population = population(people);
+        let close = closed(&plan, &population);
+        close.explain(&plan, &population, 0).unwrap().components.remove(0).closed
+    };
+    let legs = [(NOBODY, 1), (0, 100), (0, 1)];
+    assert_eq!(closed_to(&legs), [(4, Unpaid::LevelLocked)]);
+    assert_eq!(closed_to(&legs[..2]), [1, 2, 3, 4].map(|level| (level, Unpaid::LevelLocked)));
     assert_eq!(earned(1), (vec![], Some(Unpaid::LevelLocked)));
     assert_eq!(earned(2), (vec![1, 2, 3], None));
     assert_eq!(earned(4), (vec![1, 2, 3, 4], None));
