@@ -68,7 +68,7 @@ pub(super) fn idle(context: &mut Context<'_>) -> BTreeMap<ComponentId, Idle> {
         let Some((start, end)) = days(part, context, newcomer) else { continue };
         let at = context.order.placed_at;
         let outside = (at < start).then_some(Idle::BeforeEnrolment(start));
-        let outside = outside.or((at >= end).then_some(Idle::OutsideWindow(end)));
+        let outside = outside.or_else(|| (at >= end).then_some(Idle::OutsideWindow(end)));
         if let Some(outside) = outside {
             if context.earning().any(|line| pays(&part.rates, line)) {
                 idle.insert(part.id.clone(), outside);
