@@ -92,6 +92,7 @@ async fn commit(
         basis: &prepared.basis,
         summary: serde_json::to_string(&prepared.kept())?,
         members: &prepared.members(),
+        carries: &prepared.carries(),
         entries: &prepared.entries(),
         rank_bonuses: &prepared.rank_bonuses(),
         by,

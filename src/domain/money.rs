@@ -289,6 +289,11 @@ impl Money {
         self.0 < Decimal::ZERO
     }
 
+    /// Whether it is a whole number of minor units: what can be paid.
+    pub fn is_whole_in(self, currency: Currency) -> bool {
+        self.0.normalize().scale() <= currency.minor_digits()
+    }
+
     /// The amount without its sign.
     #[must_use]
     pub fn abs(self) -> Self {

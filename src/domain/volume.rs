@@ -74,8 +74,9 @@ impl From<Conversion> for String {
 
 /// Points, in ten-thousandths. In text it is a decimal number.
 ///
-/// Arithmetic saturates: a single volume is at most 10^13 points ([`Volume::parse`]), the sum of all
-/// at most 9.2 * 10^14.
+/// Arithmetic saturates: a single volume that comes in is at most 10^13 points ([`Volume::parse`]), the
+/// sum of all at most 9.2 * 10^14; what adds up columns refuses more ([`Volume::fits`]). What was
+/// computed and written reads back, so reading alone has no other limit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Volume(i64);
@@ -87,6 +88,7 @@ impl Volume {
     /// Decimal places.
     pub const PLACES: u32 = 4;
 
+    /// The largest volume that may come in, in ten-thousandths of a point.
     const MAX: i64 = 100_000_000_000_000_000;
 
     /// Parses a decimal number without blanks or separators.
@@ -99,9 +101,13 @@ impl Volume {
 
     /// Takes a decimal number as a volume, if it is one exactly.
     pub fn from_decimal(value: Decimal) -> Result<Self, VolumeError> {
-        let parts = value.checked_mul(Decimal::from(10_000)).filter(Decimal::is_integer);
-        let parts = parts.and_then(|parts| parts.to_i64()).filter(|p| within(*p));
-        parts.map(Self).ok_or(VolumeError::OutOfRange(value))
+        let volume = Self::exact(value).filter(|volume| within(volume.0));
+        volume.ok_or(VolumeError::OutOfRange(value))
+    }
+
+    fn exact(value: Decimal) -> Option<Self> {
+        let parts = value.checked_mul(Decimal::from(10_000)).filter(Decimal::is_integer)?;
+        parts.to_i64().map(Self)
     }
 
     /// So many whole points.
@@ -187,6 +193,13 @@ impl Volume {
         Self(parts.to_i64().filter(|parts| within(*parts)).unwrap_or(limit))
     }
 
+    /// Whether every sum of a part of these volumes is exact: their magnitudes together are in range.
+    pub fn fits(volumes: impl IntoIterator<Item = Self>) -> bool {
+        let magnitude = |volume: Self| u128::from(volume.0.unsigned_abs());
+        let sum = volumes.into_iter().map(magnitude).fold(0u128, u128::saturating_add);
+        i64::try_from(sum).is_ok()
+    }
+
     /// Whether it is more than nothing.
     pub const fn is_positive(self) -> bool {
         self.0 > 0
@@ -252,7 +265,9 @@ impl Sum for Volume {
 impl TryFrom<String> for Volume {
     type Error = VolumeError;
     fn try_from(text: String) -> Result<Self, VolumeError> {
-        Self::parse(&text)
+        let value = Decimal::from_str_exact(text.trim())
+            .map_err(|_syntax| VolumeError::NotANumber(text.chars().take(32).collect()))?;
+        Self::exact(value).ok_or(VolumeError::OutOfRange(value))
     }
 }
 
@@ -338,10 +353,26 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for parts in [0, 1, -1, 10_000, 405_000, Volume::MAX, -Volume::MAX] {
+        let most = Volume::MAX;
+        for parts in [0, 1, -1, 10_000, 405_000, most, -most] {
             let volume = Volume::from_parts(parts);
             assert_eq!(Volume::parse(&volume.to_string()).unwrap(), volume);
         }
+        // Sums may be larger than what may come in.
+        for parts in [most + 1, i64::MAX, i64::MIN] {
+            let volume = Volume::from_parts(parts);
+            let written = serde_json::to_string(&volume).unwrap();
+            assert_eq!(serde_json::from_str::<Volume>(&written).unwrap(), volume);
+            assert!(matches!(Volume::parse(&volume.to_string()), Err(VolumeError::OutOfRange(_))));
+        }
+    }
+
+    #[test]
+    fn volumes_whose_sum_would_be_wrong_do_not_fit() {
+        let most = Volume::from_parts(i64::MAX);
+        assert!(Volume::fits([most]) && Volume::fits([]));
+        assert!(!Volume::fits([most, Volume::from_parts(1)]));
+        assert!(!Volume::fits([most, Volume::from_parts(-1)]), "a part of them can be the sum");
     }
 
     proptest::proptest! {

@@ -232,6 +232,7 @@ fn imported_volumes_reach_the_journal_and_are_told() {
     world("journal_whole", async |world| {
         import_volumes(world).await;
         let volumes = "[volumes]\npv = \"qv\"\ngroup = \"pv\"\nretail_orders = \"referrer\"\n\
+                       negative_volume = \"carry\"\n\
                        conversion = \"1\"\nqv = { source = \"catalogue\", missing = \"zero\" }\n\
                        cv = { source = \"catalogue\", missing = \"zero\" }\n";
         let plan = world.folder.join("pipelines/plans/field.toml");

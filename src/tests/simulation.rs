@@ -78,6 +78,7 @@ const POINTS: &str = r#"
     pv = "qv"
     group = "pv"
     retail_orders = "referrer"
+    negative_volume = "carry"
     conversion = "1"
     qv = { source = "catalogue", missing = "net" }
     cv = { source = "net", rate = "33.3 %" }

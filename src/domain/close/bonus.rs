@@ -1,7 +1,8 @@
 //! Fixed amounts for ranks, and pools.
 //!
 //! The pool of a rank bonus is the amounts of the ranks that members hold and were not paid for
-//! before; what the inactive among them do not get is breakage. The pool of a pool is its size and
+//! before; what the inactive among them do not get is breakage. A bonus paid once is not offered to them:
+//! it stays due until they are active. The pool of a pool is its size and
 //! what was carried from the period before.
 
 use super::{
@@ -64,7 +65,8 @@ pub(super) fn rank_bonus(plan: &RankBonus, scene: &Scene<'_>, paid: &Paid) -> Co
     let lowest = rows.rows.first().map(|(rank, _)| *rank).unwrap_or_default();
     for member in scene.population.positions() {
         let rank = scene.ranking.rank(plan.rank, member);
-        if rank < lowest {
+        let waits = plan.pays == Pays::Once && !scene.ranking.is_active(member);
+        if rank < lowest || waits {
             continue;
         }
         for (from, amount) in due(plan, &rows, rank, paid.of(member)) {

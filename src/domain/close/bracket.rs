@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Scene,
-    column::{at, set, update},
+    column::{NOBODY, at, set, update},
     line::{Base, ComponentClose, Earning, Title, Unpaid},
 };
 use crate::domain::{
@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// The own groups of a bracket component, by position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Groups {
     /// The volume that picks the bracket.
     pub(super) picks: Vec<Volume>,
@@ -77,14 +77,16 @@ pub(super) fn compute(plan: &Bracket, scene: &Scene<'_>) -> ComponentClose {
         let gross = scene.earning(cv.at_least_zero(), plan.conversion, rate);
         let frontline = at(&groups.frontline, position);
         let active = scene.ranking.is_active(position);
-        let owed =
-            if active || plan.inactive == InactiveGroup::Breakage { gross } else { frontline };
         let broken =
             plan.breakaway == Breaks::TopBracket && top.is_some_and(|threshold| picks >= threshold);
+        let sponsor = population.sponsor(position);
+        // Nobody keeps what a group in no other group would pass up: it is offered and is breakage.
+        let outermost = broken || sponsor == NOBODY;
+        let passes = !active && plan.inactive == InactiveGroup::PassUp && !outermost;
+        let owed = if passes { frontline } else { gross };
         set(&mut groups.owed, position, owed);
         set(&mut groups.broken, position, broken);
-        let sponsor = population.sponsor(position);
-        if broken || sponsor == super::column::NOBODY {
+        if outermost {
             close.offer(owed);
         } else {
             update(&mut groups.picks, sponsor, |group| *group += picks);

@@ -1,5 +1,6 @@
 //! Limits on earnings. A cap takes from what the components before it have paid, and names itself in
-//! their totals.
+//! their totals. Whoever is paid less than nothing is left alone; a limit of all bounds the sum, so what
+//! is taken back from some leaves more for the others.
 
 use super::{
     Scene,
@@ -49,9 +50,13 @@ pub(super) fn apply(number: u16, cap: &Cap, scene: &Scene<'_>, before: &mut [Com
             match method {
                 CapMethod::ProRata => {
                     let all = work.earners();
-                    work.share(&all, limit);
+                    let earned: Money = all.iter().map(|(_, paid)| *paid).sum();
+                    work.share(&all, limit + (earned - paid));
                 }
-                CapMethod::RankPriority => work.by_rank(limit),
+                CapMethod::RankPriority => {
+                    let earned: Money = work.earners().iter().map(|(_, paid)| *paid).sum();
+                    work.by_rank(limit + (earned - paid));
+                }
                 CapMethod::HardStop => work.stop(limit),
             }
         }
@@ -110,10 +115,13 @@ impl Work<'_> {
     }
 
     fn stop(&mut self, limit: Money) {
-        let mut left = limit;
+        let taken_back = |close: &&mut ComponentClose| -> Money {
+            close.paid.iter().copied().filter(|paid| paid.is_negative()).sum()
+        };
+        let mut left = limit - self.counted.iter().map(taken_back).sum();
         for close in &mut self.counted {
             for position in self.scene.by_member() {
-                let paid = close.paid_to(position);
+                let paid = close.paid_to(position).at_least_zero();
                 let kept = paid.min(left);
                 left -= kept;
                 close.cut((self.number, &self.cap.id), position, paid - kept);

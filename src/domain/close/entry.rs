@@ -1,6 +1,6 @@
 //! A close as transfers of money: what is posted when it is committed.
 //!
-//! Invariant: the entries of a component add up to its pool, each has an amount above zero, and the
+//! Invariant: the entries of a component add up to its pool, none is nothing, and the
 //! same close gives the same entries with the same identities in the same order.
 
 use std::fmt;
@@ -64,7 +64,7 @@ impl fmt::Display for Beneficiary {
     }
 }
 
-/// One transfer from the commission expense.
+/// One transfer between the commission expense and an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseEntry {
     /// Its identity: a hash of plan, period, component, account, reason and currency.
@@ -73,7 +73,8 @@ pub struct CloseEntry {
     pub component: ComponentId,
     /// Who gets it.
     pub to: Beneficiary,
-    /// How much, after the caps; above zero.
+    /// How much, after the caps; not zero. Below zero the transfer goes the other way: more was taken
+    /// back than earned.
     pub amount: Money,
 }
 
@@ -95,17 +96,28 @@ impl CloseEntry {
         Self { event_id, component: component.clone(), to, amount }
     }
 
+    /// The transfer as it is posted, with an amount above zero: debit, credit, amount.
+    pub fn posted(&self) -> (String, String, Money) {
+        let (expense, account) = (EXPENSE.to_owned(), self.to.to_string());
+        if self.amount.is_negative() {
+            (account, expense, -self.amount)
+        } else {
+            (expense, account, self.amount)
+        }
+    }
+
     /// The leaf of the entry in its block's Merkle tree: everything that the entry says.
     pub fn leaf(&self, key: &CloseKey, currency: Currency) -> Digest {
+        let (debit, credit, amount) = self.posted();
         Digest::of_fields([
             b"close".as_slice(),
             self.event_id.as_bytes().as_slice(),
             key.to_string().as_bytes(),
             self.component.as_str().as_bytes(),
-            EXPENSE.as_bytes(),
-            self.to.to_string().as_bytes(),
+            debit.as_bytes(),
+            credit.as_bytes(),
             self.to.reason().unwrap_or_default().as_bytes(),
-            self.amount.to_string().as_bytes(),
+            amount.to_string().as_bytes(),
             currency.as_str().as_bytes(),
         ])
     }
@@ -125,7 +137,7 @@ impl Close {
         self.components().iter().flat_map(move |component| {
             let members = population.positions().filter_map(move |member| {
                 let amount = component.paid_to(population.position(member)?);
-                let amount = Some(amount).filter(|amount| amount.is_positive())?;
+                let amount = Some(amount).filter(|amount| !amount.is_zero())?;
                 Some((Beneficiary::Distributor(name(member)?), amount))
             });
             let totals = &component.totals;
@@ -169,7 +181,7 @@ mod tests {
             let mut sums: BTreeMap<&ComponentId, Money> = BTreeMap::new();
             let mut ids = BTreeSet::new();
             for entry in &entries {
-                prop_assert!(entry.amount.is_positive(), "{entry:?}");
+                prop_assert!(!entry.amount.is_zero(), "{entry:?}");
                 prop_assert!(ids.insert(entry.event_id), "two entries of one identity: {entry:?}");
                 *sums.entry(&entry.component).or_default() += entry.amount;
             }

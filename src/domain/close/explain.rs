@@ -54,10 +54,14 @@ pub struct ComponentStory {
     pub lines: Vec<Earning>,
     /// What caps took, each with its cap.
     pub cuts: Vec<(ComponentId, Money)>,
-    /// What the member gets.
+    /// What the member gets; below zero where more is taken back.
     pub paid: Money,
     /// Why it is nothing, if it is.
     pub unpaid: Option<Unpaid>,
+    /// The levels or generations that the member did not hold a rate for, each with the reason: also of who
+    /// is paid on others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<(u32, Unpaid)>,
     /// Where the member stands in the table of a bracket component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bracket: Option<BracketStanding>,
@@ -110,7 +114,7 @@ impl Close {
         let cuts = close.cuts.iter().filter(|cut| cut.member == position);
         let cuts: Vec<_> = cuts.filter_map(|cut| Some((cap(cut.cap)?, cut.amount))).collect();
         let paid = close.paid_to(position);
-        let unpaid = if paid.is_positive() {
+        let unpaid = if !paid.is_zero() {
             None
         } else if cuts.is_empty() {
             Some(self.why_not(part, close, scene, position, !lines.is_empty()))
@@ -123,7 +127,17 @@ impl Close {
             }
             _ => None,
         };
-        ComponentStory { component: close.id.clone(), lines, cuts, paid, unpaid, bracket }
+        let closed = match part {
+            CloseComponent::UnilevelVolume(plan) => levels::closed(plan, scene, position),
+            CloseComponent::Matching(plan) => matching::closed(plan, scene, position),
+            CloseComponent::Given(_)
+            | CloseComponent::Bracket(_)
+            | CloseComponent::Breakaway(_)
+            | CloseComponent::RankBonus(_)
+            | CloseComponent::Pool(_) => Vec::new(),
+        };
+        let component = close.id.clone();
+        ComponentStory { component, lines, cuts, paid, unpaid, closed, bracket }
     }
 
     fn why_not(

@@ -1,8 +1,8 @@
 //! Unilevel on the volume of a period, level by level.
 //!
 //! The pool of a level is, for the volume that stands at it under each holder, and for that under
-//! nobody, the highest rate of the level in the plan, each rounded once. So it does not depend on who
-//! qualifies, and a lower rate leaves breakage.
+//! nobody, the highest rate of the level in the plan, each rounded once. A lower rate leaves breakage.
+//! Who qualifies moves the pool by the rounding of each holder's part and by no more.
 
 use super::{
     Scene,
@@ -36,7 +36,7 @@ pub(super) fn compute(plan: &UnilevelVolume, scene: &Scene<'_>) -> ComponentClos
     let mut above = levels.fixed_holders();
     for (level, top) in levels.rates.top() {
         if plan.compression == VolumeCompression::Dynamic {
-            above = population.next_above(|member| levels.rate(member, level).is_ok());
+            above = population.next_above(|member| levels.holds(member, level, top));
         }
         let mut lost = Volume::ZERO;
         bases.fill(Volume::ZERO);
@@ -86,6 +86,13 @@ pub(super) fn why_not(plan: &UnilevelVolume, scene: &Scene<'_>, member: u32) -> 
     }
 }
 
+/// The levels that are closed to a member, and why.
+pub(super) fn closed(plan: &UnilevelVolume, scene: &Scene<'_>, member: u32) -> Vec<(u32, Unpaid)> {
+    let levels = Levels::new(plan, scene);
+    let why = |level| levels.rate(member, level).err();
+    (1u32..).zip(levels.rates.top()).filter_map(|(n, (level, _))| Some((n, why(level)?))).collect()
+}
+
 impl<'a> Levels<'a> {
     fn new(plan: &'a UnilevelVolume, scene: &'a Scene<'a>) -> Self {
         Self { plan, scene, rates: Rates::new(&plan.rates, scene.ladder) }
@@ -102,6 +109,11 @@ impl<'a> Levels<'a> {
         }
         let rank = ranking.rank(self.plan.rank, member);
         self.rates.rate(rank, level).ok_or(Unpaid::RankTooLow)
+    }
+
+    /// Whether a member holds a level under dynamic compression: 0 % holds none that pays somebody.
+    fn holds(&self, member: u32, level: usize, top: Rate) -> bool {
+        self.rate(member, level).is_ok_and(|rate| rate > Rate::ZERO || top == Rate::ZERO)
     }
 
     /// The next holder above each member where that is the same at every level.

@@ -122,7 +122,7 @@ pub struct Earning {
 }
 
 /// The lines of a component as columns; members are positions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lines {
     pub(super) member: Vec<u32>,
     pub(super) source: Vec<u32>,
@@ -181,7 +181,7 @@ impl Totals {
 }
 
 /// What a cap took from a member in a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cut {
     /// The cap, by its place in the plan.
     pub(super) cap: u16,
@@ -191,7 +191,7 @@ pub(super) struct Cut {
 }
 
 /// What one component gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentClose {
     /// The component.
     pub id: ComponentId,
@@ -256,6 +256,17 @@ impl ComponentClose {
                 self.totals.capped.insert(cap.clone(), amount);
             }
         }
+    }
+
+    /// What each position gets, after all caps.
+    pub fn paid(&self) -> &[Money] {
+        &self.paid
+    }
+
+    /// What caps took: the place of the cap in the plan, the position, the amount; in the order in which
+    /// it was taken.
+    pub fn cuts(&self) -> impl Iterator<Item = (u16, u32, Money)> {
+        self.cuts.iter().map(|cut| (cut.cap, cut.member, cut.amount))
     }
 
     /// What a position gets.

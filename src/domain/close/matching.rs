@@ -1,7 +1,8 @@
 //! Matching: a share of what people below earned, by generation of enrolment.
 //!
 //! The pool is, for each person with earnings and each generation above, the highest rate of that
-//! generation in the plan, each rounded once.
+//! generation in the plan, each rounded once. Where the plan matches earnings below zero, their part of
+//! the pool is below zero too, and so are lines and breakage.
 
 use super::{
     Scene,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     money::{Money, Rate},
-    plan::close::{Matching, VolumeCompression},
+    plan::close::{Matching, NegativeEarnings, VolumeCompression},
 };
 
 /// Somebody whose earnings are matched.
@@ -33,7 +34,11 @@ pub(super) fn compute(
     let matched: Vec<_> = before.iter().filter(|c| plan.on.contains(&c.id)).collect();
     let earners = population.positions().filter_map(|member| {
         let earned: Money = matched.iter().map(|component| component.paid_to(member)).sum();
-        earned.is_positive().then_some(Source { member, earned, holder: member })
+        let counts = match plan.negative_earnings {
+            NegativeEarnings::Match => !earned.is_zero(),
+            NegativeEarnings::Ignore => earned.is_positive(),
+        };
+        counts.then_some(Source { member, earned, holder: member })
     });
     let mut sources: Vec<Source> = earners.collect();
     let mut above = match plan.compression {
@@ -43,7 +48,10 @@ pub(super) fn compute(
     };
     for (generation, top) in rates.top() {
         if plan.compression == VolumeCompression::Dynamic {
-            above = population.next_above(|m| rate(plan, scene, &rates, m, generation).is_ok());
+            // 0 % holds no generation that pays somebody.
+            let pays = |own: Rate| own > Rate::ZERO || top == Rate::ZERO;
+            above =
+                population.next_above(|m| rate(plan, scene, &rates, m, generation).is_ok_and(pays));
         }
         for source in &mut sources {
             // Nobody stands above nobody: the number is outside of every column.
@@ -63,7 +71,7 @@ pub(super) fn compute(
             };
             let amount = source.earned.scaled(rate, scene.rounding, scene.currency);
             close.breakage(Unpaid::LowerRate, offered - amount);
-            if amount.is_positive() {
+            if !amount.is_zero() {
                 close.earn(Earning {
                     member: source.holder,
                     source: Some(source.member),
@@ -86,6 +94,13 @@ pub(super) fn why_not(plan: &Matching, scene: &Scene<'_>, member: u32) -> Unpaid
         Ok(_) => Unpaid::NothingBelow,
         Err(reason) => reason,
     }
+}
+
+/// The generations that are closed to a member, and why.
+pub(super) fn closed(plan: &Matching, scene: &Scene<'_>, member: u32) -> Vec<(u32, Unpaid)> {
+    let rates = Rates::new(&plan.rates, scene.ladder);
+    let why = |generation| rate(plan, scene, &rates, member, generation).err();
+    (1u32..).zip(rates.top()).filter_map(|(n, (level, _))| Some((n, why(level)?))).collect()
 }
 
 fn rate(

@@ -5,6 +5,8 @@
 //! with lines of orders paid + breakage is the same under every compression. Volume is linear, so a
 //! return is the same volume with the opposite sign, in the line that the original has.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::{
     money::{Currency, Money, Rounding},
     placement::Position,
@@ -16,7 +18,8 @@ use super::super::{
 const NOBODY: u32 = u32::MAX;
 
 /// Why the money of a level is breakage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unclaimed {
     /// Nobody stands there: the matrix ends below.
     NoUpline,
@@ -27,7 +30,7 @@ pub enum Unclaimed {
 }
 
 /// What a level is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Who stands there.
     pub position: Option<Position>,

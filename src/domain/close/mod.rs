@@ -38,9 +38,9 @@ pub use self::{
     entry::{Beneficiary, CloseEntry, CloseKey},
     explain::{ComponentStory, MemberStory},
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
-    population::{Columns, Population, PopulationError},
+    population::{BelowZero, Columns, Population, PopulationError},
     ranking::{ForcedRank, Hold, RankRules, Ranking, Shortfall},
-    record::{Basis, ENGINE, MemberRecord, RankBonusRecord},
+    record::{Basis, CarryRecord, ENGINE, MemberRecord, RankBonusRecord},
     summary::{Mover, Summary},
 };
 use super::{
@@ -49,6 +49,7 @@ use super::{
     plan::{
         close::{CloseComponent, CloseParts, ClosePlanError},
         rank::{Ladder, RankLevel},
+        volume::NegativeVolume,
     },
     volume::{Conversion, Volume},
 };
@@ -71,6 +72,7 @@ impl ClosePlan {
         currency: Currency,
     ) -> Result<Self, ClosePlanError> {
         let ladder = parts.check()?;
+        parts.check_amounts(currency)?;
         let ranks = RankRules::new(&parts, &ladder);
         Ok(Self { parts, ladder, ranks, rounding, currency })
     }
@@ -118,7 +120,7 @@ pub struct Inputs {
 pub struct GivenEarnings {
     /// The component.
     pub component: ComponentId,
-    /// What each member earned, by member number; not negative.
+    /// What each member earned, by member number; below zero where more was taken back than earned.
     pub earned: Vec<Money>,
 }
 
@@ -184,8 +186,21 @@ pub enum CloseError {
         /// The members.
         expected: usize,
     },
-    /// An amount is negative or finer than the minor unit.
-    #[error("{what} of {component} has the amount {amount}: give whole minor units, not negative")]
+    /// The activity looks back further than the columns go.
+    #[error(
+        "`earlier_pv` has {found} periods, `look_back` needs {needs}: give one without volume for \
+             each before the first"
+    )]
+    Earlier {
+        /// The columns that the look-back needs.
+        needs: usize,
+        /// The columns that there are.
+        found: usize,
+    },
+    /// An amount is finer than the minor unit, or one that is carried is negative.
+    #[error(
+        "{what} of {component} has the amount {amount}: give whole minor units, carried not negative"
+    )]
     Amount {
         /// The input.
         what: &'static str,
@@ -197,12 +212,15 @@ pub enum CloseError {
 }
 
 /// What a close gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close {
     /// Activity, volumes and ranks, by position.
     pub ranking: Ranking,
     /// The ranks that were decided by hand, with who and why.
     pub forced: Vec<ForcedRank>,
+    /// The personal volume below zero that is part of the next period, by member number: it goes into
+    /// [`Columns::carry_in`]. Empty where the plan forgives it.
+    pub carried_volume: Vec<BelowZero>,
     components: Vec<ComponentClose>,
 }
 
@@ -313,7 +331,11 @@ pub fn evaluate(
             }
         }
     }
-    Ok(Close { ranking, forced: inputs.forced.clone(), components })
+    let carried_volume = match plan.parts.volumes.negative_volume {
+        NegativeVolume::Carry => population.below_zero().to_vec(),
+        NegativeVolume::Forgive => Vec::new(),
+    };
+    Ok(Close { ranking, forced: inputs.forced.clone(), carried_volume, components })
 }
 
 fn given(
@@ -326,7 +348,7 @@ fn given(
     let population = scene.population;
     let mut close = ComponentClose::new(id, population.len());
     for (member, amount) in (0..).zip(&given.earned) {
-        if let Some(member) = population.position(member).filter(|_| amount.is_positive()) {
+        if let Some(member) = population.position(member).filter(|_| !amount.is_zero()) {
             close.offer(*amount);
             let (base, rate) = (Base::Money(*amount), Rate::WHOLE);
             let (source, level, title) = (None, 0, Title::Share);
@@ -337,6 +359,11 @@ fn given(
 }
 
 fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(), CloseError> {
+    let needs = usize::from(plan.parts.activity.look_back).saturating_sub(1);
+    let found = population.earlier_pv().len();
+    if found < needs {
+        return Err(CloseError::Earlier { needs, found });
+    }
     let ranks = plan.ladder.len();
     let forced = inputs.forced.iter().map(|f| ("a forced rank", f.member, f.rank));
     let paid = inputs.paid_ranks.iter().map(|p| ("a paid rank", p.member, p.rank));
@@ -348,10 +375,7 @@ fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(
             return Err(CloseError::Rank { what, rank, ranks });
         }
     }
-    let exact = |amount: &Money| {
-        !amount.is_negative()
-            && amount.as_decimal().normalize().scale() <= plan.currency.minor_digits()
-    };
+    let exact = |amount: &Money| amount.is_whole_in(plan.currency);
     for (index, given) in inputs.given.iter().enumerate() {
         let (component, what) = (given.component.clone(), "`given`");
         let kind = |c: &CloseComponent| matches!(c, CloseComponent::Given(g) if g.id == component);
@@ -374,7 +398,7 @@ fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(
         if twice || !plan.parts.components.iter().any(kind) {
             return Err(CloseError::Component { what, component });
         }
-        if !exact(&carried.amount) {
+        if carried.amount.is_negative() || !exact(&carried.amount) {
             return Err(CloseError::Amount { what, component, amount: carried.amount });
         }
     }

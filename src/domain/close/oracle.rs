@@ -98,6 +98,22 @@ impl Oracle<'_> {
             Measure::Qv => self.columns.qv[member],
             Measure::Cv => self.columns.cv[member],
         }
+        .max(Volume::ZERO)
+    }
+
+    /// What is below zero and counts in the next period.
+    pub(super) fn carried_volume(&self) -> Vec<BelowZero> {
+        let mut carried = Vec::new();
+        for (index, member) in (0..self.columns.sponsor.len()).zip(0..) {
+            let below = |column: &[Volume]| column[index].min(Volume::ZERO);
+            let (pv, qv) = (below(&self.columns.pv), below(&self.columns.qv));
+            let cv = below(&self.columns.cv);
+            let any = [pv, qv, cv].iter().any(|volume| *volume < Volume::ZERO);
+            if any && self.parts.volumes.negative_volume == NegativeVolume::Carry {
+                carried.push(BelowZero { member, pv, qv, cv });
+            }
+        }
+        carried
     }
 
     pub(super) fn group(&self, measure: Measure, member: usize) -> Volume {
@@ -111,13 +127,14 @@ impl Oracle<'_> {
 
     fn active(&self, member: usize) -> bool {
         let rules = &self.parts.activity;
-        let mut window = vec![self.columns.pv[member]];
+        let mut window = vec![self.measure(Measure::Pv, member)];
         for earlier in &self.columns.earlier_pv {
             if window.len() < usize::from(rules.look_back) {
-                window.push(earlier[member]);
+                window.push(earlier[member].max(Volume::ZERO));
             }
         }
         let enough = match rules.window {
+            _ if rules.pv <= Volume::ZERO => true,
             Window::AnyPeriod => window.iter().any(|pv| *pv >= rules.pv),
             Window::Sum => window.into_iter().sum::<Volume>() >= rules.pv,
         };
@@ -169,8 +186,8 @@ impl Oracle<'_> {
         });
         let enrolled = legs.iter().filter(|m| self.active(**m)).count();
         (!rank.active || self.active(member))
-            && rank.pv.is_none_or(|pv| self.columns.pv[member] >= pv)
-            && rank.qv.is_none_or(|qv| self.columns.qv[member] >= qv)
+            && rank.pv.is_none_or(|pv| self.measure(Measure::Pv, member) >= pv)
+            && rank.qv.is_none_or(|qv| self.measure(Measure::Qv, member) >= qv)
             && rank.accumulated.is_none_or(|volume| self.columns.accumulated[member] >= volume)
             && rank.pgv.is_none_or(|pgv| self.own_group(member) >= pgv)
             && gv_holds
@@ -190,7 +207,10 @@ impl Oracle<'_> {
             Reach::EachStep => meets.iter().position(|meets| !*meets).unwrap_or(meets.len()),
         };
         let mut paid_as = RankLevel(u8::try_from(steps).unwrap());
-        let mut achieved = self.columns.achieved[member].max(paid_as);
+        let held = self.inputs.forced.iter().filter(|f| us(f.member) == member);
+        let held = held.filter(|f| f.hold == Hold::Exactly).map(|f| f.rank).min();
+        let reached = held.map_or(paid_as, |held| held.min(paid_as));
+        let mut achieved = self.columns.achieved[member].max(reached);
         for forced in self.inputs.forced.iter().filter(|f| us(f.member) == member) {
             paid_as = match forced.hold {
                 Hold::AtLeast => paid_as.max(forced.rank),
@@ -325,7 +345,7 @@ impl Oracle<'_> {
             let holds = match compression {
                 VolumeCompression::None => true,
                 VolumeCompression::RollUp => self.stands[above].active,
-                VolumeCompression::Dynamic => open(above, level),
+                VolumeCompression::Dynamic => level <= levels && open(above, level),
             };
             if holds && level <= levels {
                 holders.push(Some(above));
@@ -347,10 +367,13 @@ impl Oracle<'_> {
         let rate = |m, level| self.rate_at(&plan.rates, plan.rank, &plan.unlock, (m, level));
         let mut stood: BTreeMap<(usize, Option<usize>), Volume> = BTreeMap::new();
         for member in 0..self.stands.len() {
-            let open = |above, level| rate(above, level).is_ok();
+            let open = |above, level: usize| {
+                let own = rate(above, level);
+                own.is_ok_and(|own| own != Rate::ZERO || top[level - 1] == Rate::ZERO)
+            };
             let holders = self.holders(member, top.len(), plan.compression, open);
             for (index, holder) in holders.into_iter().enumerate() {
-                *stood.entry((index, holder)).or_default() += self.columns.cv[member];
+                *stood.entry((index, holder)).or_default() += self.measure(Measure::Cv, member);
             }
         }
         for ((index, holder), volume) in stood.into_iter().filter(|(_, v)| v.is_positive()) {

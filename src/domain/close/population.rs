@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::column::{NOBODY, at, index, number, set, update};
 use crate::domain::{
     genealogy::DistributorStatus,
@@ -38,6 +40,12 @@ pub enum PopulationError {
     /// Somebody stands above themselves.
     #[error("member {0} stands in a circle of sponsors: correct the tree before the close")]
     Cycle(u32),
+    /// What is carried names a member that there is not.
+    #[error("volume is carried for member {0}, who is not in the population")]
+    Carried(u32),
+    /// A column adds up to more than a volume holds.
+    #[error("the volumes of column {0} together are out of range: at most 922337203685477 points")]
+    Volume(&'static str),
     /// More members than numbers.
     #[error("{0} members, at most 4000000000 are allowed")]
     TooMany(usize),
@@ -50,7 +58,7 @@ pub struct Columns {
     pub sponsor: Vec<u32>,
     /// The status at the snapshot instant.
     pub status: Vec<DistributorStatus>,
-    /// Personal volume of the period.
+    /// Personal volume of the period, with what the close before carried on.
     pub pv: Vec<Volume>,
     /// Personal qualifying volume of the period.
     pub qv: Vec<Volume>,
@@ -73,16 +81,61 @@ pub struct Population {
     /// Where the frontline of each starts; one more entry than members.
     first: Vec<u32>,
     columns: Columns,
+    /// What is below zero, by member number.
+    below_zero: Vec<BelowZero>,
+}
+
+/// The part below zero of a member's personal volumes of a period. In text, what a close carries on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BelowZero {
+    /// The member, by the caller's number.
+    pub member: u32,
+    /// Of the personal volume; not above zero, as the others.
+    pub pv: Volume,
+    /// Of the qualifying volume.
+    pub qv: Volume,
+    /// Of the commissionable volume.
+    pub cv: Volume,
+}
+
+impl Columns {
+    /// Adds what the close before carried on ([`super::Close::carried_volume`]) to the volumes of this
+    /// period, before they become a population.
+    pub fn carry_in(&mut self, carried: &[BelowZero]) -> Result<(), PopulationError> {
+        let len = self.sponsor.len();
+        check_lengths(self, len)?;
+        for below in carried {
+            if index(below.member) >= len {
+                return Err(PopulationError::Carried(below.member));
+            }
+            update(&mut self.pv, below.member, |pv| *pv += below.pv);
+            update(&mut self.qv, below.member, |qv| *qv += below.qv);
+            update(&mut self.cv, below.member, |cv| *cv += below.cv);
+        }
+        Ok(())
+    }
+
+    fn below_zero(&self) -> Vec<BelowZero> {
+        let volumes = self.pv.iter().zip(&self.qv).zip(&self.cv);
+        let below = (0..).zip(volumes).map(|(member, ((pv, qv), cv))| {
+            let [pv, qv, cv] = [pv, qv, cv].map(|volume| *volume.min(&Volume::ZERO));
+            BelowZero { member, pv, qv, cv }
+        });
+        let none = [Volume::ZERO; 3];
+        below.filter(|below| [below.pv, below.qv, below.cv] != none).collect()
+    }
 }
 
 impl Population {
-    /// Orders the members, in time linear in their number.
+    /// Orders the members, in time linear in their number. Personal volume below zero counts as none,
+    /// and stands apart ([`Population::below_zero`]).
     pub fn new(columns: &Columns) -> Result<Self, PopulationError> {
         let len = columns.sponsor.len();
         if len > 4_000_000_000 {
             return Err(PopulationError::TooMany(len));
         }
         check_lengths(columns, len)?;
+        check_sums(columns)?;
         let (member, first) = breadth_first(&columns.sponsor)?;
         let mut position = vec![0; len];
         for (place, member) in member.iter().enumerate() {
@@ -93,17 +146,18 @@ impl Population {
             sponsor => at(&position, sponsor),
         };
         let sponsor = member.iter().map(above).collect();
+        let below_zero = columns.below_zero();
         let columns = Columns {
             sponsor: Vec::new(),
             status: take(&member, &columns.status),
-            pv: take(&member, &columns.pv),
-            qv: take(&member, &columns.qv),
-            cv: take(&member, &columns.cv),
+            pv: counted(&member, &columns.pv),
+            qv: counted(&member, &columns.qv),
+            cv: counted(&member, &columns.cv),
             accumulated: take(&member, &columns.accumulated),
-            earlier_pv: columns.earlier_pv.iter().map(|column| take(&member, column)).collect(),
+            earlier_pv: columns.earlier_pv.iter().map(|column| counted(&member, column)).collect(),
             achieved: take(&member, &columns.achieved),
         };
-        Ok(Self { member, position, sponsor, first, columns })
+        Ok(Self { member, position, sponsor, first, columns, below_zero })
     }
 
     /// How many members there are.
@@ -152,7 +206,12 @@ impl Population {
         status.is_some_and(|status| *status == DistributorStatus::Active)
     }
 
-    /// A column of personal volume, by position.
+    /// The part below zero of personal volumes, by member number; members without one are absent.
+    pub fn below_zero(&self) -> &[BelowZero] {
+        &self.below_zero
+    }
+
+    /// A column of personal volume, by position; not below zero.
     pub fn volume(&self, measure: Measure) -> &[Volume] {
         match measure {
             Measure::Pv => &self.columns.pv,
@@ -215,6 +274,21 @@ fn check_lengths(columns: &Columns, expected: usize) -> Result<(), PopulationErr
         Some((column, found)) => Err(PopulationError::Length { column, found, expected }),
         None => Ok(()),
     }
+}
+
+/// Sums saturate: where they could, the close would be wrong without a word. A look-back adds up the
+/// PV of several periods.
+fn check_sums(columns: &Columns) -> Result<(), PopulationError> {
+    let fits = |name, fits: bool| if fits { Ok(()) } else { Err(PopulationError::Volume(name)) };
+    let earlier = columns.earlier_pv.iter().flatten();
+    fits("pv", Volume::fits(columns.pv.iter().chain(earlier).copied()))?;
+    fits("qv", Volume::fits(columns.qv.iter().copied()))?;
+    fits("cv", Volume::fits(columns.cv.iter().copied()))?;
+    fits("accumulated", Volume::fits(columns.accumulated.iter().copied()))
+}
+
+fn counted(member: &[u32], column: &[Volume]) -> Vec<Volume> {
+    member.iter().map(|member| at(column, *member).at_least_zero()).collect()
 }
 
 fn take<T: Copy>(member: &[u32], column: &[T]) -> Vec<T> {
@@ -308,6 +382,19 @@ pub(super) mod tests {
         short.cv.clear();
         let error = Population::new(&short).unwrap_err().to_string();
         assert_eq!(error, "column cv has 0 members, the column of sponsors has 1");
+    }
+
+    #[test]
+    fn a_column_whose_sum_would_saturate_is_refused() {
+        let half = Volume::from_parts(i64::MAX / 2 + 1);
+        let mut columns = people(&[NOBODY, 0]);
+        columns.pv = vec![half, Volume::ZERO];
+        Population::new(&columns).unwrap();
+        columns.earlier_pv = vec![vec![half, Volume::ZERO]];
+        assert_eq!(Population::new(&columns).unwrap_err(), PopulationError::Volume("pv"));
+        let mut columns = people(&[NOBODY, 0]);
+        columns.cv = vec![half, -half];
+        assert_eq!(Population::new(&columns).unwrap_err(), PopulationError::Volume("cv"));
     }
 
     #[test]

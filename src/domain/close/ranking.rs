@@ -45,7 +45,8 @@ pub struct ForcedRank {
 pub enum Hold {
     /// The member is paid as this rank or a higher one.
     AtLeast,
-    /// The member is paid as exactly this rank.
+    /// The member is paid as exactly this rank, and the period's numbers raise the highest rank ever
+    /// reached no further.
     Exactly,
 }
 
@@ -123,6 +124,8 @@ impl RankRules {
         let earlier = population.earlier_pv().iter().take(before).map(|pv| at(pv, position));
         let mut window = std::iter::once(own).chain(earlier);
         let enough = match self.activity.window {
+            // A floor of nothing holds for whoever returned more than they bought, too.
+            _ if !self.activity.pv.is_positive() => true,
             Window::AnyPeriod => window.any(|pv| pv >= self.activity.pv),
             Window::Sum => window.sum::<Volume>() >= self.activity.pv,
         };
@@ -131,7 +134,7 @@ impl RankRules {
 }
 
 /// Activity, volumes and ranks of everybody, by position.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ranking {
     /// Whether the member is active.
     pub active: Vec<bool>,
@@ -209,16 +212,22 @@ impl RankRules {
             let (active, gv, pgv) = (facts.active, facts.gv, facts.pgv);
             let (active_legs, legs) = (facts.active_legs, population.frontline(position));
             let mut paid_as = supported;
-            let mut title = at(population.achieved(), position).max(supported);
+            // What counts as reached in this period: no more than the rank that somebody is held to.
+            let mut reached = supported;
+            let mut title = at(population.achieved(), position);
             while let Some((_, by_hand)) = forced.next_if(|(who, _)| *who == position) {
                 paid_as = match by_hand.hold {
                     Hold::AtLeast => paid_as.max(by_hand.rank),
                     Hold::Exactly => by_hand.rank,
                 };
+                if by_hand.hold == Hold::Exactly {
+                    reached = reached.min(by_hand.rank);
+                }
                 if by_hand.raises_title {
                     title = title.max(by_hand.rank);
                 }
             }
+            title = title.max(reached);
             let counted = match self.leg_rank {
                 Standing::PaidAs => paid_as,
                 Standing::Achieved => title.max(paid_as),

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Close, CloseKey, ClosePlan, Population, Title, column::at, gather::Counted};
+use super::{
+    BelowZero, Close, CloseKey, ClosePlan, Population, Title, column::at, gather::Counted,
+};
 use crate::domain::{
     digest::Digest,
     genealogy::GenealogyVersion,
@@ -111,6 +113,33 @@ impl MemberRecord {
     }
 }
 
+/// Volume below zero that goes into the next period of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarryRecord {
+    /// The member.
+    pub distributor: DistributorId,
+    /// Personal volume; not above zero, as the others.
+    pub pv: Volume,
+    /// Qualifying volume.
+    pub qv: Volume,
+    /// Commissionable volume.
+    pub cv: Volume,
+}
+
+impl CarryRecord {
+    /// The leaf of the record in its block's Merkle tree: everything that it says.
+    pub fn leaf(&self, key: &CloseKey) -> Digest {
+        Digest::of_fields([
+            b"close-carry".as_slice(),
+            key.to_string().as_bytes(),
+            self.distributor.as_str().as_bytes(),
+            &self.pv.parts().to_be_bytes(),
+            &self.qv.parts().to_be_bytes(),
+            &self.cv.parts().to_be_bytes(),
+        ])
+    }
+}
+
 /// A bonus for a rank that somebody has had.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RankBonusRecord {
@@ -140,6 +169,17 @@ impl Close {
                     rank: plan.ladder.rank(level)?.clone(),
                 })
             })
+        })
+    }
+
+    /// The volume that goes into the next period. `name` knows all.
+    pub fn carries(
+        &self,
+        name: impl Fn(u32) -> Option<DistributorId>,
+    ) -> impl Iterator<Item = CarryRecord> {
+        self.carried_volume.iter().filter_map(move |below| {
+            let BelowZero { member, pv, qv, cv } = *below;
+            Some(CarryRecord { distributor: name(member)?, pv, qv, cv })
         })
     }
 

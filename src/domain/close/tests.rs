@@ -13,6 +13,7 @@ const BASE: &str = r#"
     volumes.group = "pv"
     volumes.retail_orders = "referrer"
     volumes.conversion = "1"
+    volumes.negative_volume = "carry"
     activity = { pv = "1", look_back = 1, window = "any_period", active_leg = "frontline" }
     ladder = { reach = "highest_met", leg_rank = "paid_as", leader = "silver" }
 "#;

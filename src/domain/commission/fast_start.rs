@@ -43,11 +43,18 @@ fn newcomer(part: &FastStart, context: &Context<'_>) -> Option<Member> {
     }
 }
 
-/// When the first days of somebody end.
-fn end(part: &FastStart, context: &Context<'_>, newcomer: Member) -> Option<Timestamp> {
+/// So long before an enrolment its order may be placed: shops often know of the order first.
+const BEFORE: SignedDuration = SignedDuration::from_hours(24);
+
+/// When the first days of somebody start and end.
+fn days(
+    part: &FastStart,
+    context: &Context<'_>,
+    newcomer: Member,
+) -> Option<(Timestamp, Timestamp)> {
     let length = SignedDuration::from_hours(i64::from(part.days).saturating_mul(24));
     let enrolled = context.as_of.enrolled_at(newcomer)?;
-    enrolled.checked_add(length).ok()
+    Some((enrolled.checked_sub(BEFORE).ok()?, enrolled.checked_add(length).ok()?))
 }
 
 /// Finds what fast starts take from other components, before any is computed, and which components
@@ -58,10 +65,13 @@ pub(super) fn idle(context: &mut Context<'_>) -> BTreeMap<ComponentId, Idle> {
     for component in &plan.components {
         let Component::FastStart(part) = component else { continue };
         let Some(newcomer) = newcomer(part, context) else { continue };
-        let Some(end) = end(part, context, newcomer) else { continue };
-        if context.order.placed_at >= end {
+        let Some((start, end)) = days(part, context, newcomer) else { continue };
+        let at = context.order.placed_at;
+        let outside = (at < start).then_some(Idle::BeforeEnrolment(start));
+        let outside = outside.or_else(|| (at >= end).then_some(Idle::OutsideWindow(end)));
+        if let Some(outside) = outside {
             if context.earning().any(|line| pays(&part.rates, line)) {
-                idle.insert(part.id.clone(), Idle::OutsideWindow(end));
+                idle.insert(part.id.clone(), outside);
             }
             continue;
         }

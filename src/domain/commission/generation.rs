@@ -31,20 +31,20 @@ fn judge(generation: &Generation, person: Person, number: usize) -> Verdict {
         let most = generation.unlocked.as_ref().and_then(|table| table.get(person.rank));
         most.is_none_or(|most| number <= usize::from(*most))
     };
-    let (breakage, why) = match person.active() {
+    let locked = Some(Passed::NotUnlocked);
+    match person.active() {
         active if person.rank < generation.boundary.threshold() => {
-            return Verdict::Passed(active.then_some(Passed::BelowThreshold));
+            Verdict::Passed(active.then_some(Passed::BelowThreshold))
         }
-        true if unlocked() => return Verdict::Takes,
-        true => (Breakage::NotUnlocked, Some(Passed::NotUnlocked)),
-        false if generation.ineligible_leader == IneligibleLeader::NoBoundary => {
-            return Verdict::Passed(None);
-        }
-        false => (Breakage::Inactive, None),
-    };
-    match generation.empty_generation {
-        EmptyGeneration::UsesNumber => Verdict::Keeps(breakage, why),
-        EmptyGeneration::UsesNoNumber => Verdict::Passed(why),
+        true if unlocked() => Verdict::Takes,
+        true => match generation.empty_generation {
+            EmptyGeneration::UsesNumber => Verdict::Keeps(Breakage::NotUnlocked, locked),
+            EmptyGeneration::UsesNoNumber => Verdict::Passed(locked),
+        },
+        false => match generation.ineligible_leader {
+            IneligibleLeader::Boundary => Verdict::Keeps(Breakage::Inactive, None),
+            IneligibleLeader::NoBoundary => Verdict::Passed(None),
+        },
     }
 }
 

@@ -157,6 +157,9 @@ pub enum Passed {
 pub enum Idle {
     /// The order was placed after the first days of the new distributor; they ended then.
     OutsideWindow(Timestamp),
+    /// The order was placed more than a day before the new distributor enrolled; orders count from then
+    /// on.
+    BeforeEnrolment(Timestamp),
     /// A fast start takes the order, or the lines that it pays for.
     ExcludedBy(ComponentId),
 }

@@ -295,7 +295,7 @@ impl Oracle<'_> {
         let begins = part.ineligible_leader == IneligibleLeader::Boundary;
         let counts = |p: &Above, number: usize| {
             p.rank >= part.boundary.threshold().0
-                && if p.active { unlocked(p, number) || uses } else { begins && uses }
+                && if p.active { unlocked(p, number) || uses } else { begins }
         };
         let fate = |p: &Above, number: usize| {
             let locked = p.active && !unlocked(p, number);
@@ -338,7 +338,7 @@ impl Oracle<'_> {
         class: &CommissionClass,
     ) {
         let Some((upline, age)) = self.newcomer(part) else { return };
-        if age >= part.days.into() {
+        if !(-1..part.days.into()).contains(&age) {
             return;
         }
         let there = |p: &Above, _: usize| p.active || part.inactive == WhenInactive::KeepsPlace;
@@ -352,7 +352,7 @@ impl Oracle<'_> {
     fn excluded(&self, id: &str, class: &CommissionClass) -> bool {
         self.plan.components.iter().any(|component| match component {
             Component::FastStart(part) => part.excludes.as_ref().is_some_and(|excludes| {
-                self.newcomer(part).is_some_and(|(_, age)| age < part.days.into())
+                self.newcomer(part).is_some_and(|(_, age)| (-1..part.days.into()).contains(&age))
                     && excludes.components.iter().any(|other| other.as_str() == id)
                     && (excludes.lines == ExcludedLines::All || part.rates.contains_key(class))
             }),

@@ -7,8 +7,8 @@ use crate::domain::{
     plan::{Levels, WalkLimit, rank::RankLevel},
 };
 
-/// So many distributors who are passed over are named on a walk that has a limit; the others are
-/// counted at the last one named.
+/// So many distributors who are passed over are named on a walk; the others are counted at the last one
+/// named.
 const NAMED: usize = 30;
 
 /// Who stands at a level.
@@ -96,7 +96,7 @@ impl<'c, 'a, I: Iterator<Item = Member>> Walk<'c, 'a, I> {
     pub(super) fn note(&mut self, person: Person, level: Option<u16>, why: Option<Passed>) {
         if level.is_none() {
             self.named = self.named.saturating_add(1);
-            let many = self.left.is_some() && self.named > NAMED;
+            let many = self.named > NAMED;
             let last = self.steps.last_mut().filter(|last| many && last.level.is_none());
             if let Some(last) = last {
                 last.more = Some(last.more.unwrap_or_default().saturating_add(1));

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::domain::{
     close::{
-        Base, Carried, Close, ClosePlan, Columns, Earning, ForcedRank, GivenEarnings, Inputs,
-        MemberStory, PaidRank, Population, Ranking, Shortfall, Title, evaluate,
+        Base, BelowZero, Carried, Close, ClosePlan, Columns, Earning, ForcedRank, GivenEarnings,
+        Inputs, MemberStory, PaidRank, Population, Ranking, Shortfall, Title, evaluate,
     },
     id::{ComponentId, Operator, RankId, Reason},
     money::Money,
@@ -40,6 +40,8 @@ struct Running<'a> {
     earlier_pv: Vec<Vec<Volume>>,
     paid_ranks: Vec<PaidRank>,
     carried: Vec<Carried>,
+    /// The volume below zero that goes into the next period.
+    below_zero: Vec<BelowZero>,
 }
 
 /// A period as the engines have it.
@@ -90,15 +92,19 @@ impl<'a> Running<'a> {
         let (Some(close), Some(currency)) = (close, company.plan.currency) else {
             return Err(Unusable::new(line, "the plan has nothing that a period computes"));
         };
+        // Before the first period nobody had volume.
+        let activity = company.plan.activity.as_ref();
+        let earlier = activity.map_or(0, |activity| usize::from(activity.look_back));
         let mut running = Self {
             company,
             close,
             pairs: Pairs::new(company, currency)?,
             achieved: Vec::new(),
             accumulated: Vec::new(),
-            earlier_pv: Vec::new(),
+            earlier_pv: vec![vec![Volume::ZERO; company.members.len()]; earlier],
             paid_ranks: Vec::new(),
             carried: Vec::new(),
+            below_zero: Vec::new(),
         };
         for spanned in &company.members {
             let (line, row) = (company.cases.line(spanned), spanned.get_ref());
@@ -116,7 +122,9 @@ impl<'a> Running<'a> {
         results: &mut Results,
     ) -> Result<Closed, Unusable> {
         let (line, row) = (self.company.cases.line(spanned), spanned.get_ref());
-        let columns = self.columns(row)?;
+        let mut columns = self.columns(row)?;
+        let carried = columns.carry_in(&self.below_zero);
+        carried.map_err(|error| Unusable::new(line, error))?;
         let population = Population::new(&columns).map_err(|error| Unusable::new(line, error))?;
         let forced = self.forced(row)?;
         let ranking = self.close.ranks().rank(&population, &forced);
@@ -332,6 +340,7 @@ impl<'a> Running<'a> {
         }
         self.accumulated = columns.accumulated;
         self.earlier_pv.insert(0, columns.pv);
+        self.below_zero.clone_from(&close.carried_volume);
         for component in &self.company.plan.components {
             let Component::Close(part) = component else { continue };
             match part {

@@ -111,7 +111,7 @@ pub enum Needed {
     /// What counts as volume.
     #[error(
         "a close computes with volumes: add [volumes] with `qv`, `cv`, `pv`, `group`, \
-         `retail_orders` and `conversion`"
+         `retail_orders`, `conversion` and `negative_volume`"
     )]
     Volumes,
     /// Who is active.

@@ -139,7 +139,8 @@ pub enum VolumeCompression {
     None,
     /// The inactive hold none; the active hold one even where they have no rate for it.
     RollUp,
-    /// Only who is active and has the level open holds it; the others are passed over.
+    /// Only who is active and has the level open holds it; the others are passed over, and so is a rank
+    /// of 0 % where another has more.
     Dynamic,
 }
 
@@ -211,7 +212,7 @@ pub enum Breaks {
 pub enum InactiveGroup {
     /// The company keeps it.
     Breakage,
-    /// It is part of what the members above keep.
+    /// It is part of what the members above keep; of a group that is in no other the company keeps it.
     PassUp,
 }
 
@@ -281,6 +282,7 @@ pub enum Guarantee {
 ///     on = ["binary"]
 ///     rank = "paid_as"
 ///     compression = "roll_up"
+///     negative_earnings = "match"
 ///     rates = [{ from = "gold", rates = ["10 %", "7 %"] }]
 /// "#).unwrap();
 /// assert_eq!(matching.on.len(), 1);
@@ -298,6 +300,18 @@ pub struct Matching {
     pub rank: Standing,
     /// What becomes of the generation of a member who does not earn on it.
     pub compression: VolumeCompression,
+    /// What those above get of somebody from whom more was taken back than they earned.
+    pub negative_earnings: NegativeEarnings,
+}
+
+/// What those above get of somebody whose matched earnings are below zero together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NegativeEarnings {
+    /// The same rates of it: what was matched before is taken back.
+    Match,
+    /// Nothing: what was matched before stays.
+    Ignore,
 }
 
 /// A fixed amount for a rank.
@@ -341,7 +355,8 @@ pub struct RankAmount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pays {
-    /// Once for each member and rank: who qualifies again is not paid again.
+    /// Once for each member and rank: who qualifies again is not paid again. Who is not active waits for
+    /// it: it is due in the first period in which they are and still have the rank.
     Once,
     /// In every period that the rank is held.
     EveryPeriod,

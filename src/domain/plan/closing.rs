@@ -11,6 +11,9 @@ use crate::domain::{
     id::{ComponentId, RankId},
 };
 
+/// Where in the file something does not hold, of which component, and what.
+type Faulty = (Vec<Box<str>>, Option<ComponentId>, Problem);
+
 impl Plan {
     /// The plan of the close: the parts that [`crate::domain::close::evaluate`] takes, checked and
     /// resolved. `None` if there is nothing to close. A plan that was read has a close that holds.
@@ -91,8 +94,19 @@ impl Plan {
         matched || self.caps.iter().any(|cap| cap.after == *id || cap.counts.contains(id))
     }
 
+    /// The first binary that pays what the currency does not have, by its path in the file.
+    pub(super) fn binary_fault(&self) -> Option<Faulty> {
+        let currency = self.currency?;
+        (0_usize..).zip(&self.components).find_map(|(index, component)| {
+            let Component::Binary(binary) = component else { return None };
+            let (field, problem) = binary.check_amounts(currency).err()?;
+            let path = ["component".into(), index.to_string().into(), field.into()];
+            Some((path.into(), Some(binary.id.clone()), Problem::Pairs(problem)))
+        })
+    }
+
     /// The first part of the close that does not hold, by its path in the file.
-    pub(super) fn close_fault(&self) -> Option<(Vec<Box<str>>, Option<ComponentId>, Problem)> {
+    pub(super) fn close_fault(&self) -> Option<Faulty> {
         let parts = self.close_parts()?;
         let whole = parts.check().err()?;
         // Which part it is: the first that the parts up to it do not hold with.
@@ -143,6 +157,7 @@ impl Plan {
             };
         }
         let (rank, field) = match problem {
+            ClosePlanError::LookBack => return vec!["activity".into(), "look_back".into()],
             ClosePlanError::NoLeader(rank) => (rank, "pgv"),
             ClosePlanError::CapOfNothing(rank) => (rank, "leg_cap"),
             ClosePlanError::EmptyLegs(rank) => (rank, "legs"),
@@ -154,6 +169,7 @@ impl Plan {
             | ClosePlanError::CapAfter { .. }
             | ClosePlanError::Table { .. }
             | ClosePlanError::NotABracket { .. }
+            | ClosePlanError::TooFine { .. }
             | ClosePlanError::Negative { .. } => return vec!["rank".into()],
         };
         of(rank, Some(field))

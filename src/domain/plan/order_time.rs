@@ -390,7 +390,7 @@ pub struct Generation {
     pub boundary: Boundary,
     /// Up to which generation each rank may earn; without it all leaders may.
     pub unlocked: Option<ByRank<u16>>,
-    /// Whether a generation in which nobody earns uses up a number.
+    /// Whether a generation whose leader has not unlocked its number uses it up.
     pub empty_generation: EmptyGeneration,
     /// Whether a leader who is not active begins a generation.
     pub ineligible_leader: IneligibleLeader,
@@ -420,8 +420,8 @@ impl Boundary {
     }
 }
 
-/// Whether a generation in which nobody earns (its leader is not active, or has not unlocked the
-/// number) uses up a number.
+/// Whether a generation whose leader is active and has not unlocked its number uses it up. Without
+/// `unlocked` there is none. (A leader who is not active: [`IneligibleLeader`].)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EmptyGeneration {
@@ -435,7 +435,7 @@ pub enum EmptyGeneration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IneligibleLeader {
-    /// Yes, an empty one.
+    /// Yes: it has its number, and its money is breakage.
     Boundary,
     /// No: the group counts for the next leader above.
     NoBoundary,
@@ -462,7 +462,8 @@ pub struct FastStart {
     pub id: ComponentId,
     /// The rates for each class, of the enroller first, then of the enroller's enroller and so on.
     pub rates: Levels,
-    /// For so many days of 24 hours after the enrolment.
+    /// For so many days of 24 hours after the enrolment, and for one day before it: a shop may know of
+    /// the order with which somebody enrols before it knows that they do.
     pub days: u16,
     /// Which orders count as the new distributor's.
     pub orders: FastStartOrders,

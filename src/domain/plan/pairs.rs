@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     id::{ComponentId, RankId},
-    money::{Money, Rate},
+    money::{Currency, Money, Rate},
     placement::Spill,
     volume::{Conversion, Volume},
 };
@@ -49,6 +49,16 @@ pub enum PairsError {
         component: ComponentId,
         /// The tier, from 1.
         tier: usize,
+    },
+    /// An amount is finer than what can be paid.
+    #[error("component {component}: {amount} is finer than the minor unit of {currency}")]
+    TooFine {
+        /// The component.
+        component: ComponentId,
+        /// The amount.
+        amount: Money,
+        /// The currency of the close.
+        currency: Currency,
     },
     /// There is no tier.
     #[error("component {0} has no tiers, give it at least one")]
@@ -280,7 +290,8 @@ pub enum Cap {
         /// The limit, in the payout currency.
         limit: Money,
     },
-    /// As `pay_cap`, and where the limit cut something off, both legs are emptied.
+    /// As `pay_cap`, and where the limit cut something off what the owner gets, both legs are emptied;
+    /// of a position that may not earn it cuts nothing off.
     FlushOnCap {
         /// The limit, in the payout currency.
         limit: Money,
@@ -364,6 +375,23 @@ impl Binary {
             positive(limit.is_positive(), "cap.limit")?;
         }
         positive(self.owner_cap.at().is_none_or(Money::is_positive), "owner_cap")
+    }
+
+    /// Checks that every amount is a whole number of minor units of the currency that is paid; else
+    /// the field of the one that is not.
+    pub fn check_amounts(&self, currency: Currency) -> Result<(), (&'static str, PairsError)> {
+        let cycle = match &self.pays {
+            Pays::Cycles { amount, .. } => Some(*amount),
+            Pays::Percentage { .. } | Pays::Tiers { .. } => None,
+        };
+        let (cap, owner_cap) = (self.cap.limit(), self.owner_cap.at());
+        for (field, amount) in [("pays", cycle), ("cap", cap), ("owner_cap", owner_cap)] {
+            if let Some(amount) = amount.filter(|amount| !amount.is_whole_in(currency)) {
+                let component = self.id.clone();
+                return Err((field, PairsError::TooFine { component, amount, currency }));
+            }
+        }
+        Ok(())
     }
 
     fn check_matching(&self, matching: &Matching) -> Result<(), PairsError> {

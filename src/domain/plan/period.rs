@@ -5,6 +5,8 @@
 //! `Europe/Berlin` are deliberately absent: what they mean changes with the data of the machine, and
 //! the borders of a closed period must not.
 
+use std::collections::BTreeSet;
+
 use jiff::{
     Span, Timestamp,
     civil::{Date, Time, Weekday},
@@ -32,6 +34,9 @@ pub enum PeriodError {
         "period {0} must start on the day after the one before and end on or after its first day"
     )]
     Gap(PeriodId),
+    /// Two custom periods have one id.
+    #[error("two periods are called {0}")]
+    Repeated(PeriodId),
     /// The instant or date is outside every period, or further than the calendar reaches.
     #[error("{0} is in no period of the plan")]
     Outside(String),
@@ -238,11 +243,16 @@ impl Period {
 type Days = (Date, Date);
 
 impl Calendar {
-    /// Checks what the shape of the file cannot say: custom periods follow each other.
+    /// Checks what the shape of the file cannot say: custom periods follow each other
+    /// and have ids of their own.
     pub fn check(&self) -> Result<(), PeriodError> {
         let Every::Custom { periods } = &self.every else { return Ok(()) };
         let mut expected = None;
+        let mut known = BTreeSet::new();
         for period in periods {
+            if !known.insert(&period.id) {
+                return Err(PeriodError::Repeated(period.id.clone()));
+            }
             if period.last < period.first || expected.is_some_and(|day| day != period.first) {
                 return Err(PeriodError::Gap(period.id.clone()));
             }
@@ -404,6 +414,10 @@ mod tests {
         };
         let custom = periods("2026-01-29");
         custom.check().unwrap();
+        let mut twice = custom.clone();
+        let Every::Custom { periods: named } = &mut twice.every else { panic!() };
+        named[1].id = named[0].id.clone();
+        assert!(matches!(twice.check(), Err(PeriodError::Repeated(_))));
         let second = custom.period(&PeriodId::parse("P2").unwrap()).unwrap();
         assert_eq!(custom.previous(&second).unwrap().id.as_str(), "P1");
         assert!(matches!(custom.next(&second), Err(PeriodError::Outside(_))));

@@ -59,9 +59,10 @@ impl Ladder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {
-    /// The least PV; 0 asks for none.
+    /// The least PV; 0 asks for none, so a PV below zero passes too.
     pub pv: Volume,
-    /// Over how many periods the PV is looked at, with the one that is closed: 1 is that one alone.
+    /// Over how many periods the PV is looked at, with the one that is closed: 1 is that one alone,
+    /// and 0 is refused.
     pub look_back: u8,
     /// How the periods of the look-back count.
     pub window: Window,

@@ -197,7 +197,8 @@ impl Binary {
                 | PairsError::Tiers { .. }
                 | PairsError::NoTiers(_)
                 | PairsError::Shape { .. }
-                | PairsError::Rates { .. } => "pays",
+                | PairsError::Rates { .. }
+                | PairsError::TooFine { .. } => "pays",
             };
             Fault { path: path.split('.').map(Box::from).collect(), problem: Problem::Pairs(error) }
         })
@@ -214,6 +215,7 @@ impl Matrix {
                 | PairsError::Cycle(_)
                 | PairsError::Tiers { .. }
                 | PairsError::NoTiers(_)
+                | PairsError::TooFine { .. }
                 | PairsError::Shape { .. } => "width",
             };
             Fault::at([field], Problem::Pairs(error))

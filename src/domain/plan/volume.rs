@@ -18,6 +18,7 @@ use crate::domain::{
 ///     group = "pv"
 ///     retail_orders = "referrer"
 ///     conversion = "1"
+///     negative_volume = "carry"
 ///     [qv]
 ///     source = "catalogue"
 ///     missing = "zero"
@@ -42,6 +43,19 @@ pub struct Volumes {
     pub retail_orders: RetailOrders,
     /// How much money a point is, unless a component says otherwise.
     pub conversion: Conversion,
+    /// What becomes of the personal volume of a period that is below zero.
+    pub negative_volume: NegativeVolume,
+}
+
+/// What becomes of the personal volume of a period that is below zero, because more was returned than
+/// bought. In the period itself it counts as none: nobody's group is smaller by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NegativeVolume {
+    /// It is part of the person's volume in the next period, and so on until it is made up for.
+    Carry,
+    /// It is forgotten.
+    Forgive,
 }
 
 /// Where the volume of an order line comes from.
@@ -178,6 +192,7 @@ mod tests {
             group = "pv"
             retail_orders = "RETAIL"
             conversion = "0.50"
+            negative_volume = "forgive"
             qv = { source = "catalogue", missing = "net" }
             cv = { source = "net", rate = "80 %" }
         "#;
@@ -204,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_choice_that_is_not_stated_is_refused() {
-        let text = "pv = \"qv\"\ngroup = \"pv\"\nconversion = \"1\"\n[qv]\nsource = \"net\"\nrate = \"1\"\n[cv]\nsource = \"catalogue\"\n";
+        let text = "pv = \"qv\"\ngroup = \"pv\"\nconversion = \"1\"\nnegative_volume = \"carry\"\n[qv]\nsource = \"net\"\nrate = \"1\"\n[cv]\nsource = \"catalogue\"\n";
         let error = toml::from_str::<Volumes>(text).unwrap_err().to_string();
         assert!(error.contains("missing"), "{error}");
     }

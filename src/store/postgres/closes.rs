@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     domain::{
-        close::{Basis, CloseEntry, CloseKey, MemberRecord, RankBonusRecord},
+        close::{Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord},
         digest::Digest,
         id::{ComponentId, DistributorId, Operator, RankId, Reason},
-        ledger::{EXPENSE, block_hash, merkle_root},
+        ledger::{block_hash, merkle_root},
         money::Money,
         plan::period::PeriodId,
         volume::Volume,
@@ -40,6 +40,8 @@ pub struct Closing<'a> {
     pub summary: String,
     /// What is kept of the members.
     pub members: &'a [MemberRecord],
+    /// The volume below zero that goes into the next period.
+    pub carries: &'a [CarryRecord],
     /// What is paid, and what is not and why.
     pub entries: &'a [CloseEntry],
     /// The bonuses for ranks that it pays.
@@ -141,22 +143,44 @@ impl Postgres {
         &self,
         key: &CloseKey,
     ) -> Result<(HashMap<String, Money>, Vec<(ComponentId, Money)>), ServiceError> {
-        let query = "SELECT credit, CASE credit WHEN 'carried' THEN component END, sum(amount)
-                     FROM upline.period_entry WHERE plan_id = $1 AND period = $2 GROUP BY 1, 2";
+        let query = "SELECT account, CASE account WHEN 'carried' THEN component END, sum(amount)
+             FROM (SELECT component,
+                          CASE debit WHEN 'commission' THEN credit ELSE debit END AS account,
+                          CASE debit WHEN 'commission' THEN amount ELSE -amount END AS amount
+                   FROM upline.period_entry WHERE plan_id = $1 AND period = $2) t
+             GROUP BY 1, 2";
         let client = self.client().await?;
         let period = key.period.as_str();
         let (mut paid, mut carried) = (HashMap::new(), Vec::new());
         for row in client.query(query, &[&&*key.plan, &period]).await.map_err(classify)? {
             let amount: Decimal = row.get(2);
             let amount = Money::from_decimal(amount).map_err(unreadable)?;
-            let credit: &str = row.get(0);
+            let account: &str = row.get(0);
             if let Some(component) = row.get::<_, Option<&str>>(1) {
                 carried.push((ComponentId::parse(component).map_err(unreadable)?, amount));
-            } else if let Some(distributor) = credit.strip_prefix("distributor:") {
+            } else if let Some(distributor) = account.strip_prefix("distributor:") {
                 paid.insert(distributor.to_owned(), amount);
             }
         }
         Ok((paid, carried))
+    }
+
+    /// The volume below zero that a closed period hands on.
+    pub async fn period_carries(&self, key: &CloseKey) -> Result<Vec<CarryRecord>, ServiceError> {
+        let query = "SELECT distributor_id, pv, qv, cv FROM upline.period_carry
+                     WHERE plan_id = $1 AND period = $2";
+        let client = self.client().await?;
+        let period = key.period.as_str();
+        let rows = client.query(query, &[&&*key.plan, &period]).await.map_err(classify)?;
+        let carry = |row: &Row| {
+            Ok(CarryRecord {
+                distributor: DistributorId::parse(row.get(0)).map_err(unreadable)?,
+                pv: Volume::from_parts(row.get(1)),
+                qv: Volume::from_parts(row.get(2)),
+                cv: Volume::from_parts(row.get(3)),
+            })
+        };
+        rows.iter().map(carry).collect()
     }
 
     /// The bonuses for ranks that a plan has paid.
@@ -228,12 +252,17 @@ impl Postgres {
             return Ok(known);
         }
         copy_members(&tx, &key, closing.members).await?;
+        copy_carries(&tx, &key, closing.carries).await?;
         copy_entries(&tx, closing).await?;
         copy_rank_bonuses(&tx, &key, closing.rank_bonuses).await?;
         let members = closing.members.iter().map(|member| member.leaf(&key));
+        let carries = closing.carries.iter().map(|carry| carry.leaf(&key));
         let entries = closing.entries.iter().map(|entry| entry.leaf(&key, closing.basis.currency));
-        let leaves: Vec<Digest> =
-            std::iter::once(Basis::leaf(&basis)).chain(members).chain(entries).collect();
+        let leaves: Vec<Digest> = std::iter::once(Basis::leaf(&basis))
+            .chain(members)
+            .chain(carries)
+            .chain(entries)
+            .collect();
         let root = merkle_root(&leaves);
         // From here on the ledger waits: two rows.
         tx.execute(LOCK, &[]).await.map_err(classify)?;
@@ -375,6 +404,31 @@ async fn copy_members(
     rows.finish().await.map(drop).map_err(classify)
 }
 
+async fn copy_carries(
+    tx: &Transaction<'_>,
+    key: &CloseKey,
+    carries: &[CarryRecord],
+) -> Result<(), ServiceError> {
+    const TYPES: [Type; 6] =
+        [Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::INT8, Type::INT8];
+    let into = "COPY upline.period_carry (plan_id, period, distributor_id, pv, qv, cv)
+                FROM STDIN BINARY";
+    let sink = tx.copy_in(into).await.map_err(classify)?;
+    let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+    for CarryRecord { distributor, pv, qv, cv } in carries {
+        let row: [&(dyn ToSql + Sync); 6] = [
+            &&*key.plan,
+            &key.period.as_str(),
+            &distributor.as_str(),
+            &pv.parts(),
+            &qv.parts(),
+            &cv.parts(),
+        ];
+        rows.as_mut().write(&row).await.map_err(classify)?;
+    }
+    rows.finish().await.map(drop).map_err(classify)
+}
+
 async fn copy_entries(tx: &Transaction<'_>, closing: &Closing<'_>) -> Result<(), ServiceError> {
     const TYPES: [Type; 10] = [
         Type::UUID,
@@ -395,15 +449,16 @@ async fn copy_entries(tx: &Transaction<'_>, closing: &Closing<'_>) -> Result<(),
     let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     let Basis { plan, period, currency, .. } = closing.basis;
     for (number, entry) in (1i32..).zip(closing.entries) {
+        let (debit, credit, amount) = entry.posted();
         let row: [&(dyn ToSql + Sync); 10] = [
             &Uuid(entry.event_id),
             &&*plan.id,
             &period.id.as_str(),
             &number,
             &entry.component.as_str(),
-            &EXPENSE,
-            &entry.to.to_string(),
-            &entry.amount.written(),
+            &debit,
+            &credit,
+            &amount.written(),
             &currency.as_str(),
             &entry.to.reason(),
         ];

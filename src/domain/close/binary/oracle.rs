@@ -6,7 +6,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::{Standing, trace::Fate};
 use crate::domain::{
-    money::{Money, Rounding},
+    money::{Currency, Money, Rounding},
     placement::Side,
     plan::pairs::{
         Base, Binary, Cap, Carry, Consumes, Limit, Matching, Pays, Ratio, TierSpan, Unqualified,
@@ -27,6 +27,7 @@ pub(super) struct Order {
 pub(super) struct World {
     pub(super) plan: Binary,
     pub(super) rounding: Rounding,
+    pub(super) currency: Currency,
     /// Above whom and in which leg each position is; `None` for the first.
     pub(super) parents: Vec<Option<(usize, Side)>>,
     pub(super) owners: Vec<u32>,
@@ -125,13 +126,13 @@ fn close_one(world: &World, position: usize, period: usize, legacy: &mut Legacy)
         let (from_weaker, from_stronger, exact) = pair(plan, legs[weaker], legs[1 - weaker]);
         take(legacy, weaker, from_weaker, Fate::Paired(number));
         take(legacy, 1 - weaker, from_stronger, Fate::Paired(number));
-        earned.pool = rounded(exact, world.rounding);
+        earned.pool = rounded(exact, world.rounding, world.currency);
         let kept = match plan.cap {
             Cap::None {} | Cap::VolumeCap { .. } => earned.pool,
             Cap::PayCap { limit } | Cap::FlushOnCap { limit } => earned.pool.min(limit),
         };
         earned.capped = earned.pool - kept;
-        empty |= matches!(plan.cap, Cap::FlushOnCap { .. }) && kept < earned.pool;
+        empty |= may_earn && matches!(plan.cap, Cap::FlushOnCap { .. }) && kept < earned.pool;
         if may_earn {
             earned.paid = kept;
         } else {
@@ -248,7 +249,7 @@ fn at_rates(plan: &Binary, payable: i64) -> Decimal {
     }
 }
 
-fn rounded(exact: Decimal, rounding: Rounding) -> Money {
+fn rounded(exact: Decimal, rounding: Rounding, currency: Currency) -> Money {
     let strategy = match rounding {
         Rounding::HalfEven => RoundingStrategy::MidpointNearestEven,
         Rounding::HalfUp => RoundingStrategy::MidpointAwayFromZero,
@@ -256,15 +257,16 @@ fn rounded(exact: Decimal, rounding: Rounding) -> Money {
         Rounding::Down => RoundingStrategy::ToZero,
         Rounding::Up => RoundingStrategy::AwayFromZero,
     };
-    Money::from_decimal(exact.round_dp_with_strategy(2, strategy)).unwrap()
+    Money::from_decimal(exact.round_dp_with_strategy(currency.minor_digits(), strategy)).unwrap()
 }
 
-/// Shares the cap of an owner: each position its whole cents, and one more for those with the largest
+/// Shares the cap of an owner: each position its whole minor units, and one more for those with the largest
 /// rests.
 fn cap_owner(world: &World, earned: &mut [Earned], owner: u32, cap: Money) {
     let own: Vec<usize> =
         (0..earned.len()).filter(|position| world.owners[*position] == owner).collect();
-    let cents = |money: Money| i128::try_from(money.as_decimal() * Decimal::from(100)).unwrap();
+    let unit = world.currency.minor_unit().as_decimal();
+    let cents = |money: Money| i128::try_from(money.as_decimal() / unit).unwrap();
     let (total, cap) = (own.iter().map(|p| cents(earned[*p].paid)).sum::<i128>(), cents(cap));
     if total <= cap {
         return;
@@ -277,7 +279,7 @@ fn cap_owner(world: &World, earned: &mut [Earned], owner: u32, cap: Money) {
     shares.sort_by_key(|(rest, position, _)| (-rest, *position));
     for (index, (_, position, share)) in shares.into_iter().enumerate() {
         let share = share + i128::from(i128::try_from(index).unwrap() < missing);
-        let share = Money::from_decimal(Decimal::from(share) / Decimal::from(100)).unwrap();
+        let share = Money::from_decimal(Decimal::from(share) * unit).unwrap();
         let earned = &mut earned[position];
         earned.capped += earned.paid - share;
         earned.paid = share;

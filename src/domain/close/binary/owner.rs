@@ -1,6 +1,9 @@
 //! The cap of an owner over all their positions.
 
-use super::{Line, Rules, Unpaid};
+use super::{
+    super::share::{split, weights},
+    Line, Rules, Unpaid,
+};
 use crate::domain::{
     money::{Currency, Money},
     placement::BinaryColumns,
@@ -35,5 +38,5 @@ pub(super) fn share(rules: &Rules, tree: BinaryColumns<'_>, lines: &mut [Line]) 
 /// proportion, by largest remainder, ties to the position placed first. No share is above what was earned.
 pub(super) fn shares(paid: &[Money], cap: Money, currency: Currency) -> Option<Vec<Money>> {
     let earned: Money = paid.iter().copied().sum();
-    (earned > cap).then(|| cap.split(paid, currency.minor_unit()))
+    (earned > cap).then(|| split(cap, &weights(paid.iter().copied(), currency), currency))
 }

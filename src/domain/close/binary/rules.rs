@@ -134,7 +134,9 @@ impl Rules {
             (Some(_), Unqualified::Hold | Unqualified::Flush) => Pairs::default(),
             (Some(_), Unqualified::Breakage) | (None, _) => self.pair(available),
         };
-        let cut = matches!(self.plan.cap, Cap::FlushOnCap { .. }) && pairs.within < pairs.pool;
+        let cut = refused.is_none()
+            && matches!(self.plan.cap, Cap::FlushOnCap { .. })
+            && pairs.within < pairs.pool;
         let emptied = cut || (refused.is_some() && self.plan.unqualified == Unqualified::Flush);
         let living = recent.plus(arrived);
         let leg = |available, paired, living| self.leg(available - paired, paired, living, emptied);

@@ -1,5 +1,7 @@
 //! The close of a whole binary: one sweep for the legs, one for the positions.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Legs, Rules, Settled, Standing, Unpaid, owner};
 use crate::domain::{
     money::Money,
@@ -30,6 +32,11 @@ pub enum CloseError {
         /// Its volume.
         volume: Volume,
     },
+    /// The volumes add up to more than a volume holds.
+    #[error(
+        "volume and the largest carry together are out of range: at most 922337203685477 points"
+    )]
+    TooMuch,
     /// Volume expires, and nothing says how old it is.
     #[error("carry expires, so `recent` must hold the volume of the {0} periods before")]
     Recent(u16),
@@ -93,7 +100,7 @@ fn pair(legs: &[i64], position: usize) -> Legs {
 
 /// What the pairs of a position earn. A position without a line earned nothing;
 /// [`Rules::settle`] says why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The position.
     pub position: Position,
@@ -113,7 +120,7 @@ pub struct Line {
 
 /// Sums over all positions, in ten-thousandths of a point (the legs of all positions together hold
 /// each order once for each of its ancestors) and in money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Carried before.
     pub opening: i128,
@@ -155,7 +162,7 @@ pub fn close(
     input: &Input<'_>,
     carry: &mut Vec<Legs>,
 ) -> Result<Closed, CloseError> {
-    let recent = check(rules, input, carry.len())?;
+    let recent = check(rules, input, carry)?;
     carry.resize(input.tree.len(), Legs::ZERO);
     let arrived = LegVolumes::of(input.tree, input.volume);
     let recent = recent.map(|recent| LegVolumes::of(input.tree, recent));
@@ -196,7 +203,7 @@ pub fn close(
 fn check<'a>(
     rules: &Rules,
     input: &Input<'a>,
-    carried: usize,
+    carry: &[Legs],
 ) -> Result<Option<&'a [Volume]>, CloseError> {
     let positions = input.tree.len();
     let recent = match (rules.expires_after(), input.recent) {
@@ -211,7 +218,7 @@ fn check<'a>(
     same("volume", input.volume.len())?;
     same("standing", input.standing.len())?;
     same("recent", recent.map_or(positions, <[Volume]>::len))?;
-    same("carry", carried.max(positions))?;
+    same("carry", carry.len().max(positions))?;
     let lowest = |volumes: &[Volume]| volumes.iter().copied().min().unwrap_or_default();
     for volumes in [Some(input.volume), recent].into_iter().flatten() {
         if lowest(volumes) < Volume::ZERO {
@@ -220,6 +227,13 @@ fn check<'a>(
                 numbered.find(|(_, volume)| *volume < Volume::ZERO).unwrap_or_default();
             return Err(CloseError::Negative { position, volume });
         }
+    }
+    // A leg holds at most all that arrived and what was carried; sums saturate without a word.
+    let carried = carry.iter().map(|legs| legs.left.max(legs.right)).max();
+    let carried = carried.unwrap_or_default();
+    let arrived = input.volume.iter().chain(recent.unwrap_or_default()).copied();
+    if !Volume::fits(arrived.chain([carried])) {
+        return Err(CloseError::TooMuch);
     }
     Ok(recent)
 }

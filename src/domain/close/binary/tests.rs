@@ -114,6 +114,11 @@ fn the_three_meanings_of_a_cap_of_500_on_8000_and_12000() {
     assert_eq!(flush.right.flushed, Volume::points(4_000));
     let below = settle(&capped("flush_on_cap"), 5_000, 6_000);
     assert_eq!((below.paid, below.carried()), (money("500"), points(0, 1_000)));
+    // Of a position that may not earn the cap cuts nothing off that somebody would get.
+    let flush = rules(&capped("flush_on_cap"));
+    let legs = points(8_000, 12_000);
+    let refused = flush.settle(Legs::ZERO, legs, Legs::ZERO, Standing::NONE);
+    assert_eq!((refused.paid, refused.carried()), (Money::ZERO, points(0, 4_000)));
 }
 
 #[test]
@@ -219,6 +224,9 @@ fn the_positions_of_an_owner_share_their_cap_by_largest_remainder() {
     assert_eq!(shares(&["30", "60", "60"], "100"), Some(["20", "40", "40"].map(money).to_vec()));
     let thirds = Some(["33.34", "33.33", "33.33"].map(money).to_vec());
     assert_eq!(shares(&["50", "50", "50"], "100"), thirds);
+    // 3,333.33 1/3 and 33.33 1/3 have equal remainders, whatever stands before the point.
+    let uneven = Some(["3333.34", "33.33", "33.33"].map(money).to_vec());
+    assert_eq!(shares(&["5000", "50", "50"], "3400"), uneven);
 }
 
 #[test]
@@ -259,6 +267,11 @@ fn columns_of_another_tree_and_volumes_below_zero_are_refused() {
     assert!(negative.to_string().contains("position 0"), "{negative}");
     let expires = matching("expires_after = \"none\"", "expires_after = \"3\"");
     assert_eq!(close(&expires, &one, &full, 0), Err(CloseError::Recent(2)));
+    let most = [Volume::from_parts(i64::MAX)];
+    assert!(close(WEAKER_LEG, &most, &full, 1).is_ok());
+    let input = Input { tree: tree.columns(), volume: &most, recent: None, standing: &full };
+    let error = super::close(&rules(WEAKER_LEG), &input, &mut vec![points(1, 0)]).unwrap_err();
+    assert_eq!(error, CloseError::TooMuch, "with what was carried");
 }
 
 #[test]

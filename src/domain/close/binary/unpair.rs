@@ -13,11 +13,13 @@
 //! An owner's positions are taken together, because a cap of the owner ties their pay together, and
 //! because an order may lie in the legs of several of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Legs, Rules, Settled, Standing, owner};
 use crate::domain::{money::Money, placement::Side, volume::Volume};
 
 /// What is posted for a position and a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Posted {
     /// To the owner.
     pub paid: Money,

@@ -14,7 +14,7 @@ pub(super) struct Group {
 impl Oracle<'_> {
     pub(super) fn group_of(&self, plan: &Bracket, member: usize) -> Group {
         let mut picks = self.measure(plan.picks, member);
-        let mut cv = self.columns.cv[member];
+        let mut cv = self.measure(Measure::Cv, member);
         let mut frontline = Money::ZERO;
         for below in self.frontline(member) {
             let group = self.group_of(plan, below);
@@ -27,15 +27,11 @@ impl Oracle<'_> {
         let reached = plan.table.iter().rfind(|step| step.from <= picks);
         let rate = reached.map_or(Rate::ZERO, |step| step.rate);
         let gross = self.money(cv.max(Volume::ZERO), plan.conversion, rate);
-        let passes = plan.inactive == InactiveGroup::PassUp && !self.stands[member].active;
         let top = plan.table.last().unwrap().from;
-        Group {
-            picks,
-            cv,
-            owed: if passes { frontline } else { gross },
-            frontline,
-            broken: plan.breakaway == Breaks::TopBracket && picks >= top,
-        }
+        let broken = plan.breakaway == Breaks::TopBracket && picks >= top;
+        let upwards = plan.inactive == InactiveGroup::PassUp && !self.stands[member].active;
+        let passes = upwards && !broken && self.sponsor(member).is_some();
+        Group { picks, cv, owed: if passes { frontline } else { gross }, frontline, broken }
     }
 
     pub(super) fn bracket(&self, plan: &Bracket) -> Outcome {
@@ -84,8 +80,14 @@ impl Oracle<'_> {
         let rate = |m, generation| self.rate_at(&plan.rates, plan.rank, &[], (m, generation));
         for member in 0..self.stands.len() {
             let on = done.iter().filter(|d| plan.on.iter().any(|id| id.as_str() == d.id));
-            let earned: Money = on.map(|d| d.paid[member]).sum();
-            let open = |above, generation| rate(above, generation).is_ok();
+            let mut earned: Money = on.map(|d| d.paid[member]).sum();
+            if plan.negative_earnings == NegativeEarnings::Ignore {
+                earned = earned.max(Money::ZERO);
+            }
+            let open = |above, generation: usize| {
+                let own = rate(above, generation);
+                own.is_ok_and(|own| own != Rate::ZERO || top[generation - 1] == Rate::ZERO)
+            };
             let holders = self.holders(member, top.len(), plan.compression, open);
             for (index, holder) in holders.into_iter().enumerate() {
                 let offered = earned.scaled(top[index], self.rounding, self.currency);
@@ -106,6 +108,9 @@ impl Oracle<'_> {
     pub(super) fn bonus(&self, plan: &RankBonus) -> Outcome {
         let mut out = self.blank();
         for member in 0..self.stands.len() {
+            if plan.pays == Pays::Once && !self.stands[member].active {
+                continue;
+            }
             let rank = self.rank(plan.rank, member);
             let paid = |level: RankLevel| {
                 let known = |p: &&PaidRank| p.component == plan.id && us(p.member) == member;
@@ -139,7 +144,7 @@ impl Oracle<'_> {
 
     pub(super) fn pool(&self, plan: &Pool) -> Outcome {
         let mut out = self.blank();
-        let total: Volume = self.columns.cv.iter().copied().sum();
+        let total = self.all_cv();
         let size = match plan.size {
             PoolSize::Fixed { amount } => amount,
             PoolSize::ShareOfCv { rate } => {
@@ -165,6 +170,10 @@ impl Oracle<'_> {
             out.pay(member, self.of_cents(cents));
         }
         out
+    }
+
+    fn all_cv(&self) -> Volume {
+        (0..self.stands.len()).map(|m| self.measure(Measure::Cv, m)).sum()
     }
 
     pub(super) fn cents(&self, amount: Money) -> i128 {
@@ -197,27 +206,35 @@ impl Oracle<'_> {
                 }
             }
             Limit::Company { share_of_cv, method } => {
-                let total: Volume = self.columns.cv.iter().copied().sum();
+                let total = self.all_cv();
                 let limit = self.cents(self.money(total.max(Volume::ZERO), None, *share_of_cv));
                 if left.iter().sum::<i128>() <= limit {
                     return;
                 }
+                // What is taken back from some is left to the others.
+                let total_limit = limit;
+                let limit = limit - left.iter().filter(|cents| **cents < 0).sum::<i128>();
                 match method {
                     CapMethod::ProRata => {
-                        let weights: Vec<_> = left.iter().copied().enumerate().collect();
+                        let weights: Vec<_> = left
+                            .iter()
+                            .copied()
+                            .enumerate()
+                            .filter(|(_, cents)| *cents > 0)
+                            .collect();
                         for (member, cents) in largest_remainder(limit, &weights) {
                             left[member] = cents;
                         }
                     }
                     CapMethod::RankPriority => self.by_rank(limit, &mut left),
-                    CapMethod::HardStop => return self.stop(cap, limit, &counted, done),
+                    CapMethod::HardStop => return self.stop(cap, total_limit, &counted, done),
                 }
             }
         }
         for (member, left) in left.into_iter().enumerate() {
             let excess = paid(done, member) - left;
             let weights: Vec<_> =
-                counted.iter().map(|i| (*i, self.cents(done[*i].paid[member]))).collect();
+                counted.iter().map(|i| (*i, self.cents(done[*i].paid[member]).max(0))).collect();
             for (index, cents) in largest_remainder(excess, &weights) {
                 self.cut(cap, &mut done[index], member, cents);
             }
@@ -231,7 +248,7 @@ impl Oracle<'_> {
                 .iter()
                 .copied()
                 .enumerate()
-                .filter(|(m, _)| self.stands[*m].paid_as == rank)
+                .filter(|(m, cents)| self.stands[*m].paid_as == rank && *cents > 0)
                 .collect();
             let sum: i128 = of_rank.iter().map(|(_, cents)| cents).sum();
             if sum > rest {
@@ -248,8 +265,13 @@ impl Oracle<'_> {
     fn stop(&self, cap: &Cap, limit: i128, counted: &[usize], done: &mut [Outcome]) {
         let mut rest = limit;
         for index in counted {
+            for paid in &done[*index].paid {
+                rest += self.cents(-*paid).max(0);
+            }
+        }
+        for index in counted {
             for member in 0..self.stands.len() {
-                let cents = self.cents(done[*index].paid[member]);
+                let cents = self.cents(done[*index].paid[member]).max(0);
                 let kept = cents.min(rest);
                 rest -= kept;
                 self.cut(cap, &mut done[*index], member, cents - kept);

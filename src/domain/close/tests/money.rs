@@ -1,6 +1,7 @@
 //! Components, caps and their order.
 
 use super::*;
+use crate::domain::close::column::at;
 
 fn closed(plan: &ClosePlan, population: &Population) -> Close {
     evaluate(plan, population, &Inputs::default()).unwrap()
@@ -95,6 +96,32 @@ fn a_leg_at_the_top_breaks_away_with_its_volume() {
     assert_eq!(close.components()[0].totals.pool, money("2136"));
 }
 
+#[test]
+fn what_an_inactive_leader_without_a_group_above_would_keep_is_breakage() {
+    let passed = plan(&format!("{SILVER}{AMWAY_EU}").replace("\"breakage\"", "\"pass_up\""));
+    let kept = plan(&format!("{SILVER}{AMWAY_EU}"));
+    let totals = |plan: &ClosePlan, sponsor: &[u32], own: &[i32], inactive: usize| {
+        let mut columns = people(sponsor);
+        columns.pv = own.iter().map(|v| Volume::points(*v)).collect();
+        columns.cv.clone_from(&columns.pv);
+        columns.status[inactive] = crate::domain::genealogy::DistributorStatus::Inactive;
+        let population = Population::new(&columns).unwrap();
+        closed(plan, &population).components[0].totals.clone()
+    };
+    // 1 broke away with 21 % of 10,000 = 2,100.00, of which 9 % of 1,200 are owed to 2; 0 has 6.00.
+    for plan in [&passed, &kept] {
+        let broken = totals(plan, &[NOBODY, 0, 1], &[200, 8_800, 1_200], 1);
+        assert_eq!((broken.pool, broken.paid), (money("2106"), money("114")));
+        assert_eq!(broken.breakage[&Unpaid::NotActive], money("1992"));
+        let at_the_top = totals(plan, &[NOBODY, 0], &[400, 200], 0);
+        assert_eq!((at_the_top.pool, at_the_top.paid), (money("36"), money("6")));
+        assert_eq!(at_the_top.breakage[&Unpaid::NotActive], money("30"));
+    }
+    // In a group there is somebody above who keeps it.
+    let inside = totals(&passed, &[NOBODY, 0, 1], &[200, 200, 200], 1);
+    assert_eq!((inside.paid, inside.breakage.len()), (money("36"), 0));
+}
+
 const OVERRIDE: &str = r#"
     [[component]]
     kind = "breakaway"
@@ -149,6 +176,7 @@ const MATCHING: &str = r#"
     on = ["binary"]
     rank = "paid_as"
     compression = "none"
+    negative_earnings = "match"
     rates = [{ from = "silver", rates = ["10 %", "7 %"] }]
 "#;
 
@@ -172,6 +200,66 @@ fn matching_pays_a_share_of_the_earnings_of_two_generations() {
     assert_eq!(totals.pool, money("374"));
     let why = close.explain(&plan, &population, 2).unwrap().components.remove(1).unpaid;
     assert_eq!(why, Some(Unpaid::RankTooLow));
+}
+
+#[test]
+fn a_month_of_refunds_closes_and_is_matched_as_the_plan_says() {
+    // B gives 500 back, C gives back 50 more than they earned.
+    let population = population(&[(NOBODY, 100), (0, 100), (1, 100)]);
+    let inputs = given(&["0", "-500", "-50"]);
+    let matched = |word: &str| {
+        let plan = plan(&MATCHING.replace("\"match\"", &format!("\"{word}\"")));
+        let close = evaluate(&plan, &population, &inputs).unwrap();
+        assert!(close.components().iter().all(|part| part.totals.is_even()));
+        assert_eq!(close.components()[0].totals.paid, money("-550"));
+        assert_eq!(close.explain(&plan, &population, 1).unwrap().components[0].unpaid, None);
+        paid(&close, &population, "matching")
+    };
+    assert_eq!(matched("match"), ["-53.50", "-5.00", "0.00"]);
+    assert_eq!(matched("ignore"), ["0.00", "0.00", "0.00"]);
+    // What is taken back from B and C leaves A more under the limit of the company: 150 + 550.
+    for method in ["pro_rata", "rank_priority", "hard_stop"] {
+        let cap = format!(
+            "{MATCHING}\n[[cap]]\nid = \"company\"\nafter = \"binary\"\ncounts = [\"binary\"]\n\
+             limit = {{ per = \"company\", share_of_cv = \"50 %\", method = \"{method}\" }}"
+        );
+        let inputs = given(&["900", "-500", "-50"]);
+        let close = evaluate(&plan(&cap), &population, &inputs).unwrap();
+        assert_eq!(paid(&close, &population, "binary"), ["700.00", "-500.00", "-50.00"]);
+    }
+}
+
+/// What is returned counts where it lies and no lower: not against the volume of others.
+#[test]
+fn volume_below_zero_is_carried_or_forgiven() {
+    let text = |word: &str| {
+        format!("{BASE}{SILVER}{AMWAY_EU}").replace("\"carry\"", &format!("\"{word}\""))
+    };
+    let (carry, forgive) = (plan_of(&text("carry")), plan_of(&text("forgive")));
+    // B bought 1,200, C returned 1,000 of the period before.
+    let mut columns = people(&[NOBODY, 0, 0]);
+    let months = [[0, 1_200, -1_000], [0, 0, 1_300], [0, 0, 200]];
+    let mut carried = Vec::new();
+    let mut groups = Vec::new();
+    for month in months {
+        columns.pv = month.map(Volume::points).to_vec();
+        columns.cv.clone_from(&columns.pv);
+        columns.carry_in(&carried).unwrap();
+        let population = Population::new(&columns).unwrap();
+        let forgiven = closed(&forgive, &population);
+        assert!(forgiven.carried_volume.is_empty());
+        let close = closed(&carry, &population);
+        assert!(close.components()[0].totals.is_even());
+        groups.push(at(&close.ranking.gv, population.position(0).unwrap()));
+        carried = close.carried_volume;
+    }
+    assert_eq!(groups, [1_200, 300, 200].map(Volume::points));
+    let nobody = BelowZero { member: 3, pv: -Volume::points(1), ..below(2) };
+    assert_eq!(columns.carry_in(&[nobody]), Err(PopulationError::Carried(3)));
+}
+
+fn below(member: u32) -> BelowZero {
+    BelowZero { member, pv: Volume::ZERO, qv: Volume::ZERO, cv: Volume::ZERO }
 }
 
 #[test]
@@ -292,6 +380,31 @@ fn a_rank_bonus_is_paid_once_and_a_car_every_month() {
     assert_eq!(paid(&bonus("every_period", "highest"), &[1, 2]).0, "500.00");
 }
 
+#[test]
+fn a_bonus_paid_once_waits_for_whoever_is_not_active() {
+    let bonus = |pays: &str| {
+        plan(&format!(
+            "{SILVER}[[component]]\nkind = \"rank_bonus\"\nid = \"bonus\"\nrank = \"achieved\"\n\
+             pays = \"{pays}\"\npassed = \"all\"\n\
+             amounts = [{{ from = \"silver\", amount = \"100\" }}]"
+        ))
+    };
+    let totals = |pays: &str, pv: i32| {
+        let mut columns = people(&[NOBODY]);
+        columns.pv = vec![Volume::points(pv)];
+        columns.achieved = vec![RankLevel(1)];
+        let population = Population::new(&columns).unwrap();
+        let (plan, inputs) = (bonus(pays), Inputs::default());
+        let close = evaluate(&plan, &population, &inputs).unwrap();
+        let totals = close.components()[0].totals.clone();
+        (totals.pool, totals.paid, unpaid(&plan, &close, &population, 0))
+    };
+    let not_active = Some(Unpaid::NotActive);
+    assert_eq!(totals("once", 0), (Money::ZERO, Money::ZERO, not_active), "no breakage: still due");
+    assert_eq!(totals("once", 1), (money("100"), money("100"), None));
+    assert_eq!(totals("every_period", 0), (money("100"), Money::ZERO, not_active));
+}
+
 fn levels(compression: &str, more: &str) -> ClosePlan {
     plan(&format!(
         "rank = [{{ id = \"silver\", active = true, gv = \"9999999\" }}]\n[[component]]\nkind = \
@@ -362,6 +475,29 @@ fn dynamic_compression_passes_over_who_has_the_level_not_open() {
 }
 
 #[test]
+fn a_rank_of_zero_percent_is_passed_over_by_dynamic_compression() {
+    let rates = |from: &str, level: &str| {
+        let text = format!(
+            "{BASE}{SILVER}[[component]]\nkind = \"unilevel_volume\"\nid = \"levels\"\nrank = \"paid_as\"\n\
+             compression = \"dynamic\"\nrates = [{{ rates = [\"{from}\", \"{level}\", \"5 %\"] }}, \
+             {{ from = \"silver\", rates = [\"10 %\", \"{level}\", \"5 %\"] }}]"
+        );
+        let plan = plan_of(&text);
+        // 0 and 1 are silver, 2 is not, 3 buys 100.
+        let mut columns = people(&[NOBODY, 0, 1, 2]);
+        columns.pv = [100, 100, 1, 1].map(Volume::points).to_vec();
+        columns.cv[3] = Volume::points(100);
+        let population = Population::new(&columns).unwrap();
+        let close = closed(&plan, &population);
+        let lines = close.lines(&component("levels"), &population);
+        lines.map(|line| (line.level, line.member)).collect::<Vec<_>>()
+    };
+    assert_eq!(rates("1 %", "2 %"), [(1, 2), (2, 1), (3, 0)]);
+    assert_eq!(rates("0 %", "2 %"), [(1, 1), (2, 0)], "2 has nothing to hold level 1 for");
+    assert_eq!(rates("1 %", "0 %"), [(1, 2), (3, 0)], "a level that pays nobody is a level");
+}
+
+#[test]
 fn active_legs_open_levels() {
     let unlock = "unlock = [{ active_legs = 2, levels = 3 }, { active_legs = 4, levels = 4 }]";
     let plan = levels("none", unlock);
@@ -376,6 +512,15 @@ fn active_legs_open_levels() {
         let levels: Vec<u32> = lines.filter(|l| l.member == 0).map(|l| l.level).collect();
         (levels, why)
     };
+    // Whoever is paid hears of the level that was closed, whoever is not of all.
+    let closed_to = |people: &[(u32, i32)]| {
+        let population = population(people);
+        let close = closed(&plan, &population);
+        close.explain(&plan, &population, 0).unwrap().components.remove(0).closed
+    };
+    let legs = [(NOBODY, 1), (0, 100), (0, 1)];
+    assert_eq!(closed_to(&legs), [(4, Unpaid::LevelLocked)]);
+    assert_eq!(closed_to(&legs[..2]), [1, 2, 3, 4].map(|level| (level, Unpaid::LevelLocked)));
     assert_eq!(earned(1), (vec![], Some(Unpaid::LevelLocked)));
     assert_eq!(earned(2), (vec![1, 2, 3], None));
     assert_eq!(earned(4), (vec![1, 2, 3, 4], None));
@@ -389,7 +534,15 @@ fn inputs_that_do_not_fit_are_refused() {
     assert_eq!(refused(&Inputs::default()), CloseError::NotGiven(component("binary")));
     assert!(matches!(refused(&given(&["1", "1"])), CloseError::Length { found: 2, .. }));
     assert!(matches!(refused(&given(&["0.001"])), CloseError::Amount { .. }));
-    assert!(matches!(refused(&given(&["-1"])), CloseError::Amount { .. }));
+    let mut below = given(&["1"]);
+    below.carried = vec![Carried { component: component("pool"), amount: money("-1") }];
+    let text = format!(
+        "{MATCHING}\n[[component]]\nkind = \"pool\"\nid = \"pool\"\n\
+        size = {{ kind = \"fixed\", amount = \"1\" }}\nrank = \"paid_as\"\nnobody = \"carry\"\n\
+        shares = [{{ from = \"silver\", shares = 1 }}]\n"
+    );
+    let error = evaluate(&super::plan(&text), &population, &below).unwrap_err();
+    assert!(matches!(error, CloseError::Amount { what: "`carried`", .. }));
     let mut twice = given(&["1"]);
     twice.given.extend(twice.given.clone());
     assert!(matches!(refused(&twice), CloseError::Component { .. }));

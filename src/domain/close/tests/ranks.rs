@@ -161,7 +161,7 @@ fn the_highest_rank_ever_reached_stays_and_a_forced_one_is_told_apart() {
     let at_least = force(1, 2, Hold::AtLeast, false);
     assert_eq!(close(vec![at_least]), (vec![3, 2], vec![3, 1]));
     let exactly = force(1, 0, Hold::Exactly, false);
-    assert_eq!(close(vec![exactly]), (vec![0, 0], vec![3, 1]));
+    assert_eq!(close(vec![exactly]), (vec![0, 0], vec![3, 0]), "nothing is reached either");
     let title = force(1, 2, Hold::AtLeast, true);
     assert_eq!(close(vec![title]).1, [3, 2]);
 
@@ -174,6 +174,35 @@ fn the_highest_rank_ever_reached_stays_and_a_forced_one_is_told_apart() {
     let nobody = Inputs { forced: vec![force(2, 1, Hold::AtLeast, false)], ..Inputs::default() };
     let error = evaluate(&plan, &population, &nobody).unwrap_err();
     assert_eq!(error, CloseError::Member { what: "a forced rank", member: 2 });
+}
+
+#[test]
+fn a_floor_of_zero_asks_for_no_volume() {
+    for window in ["any_period", "sum"] {
+        let text = format!("{BASE}\ncomponent = []").replace("any_period", window);
+        let text = text.replace("pv = \"1\"", "pv = \"0\"").replace("\"silver\"", "\"s\"");
+        let plan = plan_of(&format!("{text}\nrank = [{{ id = \"s\", active = true }}]"));
+        let population = population(&[(NOBODY, -5)]);
+        assert_eq!(ranked(&plan, &population).ranking.active, [true]);
+    }
+}
+
+#[test]
+fn a_close_without_the_periods_that_it_looks_back_at_is_refused() {
+    let text = format!("{BASE}\ncomponent = []\nrank = [{{ id = \"silver\", active = true }}]");
+    let plan = plan_of(&text.replace("look_back = 1", "look_back = 3"));
+    let close = |earlier: usize| {
+        let mut columns = people_columns(&[(NOBODY, 0)]);
+        columns.pv = vec![Volume::points(40)];
+        columns.earlier_pv = vec![vec![Volume::ZERO]; earlier];
+        evaluate(&plan, &Population::new(&columns).unwrap(), &Inputs::default())
+    };
+    assert_eq!(close(1), Err(CloseError::Earlier { needs: 2, found: 1 }));
+    assert!(close(2).is_ok());
+    let parts: CloseParts =
+        toml::from_str(&text.replace("look_back = 1", "look_back = 0")).unwrap();
+    let refused = ClosePlan::new(parts, Rounding::Down, Currency::parse("EUR").unwrap());
+    assert!(refused.unwrap_err().to_string().contains("`look_back`"));
 }
 
 #[test]

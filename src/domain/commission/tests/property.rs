@@ -203,7 +203,7 @@ struct Row {
 }
 
 fn people() -> impl Strategy<Value = Vec<Row>> {
-    let row = (any::<prop::sample::Index>(), 0..TODAY, 0..10u8, 0..9u8);
+    let row = (any::<prop::sample::Index>(), 0..TODAY + 4, 0..10u8, 0..9u8);
     prop::collection::vec(row, 1..16).prop_map(|rows| {
         let row =
             |(number, (sponsor, enrolled, dice, rank)): (usize, (prop::sample::Index, _, _, _))| {

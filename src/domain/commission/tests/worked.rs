@@ -292,9 +292,10 @@ fn an_ineligible_leader_uses_up_a_number_only_as_the_plan_says() {
     };
     let used = "1 breakage(inactive) 10.00, 2 Alice 7.00, 3 breakage(end_of_upline) 5.00";
     let unused = "1 Alice 10.00, 2 breakage(end_of_upline) 7.00, 3 breakage(end_of_upline) 5.00";
-    assert_eq!(run("uses_number", "boundary"), used);
-    assert_eq!(run("uses_no_number", "boundary"), unused);
-    assert_eq!(run("uses_number", "no_boundary"), unused);
+    for empty in ["uses_number", "uses_no_number"] {
+        assert_eq!(run(empty, "boundary"), used);
+        assert_eq!(run(empty, "no_boundary"), unused);
+    }
     // A leader whose rank has not unlocked the number is there all the same.
     let locked = |empty: &str| {
         let fields = format!(
@@ -354,6 +355,11 @@ fn a_fast_start_pays_the_first_three_enrollers_for_thirty_days() {
     assert_eq!(paid(&run), "1 a 5.00, 1 a 0.50", "the thirty days are over");
     let fast = ComponentId::parse("fast").unwrap();
     assert_eq!(run.idle[&fast], Idle::OutsideWindow(at(40 * 86_400)));
+    // An order before the enrolment counts for a day, not without end.
+    let eve = first_days(fields, 9, true);
+    assert_eq!(paid(&eve), paid(&first_days(fields, 10, true)));
+    let early = first_days(fields, 8, true);
+    assert_eq!(early.idle[&fast], Idle::BeforeEnrolment(at(9 * 86_400)));
     assert_eq!(paid(&first_days(fields, 39, false)), "1 a 5.00, 1 a 0.50", "a customer's order");
     let run = first_days("orders = \"own_and_referred\"", 39, false);
     assert!(paid(&run).ends_with("1 a 25.00, 2 b 10.00, 3 c 5.00"));
@@ -384,6 +390,22 @@ fn an_order_locked_to_ranks_that_are_not_loaded_waits() {
     early.locks.ranks = Some(2);
     let error = super::super::run(early, &tree, &ranks, &plan);
     assert_eq!(error, Err(NotLoaded::Ranks { wanted: 2, loaded: 1 }));
+}
+
+/// Without a limit, too: the inactive of a deep leg do not swell the calculation.
+#[test]
+fn a_roll_up_over_hundreds_is_told_briefly() {
+    let upline = |passed: usize| {
+        let inactive: Vec<String> = (0..passed).map(|n| format!("d{n}:-!")).collect();
+        format!("top:- {} x:-", inactive.join(" "))
+    };
+    let plan = plan("gold", &format!("{FOUR}compression = \"roll_up\"\n"));
+    for (passed, named, more) in [(29, 29, None), (30, 30, None), (300, 30, Some(270))] {
+        let run = of(&plan, &upline(passed), "x", "100");
+        let steps = &run.walks[&ComponentId::parse("c").unwrap()];
+        assert_eq!(steps.len(), named + 2, "{passed} passed over, the referrer and the top");
+        assert_eq!(steps.iter().find_map(|step| step.more), more);
+    }
 }
 
 /// A walk of hundreds names thirty of those that it passes, and counts the others.

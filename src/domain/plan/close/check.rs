@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{CloseComponent, CloseParts, Limit, RateRow, Unlock};
+use super::{Cap, CloseComponent, CloseParts, Limit, RankAmount, RateRow, Unlock};
 use crate::domain::{
     id::{ComponentId, RankId},
+    money::{Currency, Money},
     plan::{
         MAX_LEVELS,
         close::{Breaks, PoolSize},
@@ -50,6 +51,12 @@ pub enum ClosePlanError {
     /// A breakaway names something that lets no leg break away.
     #[error("{component}: `bracket` must name a bracket with `breakaway = \"top_bracket\"`")]
     NotABracket { component: ComponentId },
+    /// The look-back of the activity has no period.
+    #[error("`look_back` in `[activity]` is 0: 1 is the period that is closed alone")]
+    LookBack,
+    /// An amount that is paid or a limit is finer than what can be paid.
+    #[error("{component}: {amount} is finer than the minor unit of {currency}")]
+    TooFine { component: ComponentId, amount: Money, currency: Currency },
     /// An amount that is paid or a limit is negative, or above what a close can add up.
     #[error("{component}: an amount must not be negative")]
     Negative { component: ComponentId },
@@ -64,6 +71,9 @@ impl CloseParts {
     /// Checks that the parts hold together and gives the ladder of the ranks.
     pub fn check(&self) -> Result<Ladder, ClosePlanError> {
         let ladder = rank::ladder(&self.ranks, &self.ladder)?;
+        if self.activity.look_back == 0 {
+            return Err(ClosePlanError::LookBack);
+        }
         for (what, found) in [("components", self.components.len()), ("caps", self.caps.len())] {
             if found > MAX_PARTS {
                 return Err(ClosePlanError::TooMany { what, found, max: MAX_PARTS });
@@ -100,6 +110,44 @@ impl CloseParts {
         }
         Ok(ladder)
     }
+}
+
+impl CloseParts {
+    /// Checks that the close can pay every amount to the minor unit of its currency.
+    pub fn check_amounts(&self, currency: Currency) -> Result<(), ClosePlanError> {
+        let of_component = |component: &CloseComponent| match component {
+            CloseComponent::RankBonus(bonus) => amounts_of(&bonus.amounts),
+            CloseComponent::Pool(pool) => match pool.size {
+                PoolSize::Fixed { amount } => vec![amount],
+                PoolSize::ShareOfCv { .. } => Vec::new(),
+            },
+            CloseComponent::Given(_)
+            | CloseComponent::UnilevelVolume(_)
+            | CloseComponent::Bracket(_)
+            | CloseComponent::Breakaway(_)
+            | CloseComponent::Matching(_) => Vec::new(),
+        };
+        let of_cap = |cap: &Cap| match &cap.limit {
+            Limit::Distributor { amount, by_rank, .. } => {
+                let mut amounts = amounts_of(by_rank);
+                amounts.push(*amount);
+                amounts
+            }
+            Limit::Company { .. } => Vec::new(),
+        };
+        let components = self.components.iter().map(|part| (part.id(), of_component(part)));
+        let caps = self.caps.iter().map(|cap| (&cap.id, of_cap(cap)));
+        for (id, amounts) in components.chain(caps) {
+            if let Some(amount) = amounts.into_iter().find(|amount| !amount.is_whole_in(currency)) {
+                return Err(ClosePlanError::TooFine { component: id.clone(), amount, currency });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn amounts_of(rows: &[RankAmount]) -> Vec<Money> {
+    rows.iter().map(|row| row.amount).collect()
 }
 
 struct Check<'a> {
@@ -197,7 +245,7 @@ impl Check<'_> {
 
     fn amounts<'r>(
         &self,
-        rows: impl Iterator<Item = (&'r RankId, crate::domain::money::Money)> + Clone,
+        rows: impl Iterator<Item = (&'r RankId, Money)> + Clone,
         table: &'static str,
         empty: bool,
     ) -> Checked {
@@ -233,6 +281,7 @@ mod tests {
         volumes.group = "pv"
         volumes.retail_orders = "nobody"
         volumes.conversion = "1"
+        volumes.negative_volume = "carry"
         activity = { pv = "1", look_back = 1, window = "sum", active_leg = "anyone" }
         ladder = { reach = "each_step", leg_rank = "paid_as" }
         rank = [{ id = "silver", active = true }, { id = "gold", active = true, pv = "10" }]
@@ -257,6 +306,7 @@ mod tests {
         on = ["performance"]
         rank = "achieved"
         compression = "dynamic"
+        negative_earnings = "ignore"
         rates = [{ from = "silver", rates = ["1 %"] }, { from = "gold", rates = ["2 %"] }]
         [[cap]]
         id = "own"
@@ -297,10 +347,41 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_finer_than_the_minor_unit_is_refused() {
+        let bonus = "[[component]]\nkind = \"rank_bonus\"\nid = \"bonus\"\npays = \"once\"\n\
+            passed = \"all\"\nrank = \"paid_as\"\namounts = [{ from = \"gold\", amount = \"AMOUNT\" }]\n";
+        let pool = "[[component]]\nkind = \"pool\"\nid = \"pool\"\nrank = \"paid_as\"\n\
+            nobody = \"carry\"\nshares = [{ from = \"gold\", shares = 1 }]\n\
+            size = { kind = \"fixed\", amount = \"AMOUNT\" }\n";
+        let own = PARTS.replace("amount = \"100\"", "amount = \"AMOUNT\"");
+        let by_rank = PARTS.replace(
+            "amount = \"100\"",
+            "amount = \"1\", by_rank = [{ from = \"gold\", amount = \"AMOUNT\" }]",
+        );
+        for text in [format!("{PARTS}{bonus}"), format!("{PARTS}{pool}"), own, by_rank] {
+            let fits = |amount: &str, code: &str| {
+                let parts: CloseParts = toml::from_str(&text.replace("AMOUNT", amount)).unwrap();
+                parts.check().unwrap();
+                parts.check_amounts(Currency::parse(code).unwrap()).map_err(|e| e.to_string())
+            };
+            for (amount, code) in [("100", "JPY"), ("100.50", "EUR"), ("100.125", "KWD")] {
+                assert_eq!(fits(amount, code), Ok(()));
+            }
+            for (amount, code) in [("1000.50", "JPY"), ("0.125", "EUR"), ("0.0005", "KWD")] {
+                let error = fits(amount, code).unwrap_err();
+                assert!(error.contains("finer than the minor unit"), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn a_field_of_two_readings_has_no_default() {
-        for line in
-            ["inactive = \"pass_up\"", "unqualified = \"breakage\"", "compression = \"dynamic\""]
-        {
+        for line in [
+            "inactive = \"pass_up\"",
+            "unqualified = \"breakage\"",
+            "compression = \"dynamic\"",
+            "negative_earnings = \"ignore\"",
+        ] {
             let error = toml::from_str::<CloseParts>(&PARTS.replacen(line, "", 1)).unwrap_err();
             let field = line.split(' ').next().unwrap();
             assert!(error.to_string().contains(&format!("missing field `{field}`")), "{error}");

@@ -15,6 +15,7 @@ currency = "EUR"
 pv = "qv"
 group = "pv"
 retail_orders = "referrer"
+negative_volume = "carry"
 conversion = "1"
 qv = { source = "net", rate = "100 %" }
 cv = { source = "net", rate = "80 %" }
@@ -107,6 +108,7 @@ id = "matching"
 on = ["pairs", "levels"]
 rank = "paid_as"
 compression = "dynamic"
+negative_earnings = "match"
 rates = [{ from = "silver", rates = ["10 %", "5 %"] }]
 
 [[component]]

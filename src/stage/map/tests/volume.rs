@@ -13,6 +13,7 @@ const VOLUMES: &str = r#"
     pv = "qv"
     group = "pv"
     retail_orders = "referrer"
+    negative_volume = "carry"
     conversion = "1"
     qv = { source = "catalogue", missing = "net" }
     cv = { source = "catalogue", missing = "zero" }

@@ -32,13 +32,18 @@ fn limit<T: std::fmt::Debug + Clone>(
         .prop_map(|value| value.map_or(Limit::None, Limit::At))
 }
 
-fn some_money() -> impl Strategy<Value = Money> {
-    (1u32..3_000).prop_map(|cents| Money::parse(&format!("{cents}e-2")).unwrap())
+/// So many minor units.
+fn units(currency: Currency, number: u32) -> Money {
+    currency.minor_unit().times(number.into())
+}
+
+fn some_money(currency: Currency) -> impl Strategy<Value = Money> {
+    (1u32..3_000).prop_map(move |number| units(currency, number))
 }
 
 /// Low, so that owners with several positions often reach it.
-fn some_owner_cap() -> impl Strategy<Value = Money> {
-    (1u32..400).prop_map(|cents| Money::parse(&format!("{cents}e-2")).unwrap())
+fn some_owner_cap(currency: Currency) -> impl Strategy<Value = Money> {
+    (1u32..400).prop_map(move |number| units(currency, number))
 }
 
 fn some_volume(most: i64) -> impl Strategy<Value = Volume> {
@@ -50,9 +55,15 @@ fn some_rate() -> impl Strategy<Value = Rate> {
         .prop_map(|text| Rate::parse(text).unwrap())
 }
 
-fn some_matching() -> impl Strategy<Value = Matching> {
+/// A point is about as many minor units in every currency.
+fn some_matching(currency: Currency) -> impl Strategy<Value = Matching> {
+    let conversions = match currency.minor_digits() {
+        0 => ["10000", "500000", "123450"],
+        3 => ["10", "500", "123.45"],
+        _ => ["100", "5000", "1234.5"],
+    };
     (
-        prop::sample::select(vec!["100", "5000", "1234.5"]),
+        prop::sample::select(conversions.to_vec()),
         prop::sample::select(vec![Ratio::OneToOne, Ratio::OneToTwo, Ratio::OneThirdTwoThirds]),
         prop::sample::select(vec![Base::Weaker, Base::Both]),
         limit(some_volume(20)),
@@ -65,8 +76,8 @@ fn some_matching() -> impl Strategy<Value = Matching> {
         })
 }
 
-fn some_pays() -> impl Strategy<Value = Pays> {
-    let percentage = (some_matching(), some_rate())
+fn some_pays(currency: Currency) -> impl Strategy<Value = Pays> {
+    let percentage = (some_matching(currency), some_rate())
         .prop_map(|(matching, rate)| Pays::Percentage { matching, rate });
     let span = prop::sample::select(vec![TierSpan::Whole, TierSpan::Slices]);
     let tiers = prop::collection::btree_map(0i64..150, some_rate(), 1..4).prop_map(|tiers| {
@@ -75,26 +86,24 @@ fn some_pays() -> impl Strategy<Value = Pays> {
         let tiers = tiers.into_keys().zip(rates);
         tiers.map(|(from, rate)| Tier { from: Volume::from_parts(from), rate }).collect::<Vec<_>>()
     });
-    let tiers = (some_matching(), span, tiers).prop_map(|(matching, span, tiers)| Pays::Tiers {
-        matching,
-        span,
-        tiers,
-    });
-    let cycles = (some_volume(30), 0i64..30, some_money()).prop_map(|(weaker, more, amount)| {
-        Pays::Cycles { weaker, stronger: weaker + Volume::from_parts(more), amount }
-    });
+    let tiers = (some_matching(currency), span, tiers)
+        .prop_map(|(matching, span, tiers)| Pays::Tiers { matching, span, tiers });
+    let cycles =
+        (some_volume(30), 0i64..30, some_money(currency)).prop_map(|(weaker, more, amount)| {
+            Pays::Cycles { weaker, stronger: weaker + Volume::from_parts(more), amount }
+        });
     prop_oneof![percentage, tiers, cycles]
 }
 
-fn some_plan() -> impl Strategy<Value = Binary> {
+fn some_plan(currency: Currency) -> impl Strategy<Value = Binary> {
     let forward = (limit(some_volume(80)), limit((1u16..4).prop_map(Periods)))
         .prop_map(|(cap, expires_after)| Carry::Forward { cap, expires_after });
     let carry = prop_oneof![4 => forward, 1 => Just(Carry::Flush {})];
     let cap = prop_oneof![
         Just(Cap::None {}),
-        some_money().prop_map(|limit| Cap::PayCap { limit }),
-        some_money().prop_map(|limit| Cap::VolumeCap { limit }),
-        some_money().prop_map(|limit| Cap::FlushOnCap { limit }),
+        some_money(currency).prop_map(|limit| Cap::PayCap { limit }),
+        some_money(currency).prop_map(|limit| Cap::VolumeCap { limit }),
+        some_money(currency).prop_map(|limit| Cap::FlushOnCap { limit }),
     ];
     let qualification =
         (any::<bool>(), any::<bool>()).prop_map(|(own_active, enrolled_each_side)| Qualification {
@@ -103,14 +112,14 @@ fn some_plan() -> impl Strategy<Value = Binary> {
         });
     let unqualified =
         prop::sample::select(vec![Unqualified::Breakage, Unqualified::Hold, Unqualified::Flush]);
-    (some_pays(), carry, cap, limit(some_owner_cap()), qualification, unqualified).prop_map(
-        |(pays, carry, cap, owner_cap, qualification, unqualified)| {
+    (some_pays(currency), carry, cap, limit(some_owner_cap(currency)), qualification, unqualified)
+        .prop_map(move |(pays, carry, cap, owner_cap, qualification, unqualified)| {
             let id = ComponentId::parse("binary").unwrap();
             let plan = Binary { id, pays, carry, cap, owner_cap, qualification, unqualified };
             plan.check().unwrap();
+            plan.check_amounts(currency).unwrap();
             plan
-        },
-    )
+        })
 }
 
 fn some_standing() -> impl Strategy<Value = Standing> {
@@ -134,14 +143,18 @@ fn placed(positions: usize, period: usize) -> usize {
 
 fn some_world() -> impl Strategy<Value = (World, BinaryTree)> {
     let index = any::<prop::sample::Index>;
+    let plan = prop::sample::select(vec!["EUR", "JPY", "KWD"]).prop_flat_map(|code| {
+        let currency = Currency::parse(code).unwrap();
+        (Just(currency), some_plan(currency))
+    });
     (
-        some_plan(),
+        plan,
         prop::sample::select(Rounding::ALL.to_vec()),
         prop::collection::vec((index(), any::<bool>(), 0u32..3), 1..12),
         prop::collection::vec(prop::collection::vec(some_standing(), 12), PERIODS),
         prop::collection::vec((index(), 0..PERIODS, 1i64..70), 0..30),
     )
-        .prop_map(|(plan, rounding, people, mut standing, orders)| {
+        .prop_map(|((currency, plan), rounding, people, mut standing, orders)| {
             let mut tree = BinaryTree::default();
             tree.place_top(Owner(0)).unwrap();
             for (under, right, owner) in people {
@@ -165,7 +178,7 @@ fn some_world() -> impl Strategy<Value = (World, BinaryTree)> {
             orders.sort_by_key(|order| order.period);
             let parents = every().map(parent).collect();
             let owners = columns.owners.to_vec();
-            let world = World { plan, rounding, parents, owners, standing, orders };
+            let world = World { plan, rounding, currency, parents, owners, standing, orders };
             (world, tree)
         })
 }
@@ -190,7 +203,7 @@ impl<'a> Books<'a> {
         for order in &world.orders {
             own[order.period][order.position] += Volume::from_parts(order.parts);
         }
-        let rules = Rules::new(world.plan.clone(), world.rounding, eur());
+        let rules = Rules::new(world.plan.clone(), world.rounding, world.currency);
         let (posted, pools) = (vec![vec![Posted::default(); tree.len()]; PERIODS], Vec::new());
         let (arrived, legs) = (Vec::new(), Vec::new());
         Self { world, tree, rules, own, arrived, posted, pools, legs, carry: Vec::new() }

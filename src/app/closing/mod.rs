@@ -1,35 +1,29 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
-use std::collections::HashMap;
+mod inputs;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::inputs::{History, gather, given};
 use crate::{
     domain::{
         close::{
-            self, Basis, Carried, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
-            GivenEarnings, Inputs, MemberRecord, Mover, PaidRank, Population, PopulationError,
-            RankBonusRecord, Summary,
-            gather::{Counted, Gather, Late},
+            self, Basis, CarryRecord, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
+            Inputs, MemberRecord, Mover, Population, PopulationError, RankBonusRecord, Summary,
+            gather::{Counted, Late},
         },
-        genealogy::{Genealogy, GenealogyVersion, Member},
+        genealogy::{Genealogy, GenealogyVersion},
         id::{ComponentId, DistributorId},
-        money::{Currency, Money},
+        money::Currency,
         plan::{
-            Component, Plan,
+            Plan,
             close::ClosePlanError,
             period::{Calendar, Period, PeriodError, PeriodId},
-            rank::RankLevel,
-            volume::{LineVolumes, Measure},
         },
-        volume::Volume,
     },
     stage::map::Company,
-    store::{
-        JournalRange,
-        postgres::{Closed, CompanyReader, Postgres},
-    },
+    store::postgres::{Closed, CompanyReader, Postgres},
     stream::ServiceError,
 };
 
@@ -124,6 +118,11 @@ impl Prepared {
         self.close.records(&self.plan, &self.population, name).collect()
     }
 
+    /// The volume below zero that goes into the next period.
+    pub fn carries(&self) -> Vec<CarryRecord> {
+        self.close.carries(|member| self.tree.by_number(member)).collect()
+    }
+
     /// The bonuses for ranks.
     pub fn rank_bonuses(&self) -> Vec<RankBonusRecord> {
         let name = |member| self.tree.by_number(member);
@@ -188,33 +187,49 @@ pub async fn prepare(
     if let Some(closed) = store.close_of(&key).await? {
         return Ok(Found::Closed(Box::new(closed)));
     }
+    let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
+    let basis = basis(store, plan, period, currency, company.genealogy.version()).await?;
+    compute(store, &company.genealogy, plan, basis, movers).await.map(Box::new).map(Found::Open)
+}
+
+fn unclosed(plan: &Plan) -> ClosingError {
+    ClosingError::Plan(format!("plan {} does not close periods", plan.reference.id))
+}
+
+/// Computes a close from its basis over the books.
+async fn compute(
+    store: &Postgres,
+    tree: &Genealogy,
+    plan: &Plan,
+    basis: Basis,
+    movers: usize,
+) -> Result<Prepared, ClosingError> {
     let parts = plan.close().map_err(|source| ClosingError::ClosePlan {
         plan: plan.reference.id.clone(),
         version: plan.reference.version,
         source,
     })?;
-    let (Some(close_plan), Some(currency), Some(volumes)) = (parts, plan.currency, &plan.volumes)
-    else {
-        return Err(ClosingError::Plan(format!("plan {} does not close periods", key.plan)));
+    let (Some(close_plan), Some(volumes)) = (parts, &plan.volumes) else {
+        return Err(unclosed(plan));
     };
-    let version = company.genealogy.version();
-    let basis = basis(store, plan, period, currency, version).await?;
-    let tree = company.genealogy.clone();
-    let gathered = gather(store, &basis, &tree, volumes.group).await?;
-    let history = History::read(store, &basis, plan, &tree).await?;
-    let (sponsor, status) = tree.as_of(basis.period.snapshot, version.seq).columns();
-    let population = Population::new(&Columns {
+    let (volumes, late) = gather(store, &basis, tree, volumes.group).await?;
+    let history = History::read(store, &basis, plan, tree).await?;
+    let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
+    let mut columns = Columns {
         sponsor,
         status,
-        pv: gathered.0.pv,
-        qv: gathered.0.qv,
-        cv: gathered.0.cv,
-        accumulated: gathered.0.accumulated,
+        pv: volumes.pv,
+        qv: volumes.qv,
+        cv: volumes.cv,
+        accumulated: volumes.accumulated,
         earlier_pv: history.earlier_pv,
         achieved: history.achieved,
-    })?;
+    };
+    columns.carry_in(&history.below_zero)?;
+    let population = Population::new(&columns)?;
+    drop(columns);
     let inputs = Inputs {
-        given: given(store, &basis, plan, &tree).await?,
+        given: given(store, &basis, plan, tree).await?,
         paid_ranks: history.paid_ranks,
         carried: history.carried,
         ..Inputs::default()
@@ -222,16 +237,16 @@ pub async fn prepare(
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
     let named = moved.into_iter().filter_map(|mover| Some((tree.by_number(mover.member)?, mover)));
-    Ok(Found::Open(Box::new(Prepared {
+    Ok(Prepared {
         summary: close.summary(&close_plan, &population),
-        late: gathered.1,
+        late,
         movers: named.collect(),
         plan: close_plan,
         basis,
         population,
         close,
-        tree,
-    })))
+        tree: tree.clone(),
+    })
 }
 
 /// What the close of a period is computed from, as the books are now. Periods are closed in their
@@ -265,135 +280,4 @@ async fn basis(
         ledger: store.last_entry().await?,
         period,
     })
-}
-
-async fn gather(
-    store: &Postgres,
-    basis: &Basis,
-    tree: &Genealogy,
-    group: Measure,
-) -> Result<(close::gather::Volumes, Late), ClosingError> {
-    let (before, upto) = (basis.before, basis.counted.upto);
-    let mut gather = Gather::new(&basis.period, before, upto, group, tree.len());
-    let range = JournalRange { after: 0, upto, before: basis.period.end };
-    let number = |id: &str| {
-        let found = DistributorId::parse(id).ok().and_then(|id| tree.find(&id));
-        found.map_or(u32::MAX, Member::number)
-    };
-    store
-        .volume_journal(range, number, |page| {
-            let who = page.seq.iter().zip(&page.member).zip(&page.placed_at);
-            let what = page.pv.iter().zip(&page.qv).zip(&page.cv);
-            for (((seq, member), placed_at), ((pv, qv), cv)) in who.zip(what) {
-                let amount = LineVolumes { pv: *pv, qv: *qv, cv: *cv };
-                gather.take(*seq, *member, *placed_at, amount);
-            }
-        })
-        .await?;
-    match gather.finish() {
-        (volumes, late, 0) => Ok((volumes, late)),
-        (_, _, unknown) => Err(ClosingError::Unknown(unknown)),
-    }
-}
-
-/// What earlier closes say.
-#[derive(Debug, Default)]
-struct History {
-    earlier_pv: Vec<Vec<Volume>>,
-    achieved: Vec<RankLevel>,
-    paid: Vec<Money>,
-    carried: Vec<Carried>,
-    paid_ranks: Vec<PaidRank>,
-}
-
-impl History {
-    async fn read(
-        store: &Postgres,
-        basis: &Basis,
-        plan: &Plan,
-        tree: &Genealogy,
-    ) -> Result<Self, ClosingError> {
-        let number = |id: &str| tree.find(&DistributorId::parse(id).ok()?).map(Member::number);
-        let place = |id: &str| number(id).and_then(|number| usize::try_from(number).ok());
-        let mut history =
-            Self { achieved: vec![RankLevel::default(); tree.len()], ..Self::default() };
-        let look_back = plan.activity.as_ref().map_or(1, |activity| activity.look_back);
-        let mut period = basis.period.clone();
-        for back in 1..look_back.max(2) {
-            // Before the first period of the calendar there is nothing.
-            let Ok(before) = calendar(plan)?.previous(&period) else { break };
-            period = before;
-            let key = CloseKey { plan: basis.plan.id.clone(), period: period.id.clone() };
-            let mut pv = vec![Volume::ZERO; tree.len()];
-            let achieved = &mut history.achieved;
-            store
-                .period_members(&key, |id, volume, rank| {
-                    let Some(place) = place(id) else { return };
-                    if let Some(known) = pv.get_mut(place) {
-                        *known = volume;
-                    }
-                    let level = rank.and_then(|rank| plan.ranks.level(&rank));
-                    if back == 1
-                        && let (Some(known), Some(level)) = (achieved.get_mut(place), level)
-                    {
-                        *known = level;
-                    }
-                })
-                .await?;
-            if back < look_back {
-                history.earlier_pv.push(pv);
-            }
-        }
-        if let Some(previous) = &basis.previous {
-            let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
-            let (paid, carried) = store.period_money(&key).await?;
-            history.paid = by_member(paid, tree);
-            let carry = |(component, amount)| Carried { component, amount };
-            history.carried = carried.into_iter().map(carry).collect();
-        }
-        for RankBonusRecord { component, distributor, rank } in
-            store.rank_bonuses(&basis.plan.id).await?
-        {
-            // A rank or a component that the plan no longer has can be paid no second time.
-            let kept = plan.components.iter().any(|known| *known.id() == component);
-            if let (Some(member), Some(rank), true) =
-                (number(distributor.as_str()), plan.ranks.level(&rank), kept)
-            {
-                history.paid_ranks.push(PaidRank { component, member, rank });
-            }
-        }
-        Ok(history)
-    }
-}
-
-fn by_member(amounts: HashMap<String, Money>, tree: &Genealogy) -> Vec<Money> {
-    let mut column = vec![Money::ZERO; tree.len()];
-    for (id, amount) in amounts {
-        let member = DistributorId::parse(&id).ok().and_then(|id| tree.find(&id));
-        let place = member.and_then(|member| usize::try_from(member.number()).ok());
-        if let Some(known) = place.and_then(|place| column.get_mut(place)) {
-            *known = amount;
-        }
-    }
-    column
-}
-
-/// The earnings of the components that others count and the close does not compute: those of orders.
-async fn given(
-    store: &Postgres,
-    basis: &Basis,
-    plan: &Plan,
-    tree: &Genealogy,
-) -> Result<Vec<GivenEarnings>, ClosingError> {
-    let placed =
-        |component: &&Component| matches!(component, Component::Binary(_) | Component::Matrix(_));
-    if let Some(component) = plan.components.iter().find(placed) {
-        return Err(ClosingError::Placement(component.id().clone()));
-    }
-    let mut given = Vec::new();
-    for component in plan.given() {
-        let earned = store.order_earnings(basis, &component).await?.into_iter().collect();
-        given.push(GivenEarnings { component, earned: by_member(earned, tree) });
-    }
-    Ok(given)
 }
