@@ -127,7 +127,8 @@ fn times(pid: u32) -> Option<[u32; 4]> {
     Some([fields.next()??, fields.next()??, fields.next()??, fields.next()??])
 }
 
-fn own(pid: u32) -> Duration {
+/// Of a process alone.
+pub(crate) fn own(pid: u32) -> Duration {
     let [user, system, _, _] = times(pid).unwrap_or_default();
     TICK * user.saturating_add(system)
 }

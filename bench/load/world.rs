@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,7 +28,7 @@ use upline::{
 use crate::{
     company::{self, Company},
     order::{SECRET, Shape, store_name},
-    process,
+    process::{self, own, resident},
 };
 
 /// How long the program may take to start, with the largest company.
@@ -270,6 +271,26 @@ impl World {
         Ok(())
     }
 
+    /// Runs a command of the program to its end, watched.
+    pub(crate) fn ran(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        let path = self.folder.join("ran.out");
+        let begin = Instant::now();
+        let out = fs::File::create(&path)?;
+        let mut child = self.command(arguments).stdout(out).stderr(Stdio::inherit()).spawn()?;
+        let (mut cpu, mut memory) = (Duration::ZERO, 0);
+        let status = loop {
+            cpu = cpu.max(own(child.id()));
+            memory = memory.max(resident(child.id()));
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        let took = begin.elapsed();
+        ensure!(status.success(), "upline {arguments:?} failed");
+        Ok(Ran { output: fs::read_to_string(path)?, took, cpu, memory })
+    }
+
     /// Starts `upline serve` and waits until it takes orders; without an address on a free port.
     pub(crate) async fn serve(&self, at: Option<SocketAddr>) -> anyhow::Result<Server> {
         let (child, log) = self.spawn(at)?;
@@ -317,6 +338,19 @@ impl World {
         warehouse?;
         Ok(())
     }
+}
+
+/// A command of the program that ran to its end.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// What it wrote.
+    pub(crate) output: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// Its processor time, to a few hundredths of a second.
+    pub(crate) cpu: Duration,
+    /// The most memory that it had, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// The number of the last ledger row.

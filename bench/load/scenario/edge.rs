@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{Bench, Deployment};
 use crate::{
     bare::{Bare, Mode},
-    generator::{Sent, send},
+    generator::{Load, Pace, Sent, send},
     report::{Goal, Line, median},
     run::settle,
     world::World,
@@ -73,21 +73,33 @@ pub(super) async fn bare(
     deployment: &Deployment,
     mode: Mode,
 ) -> anyhow::Result<f64> {
+    bare_at(bench, deployment, mode, Pace::Closed).await.map(|sent| sent.rate())
+}
+
+/// What a bare edge answers at a pace.
+pub(super) async fn bare_at(
+    bench: &mut Bench,
+    deployment: &Deployment,
+    mode: Mode,
+    pace: Pace,
+) -> anyhow::Result<Sent> {
     let world = &deployment.world;
     let bare = Bare::start(world, mode).await?;
     let processes = deployment.processes().with(&[bare.server.pid()]);
     let before = processes.cpu();
-    let load = bench.flood_at(&bare.server);
+    let load = Load { pace, ..bench.flood_at(&bare.server) };
     let sent = send(&load, &deployment.template, world.company, &world.next).await?;
     let used = crate::process::since(&processes.cpu(), &before);
     let answered = sent.answered(200);
     let stored = bare.messages().await?;
     anyhow::ensure!(sent.statuses.len() == 1 && answered > 0, "bare: {:?}", sent.statuses);
     anyhow::ensure!(mode == Mode::Echo || stored >= answered, "bare: {stored} of {answered} kept");
-    let micros = used.into_iter().map(|(p, t)| (p, t.as_secs_f64() * 1e6 / answered as f64));
-    bench.report.cpu.push((format!("bare {mode:?}").to_lowercase(), micros.collect()));
+    if matches!(pace, Pace::Closed) {
+        let micros = used.into_iter().map(|(p, t)| (p, t.as_secs_f64() * 1e6 / answered as f64));
+        bench.report.cpu.push((format!("bare {mode:?}").to_lowercase(), micros.collect()));
+    }
     bare.end().await?;
-    Ok(sent.rate())
+    Ok(sent)
 }
 
 /// The edge with the first stage paused, and then the stages without load, in orders a second.

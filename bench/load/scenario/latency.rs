@@ -1,7 +1,9 @@
-//! P4, P5: latency over the rate. An open loop: latency counts from when a webhook was due.
+//! P4, P5: latency over the rate. An open loop: latency counts from when a webhook was due. Beside each
+//! rate with a goal stands what a bare edge takes at it, with the machine to itself.
 
-use super::Bench;
+use super::{Bench, Deployment, edge};
 use crate::{
+    bare::Mode,
     generator::Pace,
     report::{Goal, Line, OF_SATURATION, Point, number},
 };
@@ -56,6 +58,26 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
             number(run.emit.max),
             number(run.stamped.p99),
         ));
+        if !matches!(webhook, Goal::None) {
+            bare(bench, &deployment, rate, &at).await?;
+        }
     }
     deployment.end().await
+}
+
+/// The webhook of a bare edge at the same rate: the least that a write to the log takes here.
+async fn bare(
+    bench: &mut Bench,
+    deployment: &Deployment,
+    rate: f64,
+    at: &str,
+) -> anyhow::Result<()> {
+    for (mode, name) in [(Mode::Single, "each publish for itself"), (Mode::Batch, "group commit")] {
+        let sent = edge::bare_at(bench, deployment, mode, Pace::Open(rate)).await?;
+        let what = format!("bare edge, {name}: webhook p99 {at}");
+        let p99 = sent.latency_ms(0.99);
+        bench.report.line(Line::figure("", what, p99, "ms", Goal::None));
+        bench.report.note(format!("{what}: p50 {} ms", number(sent.latency_ms(0.5))));
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The scenarios: each measures some of the goals and puts them into the report.
 
+mod close;
 mod duplicates;
 mod edge;
 mod end_to_end;
@@ -47,13 +48,15 @@ pub(crate) enum Scenario {
     Memory,
     /// P16: from the start of the process to the first 200.
     Restart,
+    /// A period of a large company, closed by `upline close`.
+    Close,
     /// One run as the options say.
     Hand,
 }
 
 impl Scenario {
     /// Those that are run if none is named.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Edge,
         Self::EndToEnd,
         Self::Latency,
@@ -62,6 +65,7 @@ impl Scenario {
         Self::Growth,
         Self::Memory,
         Self::Restart,
+        Self::Close,
     ];
 }
 
@@ -158,6 +162,7 @@ impl Bench {
                 Scenario::Growth => growth::play(self).await?,
                 Scenario::Memory => memory::play(self).await?,
                 Scenario::Restart => memory::restart(self).await?,
+                Scenario::Close => close::play(self).await?,
                 Scenario::Hand => hand::play(self).await?,
             }
         }
