@@ -232,7 +232,8 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
 
         let preview = shown(world, "2026-02").await;
         assert_eq!(preview["summary"]["late"], json!({ "entries": 1, "cv": "-100" }));
-        assert_eq!(preview["summary"]["cv"], "200");
+        assert_eq!(preview["summary"]["cv"], "300");
+        assert_eq!(preview["summary"]["below_zero"], "-100", "goes into March");
         let closed = ["2026-02", "--commit", "--by", "finance-7", "--json"];
         let closed: Value = serde_json::from_str(&said(&close(world, &closed).await)).unwrap();
         assert!(closed["block"].is_u64(), "one JSON object: {closed}");
@@ -249,8 +250,8 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
         world.client.deliver(app.http, &march).await;
         journal_reaches(world, 5).await;
         commit(world, "2026-03").await;
-        // 11043 is not active; the 10 % are breakage. Without the return it would be 15.
-        assert_eq!(entries(world, "2026-03").await, ["?"]);
+        // 10 % and 5 % of 50; nobody above is active.
+        assert_eq!(entries(world, "2026-03").await, ["levels breakage 7.50 not_active"]);
         sealed(world, "2026-03").await;
         assert_eq!(world.count("SELECT count(*) FROM upline.period_carry").await, 1);
 
