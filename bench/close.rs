@@ -82,6 +82,8 @@ static ALLOCATOR: Counting = Counting;
 /// Ten percent of the weaker leg, carried forward.
 const PLAIN: &str = r#"
     id = "binary"
+    tree = "main"
+    volume = "cv"
     owner_cap = "none"
     unqualified = "breakage"
     pays = { kind = "percentage", rate = "10 %", matching = { conversion = "1", ratio = "one_to_one", base = "weaker", lot = "none", share = "100 %", consumes = "matched" } }
@@ -93,6 +95,8 @@ const PLAIN: &str = r#"
 /// Tiers, both kinds of cap, carry that expires and has a cap.
 const ALL_RULES: &str = r#"
     id = "binary"
+    tree = "main"
+    volume = "cv"
     owner_cap = "900"
     unqualified = "hold"
     pays = { kind = "tiers", span = "slices", tiers = [{ from = "0", rate = "8 %" }, { from = "1000", rate = "10 %" }, { from = "10000", rate = "12 %" }], matching = { conversion = "0.85", ratio = "one_third_two_thirds", base = "both", lot = "10", share = "60 %", consumes = "payable" } }
@@ -103,6 +107,8 @@ const ALL_RULES: &str = r#"
 
 const MATRIX: &str = r#"
     id = "matrix"
+    tree = "main"
+    volume = "cv"
     width = 3
     height = 7
     conversion = "0.40"

@@ -166,6 +166,14 @@ id!(
     /// A rank of a plan, by the name that the plan file gives it.
     RankId, "rank", max 64, label
 );
+id!(
+    /// A placement tree, by the name that plan files and imports give it.
+    TreeId, "placement tree", max 64, label
+);
+id!(
+    /// A position of a placement tree, as the company numbers them.
+    PositionId, "position", max 64, token
+);
 
 /// Where an order was placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -14,16 +14,23 @@
 mod binary;
 mod event;
 mod matrix;
+mod register;
+mod shape;
 mod span;
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::id::PositionId;
 
 pub use self::{
     binary::{BinaryColumns, BinaryTree},
-    event::{Chained, Placed, PlacementVersion, Tree},
+    event::{Chained, Placed, PlacementVersion, Spot, Tree},
     matrix::{MatrixTree, Spill, capacity},
+    register::{EnterError, Entered, Register, Wish},
+    shape::{AnyTree, Shape},
     span::Spans,
 };
 
@@ -129,6 +136,17 @@ pub enum PlacementError {
     /// The event does not carry the hash that its content and its predecessor require.
     #[error("the hash of placement event {0} does not match its content: the chain was altered")]
     Hash(u64),
+    /// A position was placed before the one placed last.
+    #[error("placement event {seq} is of a time before {last}, when the last position was placed")]
+    Before {
+        /// The event.
+        seq: u64,
+        /// When the last position was placed.
+        last: Timestamp,
+    },
+    /// Two positions have one name.
+    #[error("two positions are called {0}")]
+    Named(PositionId),
     /// The event names another position than the one that comes next.
     #[error("placement event {seq} names position {found}, the next one is {next}")]
     Numbering {

@@ -2,16 +2,35 @@
 
 use jiff::Timestamp;
 
+use serde::{Deserialize, Serialize};
+
 use super::{BinaryTree, MatrixTree, Owner, PlacementError, Position, Side};
-use crate::domain::{digest::Digest, id::DistributorId};
+use crate::domain::{
+    digest::Digest,
+    id::{DistributorId, PositionId},
+};
 
 /// A version of a placement tree: the last event and the hash of the chain up to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementVersion {
     /// Sequence number of the last event, 0 for none; as many positions are placed.
     pub seq: u64,
     /// Hash of the chain up to that event.
     pub hash: Digest,
+}
+
+/// What is placed, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// What the company calls the position.
+    pub name: PositionId,
+    /// Whose it is.
+    pub owner: DistributorId,
+    /// The position above and which of its places from the left, from 0; `None` for the top.
+    pub below: Option<(Position, u8)>,
+    /// When it was placed; not before the position that was placed before it. So the tree of an instant
+    /// is the tree of an event.
+    pub placed_at: Timestamp,
 }
 
 /// A position was placed.
@@ -21,10 +40,8 @@ pub struct Placed {
     pub seq: u64,
     /// The new position: `seq - 1`.
     pub position: Position,
-    /// Whose it is.
-    pub owner: DistributorId,
-    /// The position above and which of its places from the left, from 0; `None` for the top.
-    pub below: Option<(Position, u8)>,
+    /// What is placed where.
+    pub spot: Spot,
     /// When it became known.
     pub recorded_at: Timestamp,
     /// Hash of the chain up to and including this event.
@@ -33,16 +50,18 @@ pub struct Placed {
 
 impl Placed {
     /// The hash that the event must carry after `previous`: SHA-256 of the previous hash and of the
-    /// fields as lines of text, the time in microseconds since 1970.
+    /// fields as lines of text, times in microseconds since 1970.
     pub fn chained(&self, previous: &Digest) -> Digest {
-        let (parent, side) = match self.below {
+        let Spot { name, owner, below, placed_at } = &self.spot;
+        let (parent, side) = match below {
             Some((parent, side)) => (parent.to_string(), side.to_string()),
             None => (String::new(), String::new()),
         };
-        let at = self.recorded_at.as_microsecond();
+        let (placed, at) = (placed_at.as_microsecond(), self.recorded_at.as_microsecond());
+        let (seq, position) = (self.seq, self.position);
         Digest::of_text(
             previous.as_bytes(),
-            format_args!("{}\n{}\n{}\n{parent}\n{side}\n{at}", self.seq, self.position, self.owner),
+            format_args!("{seq}\n{position}\n{name}\n{owner}\n{parent}\n{side}\n{placed}\n{at}"),
         )
     }
 }
@@ -98,12 +117,14 @@ impl Tree for MatrixTree {
 pub struct Chained<T> {
     tree: T,
     version: PlacementVersion,
+    placed_at: Timestamp,
 }
 
 impl<T: Tree> Chained<T> {
     /// A chain that begins with an empty tree.
     pub fn new(empty: T) -> Self {
-        Self { tree: empty, version: PlacementVersion { seq: 0, hash: Digest::ZERO } }
+        let version = PlacementVersion { seq: 0, hash: Digest::ZERO };
+        Self { tree: empty, version, placed_at: Timestamp::MIN }
     }
 
     /// The tree.
@@ -116,16 +137,16 @@ impl<T: Tree> Chained<T> {
         self.version
     }
 
+    /// When the last position was placed; the beginning of time for none.
+    pub fn placed_at(&self) -> Timestamp {
+        self.placed_at
+    }
+
     /// The event that would place somebody next. Whether the place is free shows when it is applied.
-    pub fn next(
-        &self,
-        owner: DistributorId,
-        below: Option<(Position, u8)>,
-        recorded_at: Timestamp,
-    ) -> Placed {
+    pub fn next(&self, spot: Spot, recorded_at: Timestamp) -> Placed {
         let seq = self.version.seq.saturating_add(1);
         let position = self.next_position();
-        let mut event = Placed { seq, position, owner, below, recorded_at, hash: Digest::ZERO };
+        let mut event = Placed { seq, position, spot, recorded_at, hash: Digest::ZERO };
         event.hash = event.chained(&self.version.hash);
         event
     }
@@ -143,8 +164,12 @@ impl<T: Tree> Chained<T> {
         if event.position != next {
             return Err(PlacementError::Numbering { seq: event.seq, found: event.position, next });
         }
-        let position = self.tree.place(owner, event.below)?;
+        if event.spot.placed_at < self.placed_at {
+            return Err(PlacementError::Before { seq: event.seq, last: self.placed_at });
+        }
+        let position = self.tree.place(owner, event.spot.below)?;
         self.version = PlacementVersion { seq: event.seq, hash: event.hash };
+        self.placed_at = event.spot.placed_at;
         Ok(position)
     }
 

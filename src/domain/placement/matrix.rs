@@ -83,6 +83,11 @@ impl MatrixTree {
         self.places.get(position.index()).map(|place| Owner(place.owner))
     }
 
+    /// How many sit directly below a position: the number of its next free place.
+    pub fn filled(&self, position: Position) -> Option<u8> {
+        self.places.get(position.index()).map(|place| place.children)
+    }
+
     /// The position directly above each position, `u32::MAX` for the top, in the order of placement.
     pub fn parents(&self) -> impl ExactSizeIterator<Item = u32> + DoubleEndedIterator {
         self.places.iter().map(|place| place.parent)

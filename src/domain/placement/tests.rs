@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{digest::Digest, id::DistributorId};
+use crate::domain::{
+    digest::Digest,
+    id::{DistributorId, PositionId},
+};
 
 /// A binary as one would draw it: the children of each position by side.
 #[derive(Default)]
@@ -190,22 +193,32 @@ fn the_tree_of_an_earlier_event_is_the_beginning_of_the_columns() {
 #[test]
 fn an_event_that_does_not_follow_or_was_altered_places_nobody() {
     let mut placed = Chained::new(BinaryTree::default());
-    let who = |name: &str| DistributorId::parse(name).unwrap();
-    let top = placed.next(who("A"), None, Timestamp::UNIX_EPOCH);
+    let spot = |name: &str, below, second| Spot {
+        name: PositionId::parse(name).unwrap(),
+        owner: DistributorId::parse(name).unwrap(),
+        below,
+        placed_at: Timestamp::from_second(second).unwrap(),
+    };
+    let top = placed.next(spot("A", None, 7), Timestamp::UNIX_EPOCH);
     placed.apply(&top, Owner(0)).unwrap();
-    let next = placed.next(who("B"), Some((Position(0), 1)), Timestamp::UNIX_EPOCH);
+    let next = placed.next(spot("B", Some((Position(0), 1)), 7), Timestamp::UNIX_EPOCH);
     assert_eq!(placed.apply(&top, Owner(0)), Err(PlacementError::Sequence { last: 1, found: 1 }));
-    let altered = Placed { below: Some((Position(0), 0)), ..next.clone() };
+    let altered = Placed { spot: spot("B", Some((Position(0), 0)), 7), ..next.clone() };
     assert_eq!(placed.apply(&altered, Owner(1)), Err(PlacementError::Hash(2)));
+    for spot in [spot("C", Some((Position(0), 1)), 7), spot("B", Some((Position(0), 1)), 8)] {
+        let altered = Placed { spot, ..next.clone() };
+        assert_eq!(placed.apply(&altered, Owner(1)), Err(PlacementError::Hash(2)));
+    }
     let mut elsewhere = Placed { position: Position(5), ..next.clone() };
     elsewhere.hash = elsewhere.chained(&placed.version().hash);
     assert!(matches!(
         placed.apply(&elsewhere, Owner(1)),
         Err(PlacementError::Numbering { seq: 2, found: Position(5), next: Position(1) })
     ));
-    let mut third = Placed { below: Some((Position(0), 2)), ..next.clone() };
-    third.hash = third.chained(&placed.version().hash);
+    let third = placed.next(spot("B", Some((Position(0), 2)), 7), Timestamp::UNIX_EPOCH);
     assert!(matches!(placed.apply(&third, Owner(1)), Err(PlacementError::NoPlace { side: 2, .. })));
+    let early = placed.next(spot("B", Some((Position(0), 1)), 6), Timestamp::UNIX_EPOCH);
+    assert!(matches!(placed.apply(&early, Owner(1)), Err(PlacementError::Before { seq: 2, .. })));
     assert_eq!(placed.apply(&next, Owner(1)), Ok(Position(1)));
     assert_eq!((placed.version().seq, placed.tree().len()), (2, 2));
     assert_ne!(placed.version().hash, Digest::ZERO);

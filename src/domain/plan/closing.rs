@@ -12,14 +12,14 @@ use crate::domain::{
 };
 
 /// Where in the file something does not hold, of which component, and what.
-type Faulty = (Vec<Box<str>>, Option<ComponentId>, Problem);
+pub(super) type Faulty = (Vec<Box<str>>, Option<ComponentId>, Problem);
 
 impl Plan {
     /// The plan of the close: the parts that [`crate::domain::close::evaluate`] takes, checked and
     /// resolved. `None` if there is nothing to close. A plan that was read has a close that holds.
     ///
-    /// What is computed elsewhere (binary, matrix and the lines of orders) and is named by a matching
-    /// or a cap stands in it as [`Given`], at its place in the order.
+    /// What is computed elsewhere stands in it as [`Given`], at its place in the order: every binary and
+    /// matrix, and the components of orders that a matching or a cap names.
     pub fn close(&self) -> Result<Option<ClosePlan>, ClosePlanError> {
         let (Some(parts), Some(currency)) = (self.close_parts(), self.currency) else {
             return Ok(None);
@@ -27,11 +27,10 @@ impl Plan {
         ClosePlan::new(parts, self.rounding, currency).map(Some)
     }
 
-    /// The components that stand in the close as [`Given`].
+    /// The components of orders that stand in the close as [`Given`].
     pub fn given(&self) -> Vec<ComponentId> {
-        let computed = |component: &&Component| !matches!(component, Component::Close(_));
-        let elsewhere = self.components.iter().filter(computed).map(Component::id);
-        elsewhere.filter(|id| self.names(id)).cloned().collect()
+        let of_orders = self.components.iter().filter(|component| component.of_orders());
+        of_orders.map(Component::id).filter(|id| self.names(id)).cloned().collect()
     }
 
     /// Whether there is something that a close computes: a component of its own, a cap, or ranks.
@@ -74,7 +73,8 @@ impl Plan {
                 return Some(close.clone());
             }
             let id = component.id();
-            self.names(id).then(|| CloseComponent::Given(Given { id: id.clone() }))
+            let stands = !component.of_orders() || self.names(id);
+            stands.then(|| CloseComponent::Given(Given { id: id.clone() }))
         });
         Some(CloseParts {
             volumes,

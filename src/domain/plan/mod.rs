@@ -16,6 +16,7 @@ pub mod lint;
 mod order_time;
 pub mod pairs;
 pub mod period;
+mod placed;
 pub mod rank;
 mod read;
 mod resolve;

@@ -9,10 +9,11 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::volume::Measure;
 use crate::domain::{
-    id::{ComponentId, RankId},
+    id::{ComponentId, RankId, TreeId},
     money::{Currency, Money, Rate},
-    placement::Spill,
+    placement::{Shape, Spill},
     volume::{Conversion, Volume},
 };
 
@@ -90,6 +91,23 @@ pub enum PairsError {
         /// The height.
         height: u8,
     },
+    /// Two components cannot rest on one tree.
+    #[error(
+        "component {component}: tree {tree} is a {found} here and a {other} in component {first}: give \
+         one of them another tree"
+    )]
+    Tree {
+        /// The component.
+        component: ComponentId,
+        /// The tree that both name.
+        tree: TreeId,
+        /// What it is here.
+        found: Shape,
+        /// The component that names it first.
+        first: ComponentId,
+        /// What it is there.
+        other: Shape,
+    },
 }
 
 /// A figure that a plan must state, `"none"` included.
@@ -143,6 +161,10 @@ impl TryFrom<String> for Periods {
 pub struct Binary {
     /// The id of the component.
     pub id: ComponentId,
+    /// The placement tree that it pays on. Several components may name one.
+    pub tree: TreeId,
+    /// Which volume of the owners of positions is paired.
+    pub volume: Measure,
     /// What pairs pay.
     pub pays: Pays,
     /// What becomes of volume that found no partner.
@@ -419,6 +441,11 @@ impl Binary {
 pub struct Matrix {
     /// The id of the component.
     pub id: ComponentId,
+    /// The placement tree that it pays on. Several components may name one, if it is of one width and
+    /// spills in one way.
+    pub tree: TreeId,
+    /// Which volume of the owners of positions pays.
+    pub volume: Measure,
     /// How many sit directly below somebody.
     pub width: u8,
     /// How many levels pay. Who is placed deeper than that below somebody is out of their matrix, and
@@ -487,6 +514,11 @@ pub enum MatrixLine {
 }
 
 impl Matrix {
+    /// The shape of its tree.
+    pub fn shape(&self) -> Shape {
+        Shape::Matrix { width: self.width, height: self.height, spill: self.spillover }
+    }
+
     /// Checks what the shape of the file does not.
     pub fn check(&self) -> Result<(), PairsError> {
         let component = self.id.clone();

@@ -338,7 +338,8 @@ fn whole(plan: &Plan, text: &str) -> Option<PlanError> {
         place.field = needed.key().into();
         return Some(PlanError::Field { place, problem: Problem::Missing(needed) });
     }
-    let (path, component, problem) = plan.binary_fault().or_else(|| plan.close_fault())?;
+    let (path, component, problem) =
+        plan.tree_fault().or_else(|| plan.binary_fault()).or_else(|| plan.close_fault())?;
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     Some(PlanError::Field { place: place(text, &path, component), problem })
 }

@@ -198,6 +198,7 @@ impl Binary {
                 | PairsError::NoTiers(_)
                 | PairsError::Shape { .. }
                 | PairsError::Rates { .. }
+                | PairsError::Tree { .. }
                 | PairsError::TooFine { .. } => "pays",
             };
             Fault { path: path.split('.').map(Box::from).collect(), problem: Problem::Pairs(error) }
@@ -216,6 +217,7 @@ impl Matrix {
                 | PairsError::Tiers { .. }
                 | PairsError::NoTiers(_)
                 | PairsError::TooFine { .. }
+                | PairsError::Tree { .. }
                 | PairsError::Shape { .. } => "width",
             };
             Fault::at([field], Problem::Pairs(error))

@@ -22,7 +22,7 @@ use super::{
     read::PlanFile,
 };
 use crate::domain::{
-    id::{CommissionClass, ComponentId, RankId},
+    id::{CommissionClass, ComponentId, RankId, TreeId},
     money::{Currency, Money, Rate},
     volume::{Conversion, Volume},
 };
@@ -75,6 +75,8 @@ text! {
     ComponentId, "^[A-Za-z0-9_-]{1,64}$",
         "The id of a component or a cap: 1 to 64 letters, digits, - and _.";
     RankId, "^[A-Za-z0-9_-]{1,64}$", "The name of a rank: 1 to 64 letters, digits, - and _.";
+    TreeId, "^[A-Za-z0-9_-]{1,64}$",
+        "The name of a placement tree: 1 to 64 letters, digits, - and _.";
     CommissionClass, "^[A-Za-z0-9_-]{1,64}$",
         "A commission class of the SKU mapping: 1 to 64 letters, digits, - and _.";
     PeriodId, "^[A-Za-z0-9_-]{1,32}$", "The id of a period: 1 to 32 letters, digits, - and _.";

@@ -3,6 +3,8 @@ use super::*;
 /// 10 % of the weaker leg, carried forward.
 pub(crate) const WEAKER_LEG: &str = r#"
     id = "binary"
+    tree = "main"
+    volume = "cv"
     owner_cap = "none"
     unqualified = "breakage"
     pays = { kind = "percentage", rate = "10 %", matching = { conversion = "1", ratio = "one_to_one", base = "weaker", lot = "none", share = "100 %", consumes = "matched" } }
@@ -14,6 +16,8 @@ pub(crate) const WEAKER_LEG: &str = r#"
 /// Three wide, three high, 5 % a level.
 pub(crate) const THREE_BY_THREE: &str = r#"
     id = "matrix"
+    tree = "main"
+    volume = "cv"
     width = 3
     height = 3
     conversion = "0.40"

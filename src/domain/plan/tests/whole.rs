@@ -63,6 +63,8 @@ rates = { kit = ["5 %", "3 %"] }
 [[component]]
 kind = "binary"
 id = "pairs"
+tree = "legs"
+volume = "cv"
 carry = { policy = "forward", cap = "none", expires_after = "6" }
 cap = { semantics = "pay_cap", limit = "500" }
 owner_cap = "none"
@@ -76,6 +78,8 @@ matching = { conversion = "1", ratio = "one_to_one", base = "weaker", lot = "non
 [[component]]
 kind = "matrix"
 id = "matrix"
+tree = "levels"
+volume = "cv"
 width = 2
 height = 2
 conversion = "1"

@@ -13,13 +13,14 @@ use super::{
     *,
 };
 use crate::domain::{
-    id::ComponentId,
+    id::{ComponentId, TreeId},
     money::Rate,
     placement::{BinaryColumns, BinaryTree},
     plan::pairs::{
         Base, Binary, Cap, Carry, Consumes, Limit, Matching, Periods, Qualification, Ratio, Tier,
         TierSpan, Unqualified,
     },
+    plan::volume::Measure,
     volume::Conversion,
 };
 
@@ -115,7 +116,18 @@ fn some_plan(currency: Currency) -> impl Strategy<Value = Binary> {
     (some_pays(currency), carry, cap, limit(some_owner_cap(currency)), qualification, unqualified)
         .prop_map(move |(pays, carry, cap, owner_cap, qualification, unqualified)| {
             let id = ComponentId::parse("binary").unwrap();
-            let plan = Binary { id, pays, carry, cap, owner_cap, qualification, unqualified };
+            let (tree, volume) = (TreeId::parse("main").unwrap(), Measure::Cv);
+            let plan = Binary {
+                id,
+                tree,
+                volume,
+                pays,
+                carry,
+                cap,
+                owner_cap,
+                qualification,
+                unqualified,
+            };
             plan.check().unwrap();
             plan.check_amounts(currency).unwrap();
             plan
