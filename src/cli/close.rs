@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 
 use super::{block_on, output, services};
 use crate::{
-    app::closing::{Found, Prepared, prepare},
+    app::closing::{Found, Prepared, placement::Unplaced, prepare},
     clock::Clock,
     config::Environment,
     domain::{
@@ -95,6 +95,7 @@ async fn commit(
         members: &prepared.members(),
         carries: &prepared.carries(),
         entries: &prepared.entries(),
+        placed: prepared.placed(),
         rank_bonuses: &prepared.rank_bonuses(),
         by,
         reason,
@@ -179,6 +180,7 @@ fn tell(prepared: &Prepared) -> String {
             summary.below_zero
         );
     }
+    text += &tell_placed(prepared);
     let head = ["component", "pool", "paid", "breakage", "capped", "carried"];
     let rows: Vec<Vec<String>> =
         summary.components.iter().map(|(id, totals)| row(id.as_str(), totals)).collect();
@@ -203,6 +205,24 @@ fn tell(prepared: &Prepared) -> String {
         text += &format!("{id}: {} after {} {currency}\n", mover.now, mover.before);
     }
     text.trim_end().to_owned()
+}
+
+/// What is to be known of binaries and matrices before they are closed.
+fn tell_placed(prepared: &Prepared) -> String {
+    let (kept, currency) = (prepared.kept(), prepared.basis.currency);
+    let mut text = String::new();
+    for Unplaced { component, tree, distributors, volume } in kept.unplaced {
+        text += &format!(
+            "{component}: {distributors} distributors with {volume} points have no position in tree \
+             {tree}: that volume pays nobody\n"
+        );
+    }
+    if let Some(corrected) = kept.corrected {
+        text += &format!(
+            "volume of closed periods came back: {corrected} {currency} correct what they paid\n"
+        );
+    }
+    text
 }
 
 fn row(id: &str, totals: &Totals) -> Vec<String> {

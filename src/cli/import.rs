@@ -1,7 +1,9 @@
-//! `upline import`: distributors, SKU mappings, exchange rates and customers from CSV.
+//! `upline import`: distributors, placement trees, SKU mappings, exchange rates and customers from CSV.
 //!
 //! The whole file is read and checked before anything is written; every row that cannot be used is
 //! named with its line, its column and the fix, and the others are imported all the same.
+
+mod placements;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,13 +20,14 @@ use secrecy::ExposeSecret;
 
 use super::{block_on, output, services};
 use crate::{
+    clock::Clock,
     config::Environment,
     domain::{
         catalog::Scope,
         customer::{CustomerKey, CustomerLink, LinkKind},
         fx::ExchangeRate,
         genealogy::DistributorStatus,
-        id::{CommissionClass, DistributorId, Platform, Sku, StoreId},
+        id::{CommissionClass, DistributorId, Platform, Sku, StoreId, TreeId},
         money::Currency,
         volume::Volume,
     },
@@ -54,6 +57,20 @@ enum What {
         /// The file, with a header row.
         file: PathBuf,
     },
+    /// Columns: `position` (an id of your own), `distributor`; optional: `parent` (the position above),
+    /// `side` (left or right; a number from 0 in a matrix), `placed_at`. In the order of the file, each
+    /// below one that is placed. In a matrix a row without parent spills below its sponsor; in a binary
+    /// only the first row has none. Nothing placed moves.
+    Placements {
+        /// The file, with a header row.
+        file: PathBuf,
+        /// The tree, as the plan names it; needed only where there are several.
+        #[arg(long, value_name = "NAME")]
+        tree: Option<String>,
+        /// Only say what would be placed.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Columns: `sku_id`, `platform` (shopify, woocommerce, magento, api, any), `platform_sku`,
     /// `commission_class`; optional: name, category, `effective_from`, `cv_per_unit`,
     /// `qv_per_unit`.
@@ -81,10 +98,24 @@ const BATCH: usize = 1_000;
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
     let connected = services::connect(environment, "upline")?;
     let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+    let mut written = "written";
     let imported = match &arguments.what {
         What::Distributors { file } => {
             let (rows, refused) = distributors(File::open(file).context(opening(file))?)?;
             block_on(write(&store, rows, refused))??
+        }
+        What::Placements { file, tree, dry_run } => {
+            let tree = tree.as_deref().map(TreeId::parse).transpose().context("--tree")?;
+            let (rows, refused) = placements::read(File::open(file).context(opening(file))?)?;
+            let now = Clock::system().now();
+            let placed = placements::place(&store, &rows, tree.as_ref(), now, *dry_run);
+            let mut imported = block_on(placed)??;
+            imported.refused.extend(refused);
+            imported.refused.sort_by_key(|refused| refused.row);
+            if *dry_run {
+                written = "would be written";
+            }
+            imported
         }
         What::Skus { file } => {
             let (rows, refused) = skus(File::open(file).context(opening(file))?)?;
@@ -99,7 +130,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             block_on(write(&store, rows, refused))??
         }
     };
-    report(&imported, arguments.json);
+    report(&imported, written, arguments.json);
     Ok(if imported.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -134,7 +165,7 @@ pub(super) async fn write<R: ImportRow>(
     Ok(all)
 }
 
-fn report(imported: &Imported, json: bool) {
+fn report(imported: &Imported, written: &str, json: bool) {
     if json {
         let refused: Vec<_> = imported
             .refused
@@ -153,7 +184,7 @@ fn report(imported: &Imported, json: bool) {
         output::error(&format!("line {}: {}", refused.row, refused.reason));
     }
     output::line(&format!(
-        "{} written, {} unchanged, {} refused",
+        "{} {written}, {} unchanged, {} refused",
         imported.written,
         imported.unchanged,
         imported.refused.len()

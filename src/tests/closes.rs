@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, process::Output};
 
 use serde_json::{Value, json};
 use upline::domain::{
-    close::{Basis, Beneficiary, CarryRecord, CloseEntry, CloseKey, MemberRecord, Unpaid},
+    close::{Basis, Beneficiary, CarryRecord, CloseEntry, CloseKey, MemberRecord},
     digest::Digest,
     id::{ComponentId, DistributorId, RankId},
     ledger::{EventId, merkle_root},
@@ -72,7 +72,7 @@ fn plan() -> String {
     format!("{head}{top}\n[[component]]{components}{sections}")
 }
 
-fn order(id: u32, placed: &str, status: &str, referrer: &str, price: &str) -> Delivery {
+pub(crate) fn order(id: u32, placed: &str, status: &str, referrer: &str, price: &str) -> Delivery {
     let body = json!({
         "platform": "shopify", "platform_order_id": id.to_string(), "order_ts": placed,
         "status": status, "currency": "USD", "distributor_ref": referrer, "total": price,
@@ -81,13 +81,13 @@ fn order(id: u32, placed: &str, status: &str, referrer: &str, price: &str) -> De
     Delivery::api("/v1/orders", &body)
 }
 
-async fn journal_reaches(world: &World, entries: i64) {
+pub(crate) async fn journal_reaches(world: &World, entries: i64) {
     let count = "SELECT count(*) FROM upline.volume_entry";
     let reached = async || (world.count(count).await == entries).then_some(());
     eventually("the volumes are in the journal", reached).await;
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -96,11 +96,11 @@ async fn close(world: &World, arguments: &[&str]) -> Output {
     world.run(&[&["close"], arguments].concat()).await
 }
 
-async fn shown(world: &World, period: &str) -> Value {
+pub(crate) async fn shown(world: &World, period: &str) -> Value {
     serde_json::from_str(&said(&close(world, &[period, "--json"]).await)).unwrap()
 }
 
-async fn commit(world: &World, period: &str) -> String {
+pub(crate) async fn commit(world: &World, period: &str) -> String {
     said(&close(world, &[period, "--commit", "--by", "finance-7"]).await)
 }
 
@@ -115,6 +115,12 @@ async fn entries(world: &World, period: &str) -> Vec<String> {
 
 /// Computes the root of a close's block again from what stands in the tables.
 async fn sealed(world: &World, period: &str) {
+    let (leaves, root) = leaves(world, period).await;
+    assert_eq!(Digest::try_from(root.as_slice()).unwrap(), merkle_root(&leaves), "{period}");
+}
+
+/// The leaves of a close's block by what stands in the tables, but those of positions, and its root.
+pub(crate) async fn leaves(world: &World, period: &str) -> (Vec<Digest>, Vec<u8>) {
     let query =
         format!("SELECT basis::text, block FROM upline.period_close WHERE period = '{period}'");
     let row = &world.rows(&query).await[0];
@@ -157,30 +163,43 @@ async fn sealed(world: &World, period: &str) {
         let (pv, qv, cv) = (volume(1), volume(2), volume(3));
         leaves.push(CarryRecord { distributor, pv, qv, cv }.leaf(&key));
     }
+    leaves.extend(of_entries(world, period, &key).await);
+    let query = format!("SELECT merkle_root FROM upline.ledger_block WHERE number = {block}");
+    (leaves, world.rows(&query).await[0].get(0))
+}
+
+/// The leaves of the entries of a close.
+async fn of_entries(world: &World, period: &str, key: &CloseKey) -> Vec<Digest> {
+    let mut leaves = Vec::new();
     let query = format!(
-        "SELECT event_id::text, component, credit, amount, reason FROM upline.period_entry
-         WHERE period = '{period}' ORDER BY number"
+        "SELECT event_id::text, component, CASE debit WHEN 'commission' THEN credit ELSE debit END,
+                CASE debit WHEN 'commission' THEN amount ELSE -amount END, reason, corrects
+         FROM upline.period_entry WHERE period = '{period}' ORDER BY number"
     );
     for row in world.rows(&query).await {
-        let to = match (row.get::<_, &str>(2), row.get::<_, Option<&str>>(4)) {
-            ("breakage", Some("not_active")) => Beneficiary::Breakage(Unpaid::NotActive),
-            (account, None) => {
-                let id = account.strip_prefix("distributor:").unwrap();
+        let account: &str = row.get(2);
+        let to = match (account.split_once(':'), row.get::<_, Option<&str>>(4)) {
+            (None, Some(reason)) => {
+                assert_eq!(account, "breakage");
+                Beneficiary::Breakage(serde_json::from_value(json!(reason)).unwrap())
+            }
+            (Some(("distributor", id)), None) => {
                 Beneficiary::Distributor(DistributorId::parse(id).unwrap())
             }
+            (Some(("capped", id)), None) => Beneficiary::Capped(ComponentId::parse(id).unwrap()),
             other => panic!("{other:?}"),
         };
+        let corrects: Option<&str> = row.get(5);
         let entry = CloseEntry {
             event_id: EventId::try_from(row.get::<_, String>(0)).unwrap(),
             component: ComponentId::parse(row.get(1)).unwrap(),
             to,
             amount: Money::from_decimal(row.get(3)).unwrap(),
+            corrects: corrects.map(|period| PeriodId::parse(period).unwrap()),
         };
-        leaves.push(entry.leaf(&key, Currency::parse("USD").unwrap()));
+        leaves.push(entry.leaf(key, Currency::parse("USD").unwrap()));
     }
-    let query = format!("SELECT merkle_root FROM upline.ledger_block WHERE number = {block}");
-    let root: Vec<u8> = world.rows(&query).await[0].get(0);
-    assert_eq!(Digest::try_from(root.as_slice()).unwrap(), merkle_root(&leaves), "{period}");
+    leaves
 }
 
 /// What ABC123 gave back after January goes into March: of 150 there, 50 count.

@@ -22,6 +22,7 @@ mod journal;
 mod letters;
 mod money;
 mod pipeline;
+mod placements;
 mod posting;
 mod refunds;
 mod simulation;

@@ -15,7 +15,7 @@ use crate::{
         id::DistributorId,
         money::Money,
         plan::{
-            Component, Plan,
+            Plan,
             rank::RankLevel,
             volume::{LineVolumes, Measure},
         },
@@ -151,15 +151,10 @@ pub(super) async fn given(
     plan: &Plan,
     tree: &Genealogy,
 ) -> Result<Vec<GivenEarnings>, ClosingError> {
-    let placed =
-        |component: &&Component| matches!(component, Component::Binary(_) | Component::Matrix(_));
-    if let Some(component) = plan.components.iter().find(placed) {
-        return Err(ClosingError::Placement(component.id().clone()));
-    }
     let mut given = Vec::new();
     for component in plan.given() {
         let earned = store.order_earnings(basis, &component).await?.into_iter().collect();
-        given.push(GivenEarnings { component, earned: by_member(earned, tree) });
+        given.push(GivenEarnings { component, earned: by_member(earned, tree), withheld: None });
     }
     Ok(given)
 }

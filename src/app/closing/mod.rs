@@ -1,23 +1,32 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
 mod inputs;
+pub mod placement;
+mod returns;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::inputs::{History, gather, given};
+use self::{
+    inputs::{History, gather, given},
+    placement::Unplaced,
+};
 use crate::{
     domain::{
         close::{
             self, Basis, CarryRecord, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
-            Inputs, MemberRecord, Mover, Population, PopulationError, RankBonusRecord, Summary,
-            gather::{Counted, Late},
+            Inputs, MemberRecord, Mover, PlacedTree, Population, PopulationError, RankBonusRecord,
+            Summary,
+            binary::{self, unpair::UnpairError},
+            gather::{Counted, Late, Volumes},
+            matrix::MatrixError,
+            placed::PlacedRecords,
         },
         genealogy::{Genealogy, GenealogyVersion},
-        id::{ComponentId, DistributorId},
-        money::Currency,
+        id::{ComponentId, DistributorId, TreeId},
+        money::{Currency, Money},
         plan::{
-            Plan,
+            Plan, PlanBook,
             close::ClosePlanError,
             period::{Calendar, Period, PeriodError, PeriodId},
         },
@@ -60,12 +69,20 @@ pub enum ClosingError {
         #[source]
         source: ClosePlanError,
     },
-    /// The plan has a component whose basis is not in the books yet.
+    /// A close was computed without the placement tree of a component.
     #[error(
-        "component {0} rests on the placement tree, which the books do not hold yet: this plan cannot \
-         be closed"
+        "component {0} pays on the placement tree {1}, which the basis of this close does not name"
     )]
-    Placement(ComponentId),
+    NoTree(ComponentId, TreeId),
+    /// A binary does not close.
+    #[error("a binary cannot be closed")]
+    Binary(#[from] binary::CloseError),
+    /// A matrix does not close.
+    #[error("a matrix cannot be closed")]
+    Matrix(#[from] MatrixError),
+    /// What came back does not fit what closed periods counted.
+    #[error("what came back of closed periods cannot be taken out of a binary")]
+    Unpair(#[from] UnpairError),
     /// The tree cannot be a population.
     #[error("the genealogy cannot be closed on")]
     Population(#[from] PopulationError),
@@ -91,6 +108,8 @@ pub struct Prepared {
     plan: ClosePlan,
     population: Population,
     close: Close,
+    placed: PlacedRecords,
+    unplaced: Vec<Unplaced>,
     tree: Genealogy,
 }
 
@@ -102,14 +121,26 @@ pub struct Kept<'a> {
     pub summary: &'a Summary,
     /// What came late.
     pub late: Late,
+    /// Volume of people without a position in the tree of a component.
+    #[serde(skip_serializing_if = "<[Unplaced]>::is_empty")]
+    pub unplaced: &'a [Unplaced],
+    /// What distributors get less, or more, in closed periods because volume came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<Money>,
 }
 
 impl Prepared {
-    /// The entries.
+    /// The entries: those of the period, then those that correct closed ones.
     pub fn entries(&self) -> Vec<CloseEntry> {
         let (key, currency) = (self.basis.key(), self.basis.currency);
         let name = |member| self.tree.by_number(member);
-        self.close.entries(&key, currency, &self.population, name).collect()
+        let own = self.close.entries(&key, currency, &self.population, name);
+        own.chain(self.placed.entries(&key, currency, name)).collect()
+    }
+
+    /// What is kept of the positions of binaries and matrices.
+    pub fn placed(&self) -> &PlacedRecords {
+        &self.placed
     }
 
     /// What is kept of the members.
@@ -136,7 +167,10 @@ impl Prepared {
 
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
-        Kept { summary: &self.summary, late: self.late }
+        let corrections = &self.placed.corrections;
+        let corrected = corrections.iter().map(|correction| correction.paid).sum();
+        let corrected = Some(corrected).filter(|_| !corrections.is_empty());
+        Kept { summary: &self.summary, late: self.late, unplaced: &self.unplaced, corrected }
     }
 }
 
@@ -194,7 +228,8 @@ pub async fn prepare(
     }
     let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
     let basis = basis(store, plan, period, currency, company.genealogy.version()).await?;
-    compute(store, &company.genealogy, plan, basis, movers).await.map(Box::new).map(Found::Open)
+    let (tree, plans) = (&company.genealogy, &company.plans);
+    compute(store, tree, (plan, plans), basis, movers).await.map(Box::new).map(Found::Open)
 }
 
 fn unclosed(plan: &Plan) -> ClosingError {
@@ -205,7 +240,7 @@ fn unclosed(plan: &Plan) -> ClosingError {
 async fn compute(
     store: &Postgres,
     tree: &Genealogy,
-    plan: &Plan,
+    (plan, plans): (&Plan, &PlanBook),
     basis: Basis,
     movers: usize,
 ) -> Result<Prepared, ClosingError> {
@@ -218,6 +253,7 @@ async fn compute(
         return Err(unclosed(plan));
     };
     let (volumes, late) = gather(store, &basis, tree, volumes.group).await?;
+    let counted = if plan.trees().is_empty() { Volumes::default() } else { volumes.clone() };
     let history = History::read(store, &basis, plan, tree).await?;
     let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
     let mut columns = Columns {
@@ -233,12 +269,26 @@ async fn compute(
     columns.carry_in(&history.below_zero)?;
     let population = Population::new(&columns)?;
     drop(columns);
-    let inputs = Inputs {
+    let mut inputs = Inputs {
         given: given(store, &basis, plan, tree).await?,
         paid_ranks: history.paid_ranks,
         carried: history.carried,
         ..Inputs::default()
     };
+    let ranking = close_plan.ranks().rank(&population, &inputs.forced);
+    let scene = placement::Scene {
+        store,
+        basis: &basis,
+        plan,
+        plans,
+        tree,
+        close_plan: &close_plan,
+        population: &population,
+        ranking: &ranking,
+        volumes: &counted,
+    };
+    let placed = placement::close(&scene).await?;
+    inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
     let named = moved.into_iter().filter_map(|mover| Some((tree.by_number(mover.member)?, mover)));
@@ -250,6 +300,8 @@ async fn compute(
         basis,
         population,
         close,
+        placed: placed.records,
+        unplaced: placed.unplaced,
         tree: tree.clone(),
     })
 }
@@ -273,6 +325,11 @@ async fn basis(
     }
     let before = last.as_ref().map(|last| last.basis.counted);
     let upto = store.last_volume().await?;
+    let mut placements = Vec::new();
+    for tree in plan.trees().into_keys() {
+        let version = store.placement_version(tree, period.snapshot).await?;
+        placements.push(PlacedTree { tree: tree.clone(), version });
+    }
     Ok(Basis {
         engine: close::ENGINE.into(),
         plan: plan.reference.clone(),
@@ -283,6 +340,7 @@ async fn basis(
         counted: Counted { since: before.map_or(period.start, |before| before.since), upto },
         ledger_before: last.as_ref().map_or(0, |last| last.basis.ledger),
         ledger: store.last_entry().await?,
+        placements,
         period,
     })
 }

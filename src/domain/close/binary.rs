@@ -133,6 +133,23 @@ pub enum Unpaid {
     OwnerCap,
 }
 
+impl Unpaid {
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::NoneEnrolledLeft => "none_enrolled_left",
+            Self::NoneEnrolledRight => "none_enrolled_right",
+            Self::NoVolume => "no_volume",
+            Self::OneLegEmpty => "one_leg_empty",
+            Self::BelowOnePair => "below_one_pair",
+            Self::BelowOneUnit => "below_one_unit",
+            Self::Cap => "cap",
+            Self::OwnerCap => "owner_cap",
+        }
+    }
+}
+
 /// The close of one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settled {

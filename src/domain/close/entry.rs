@@ -1,7 +1,8 @@
 //! A close as transfers of money: what is posted when it is committed.
 //!
-//! Invariant: the entries of a component add up to its pool, none is nothing, and the
-//! same close gives the same entries with the same identities in the same order.
+//! Invariant: the entries of a component add up to its pool, less what of it is posted elsewhere; none is
+//! nothing, and the same close gives the same entries with the same identities in the same order. What
+//! orders earned is posted with the orders: of such a component a close posts only what caps take.
 
 use std::fmt;
 
@@ -67,7 +68,8 @@ impl fmt::Display for Beneficiary {
 /// One transfer between the commission expense and an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseEntry {
-    /// Its identity: a hash of plan, period, component, account, reason and currency.
+    /// Its identity: a hash of plan, period, component, account, reason and currency, and of the period
+    /// that it corrects.
     pub event_id: EventId,
     /// The component of the plan.
     pub component: ComponentId,
@@ -76,24 +78,30 @@ pub struct CloseEntry {
     /// How much, after the caps; not zero. Below zero the transfer goes the other way: more was taken
     /// back than earned.
     pub amount: Money,
+    /// The closed period that it corrects, if it does.
+    pub corrects: Option<PeriodId>,
 }
 
 impl CloseEntry {
-    fn new(
+    pub(super) fn new(
         key: &CloseKey,
         currency: Currency,
         component: &ComponentId,
-        to: Beneficiary,
-        amount: Money,
+        (to, amount): (Beneficiary, Money),
+        corrects: Option<PeriodId>,
     ) -> Self {
-        let event_id = EventId::from_digest(&Digest::of_fields([
-            key.to_string().as_bytes(),
+        let (close, account) = (key.to_string(), to.to_string());
+        let fields = [
+            close.as_bytes(),
             component.as_str().as_bytes(),
-            to.to_string().as_bytes(),
+            account.as_bytes(),
             to.reason().unwrap_or_default().as_bytes(),
             currency.as_str().as_bytes(),
-        ]));
-        Self { event_id, component: component.clone(), to, amount }
+        ];
+        let corrected = corrects.as_ref().map(|period| period.as_str().as_bytes());
+        let event_id =
+            EventId::from_digest(&Digest::of_fields(fields.into_iter().chain(corrected)));
+        Self { event_id, component: component.clone(), to, amount, corrects }
     }
 
     /// The transfer as it is posted, with an amount above zero: debit, credit, amount.
@@ -109,17 +117,20 @@ impl CloseEntry {
     /// The leaf of the entry in its block's Merkle tree: everything that the entry says.
     pub fn leaf(&self, key: &CloseKey, currency: Currency) -> Digest {
         let (debit, credit, amount) = self.posted();
-        Digest::of_fields([
+        let corrected = self.corrects.as_ref().map(|period| period.as_str().as_bytes());
+        let (close, sum) = (key.to_string(), amount.to_string());
+        let fields = [
             b"close".as_slice(),
             self.event_id.as_bytes().as_slice(),
-            key.to_string().as_bytes(),
+            close.as_bytes(),
             self.component.as_str().as_bytes(),
             debit.as_bytes(),
             credit.as_bytes(),
             self.to.reason().unwrap_or_default().as_bytes(),
-            amount.to_string().as_bytes(),
+            sum.as_bytes(),
             currency.as_str().as_bytes(),
-        ])
+        ];
+        Digest::of_fields(fields.into_iter().chain(corrected))
     }
 }
 
@@ -136,7 +147,7 @@ impl Close {
     ) -> impl Iterator<Item = CloseEntry> + 'a {
         self.components().iter().flat_map(move |component| {
             let members = population.positions().filter_map(move |member| {
-                let amount = component.paid_to(population.position(member)?);
+                let amount = component.posted_to(population.position(member)?);
                 let amount = Some(amount).filter(|amount| !amount.is_zero())?;
                 Some((Beneficiary::Distributor(name(member)?), amount))
             });
@@ -148,7 +159,7 @@ impl Close {
             let carried = std::iter::once((Beneficiary::Carried, totals.carried));
             let all = members.chain(broken).chain(capped).chain(carried);
             all.filter(|(_, amount)| !amount.is_zero())
-                .map(move |(to, amount)| CloseEntry::new(key, currency, &component.id, to, amount))
+                .map(move |part| CloseEntry::new(key, currency, &component.id, part, None))
         })
     }
 }
@@ -171,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_entries_of_a_component_are_its_pool((columns, parts, inputs) in random::worlds()) {
+        fn the_entries_of_a_component_are_its_pool_less_what_is_posted_elsewhere((columns, parts, inputs) in random::worlds()) {
             let eur = Currency::parse("EUR").unwrap();
             let plan = ClosePlan::new(parts, Rounding::HalfUp, eur).unwrap();
             let population = Population::new(&columns).unwrap();
@@ -187,10 +198,86 @@ mod tests {
             }
             for component in close.components() {
                 let sum = sums.get(&component.id).copied().unwrap_or_default();
-                prop_assert_eq!(sum, component.totals.pool, "{}", component.id);
+                let given = inputs.given.iter().find(|given| given.component == component.id);
+                let elsewhere: Money = match given.map(|given| (given, &given.withheld)) {
+                    Some((given, None)) => given.earned.iter().copied().sum(),
+                    Some((_, Some(withheld))) => {
+                        withheld.corrected.iter().map(|(_, amount)| *amount).sum()
+                    }
+                    None => Money::ZERO,
+                };
+                prop_assert_eq!(sum, component.totals.pool - elsewhere, "{}", component.id);
             }
             let again: Vec<CloseEntry> = close.entries(&key, eur, &population, name).collect();
             prop_assert_eq!(entries, again);
         }
+    }
+
+    #[test]
+    fn what_orders_earned_is_not_posted_again_but_what_a_cap_takes_of_it_is() {
+        let eur = Currency::parse("EUR").unwrap();
+        let text = r#"
+            component = [{ kind = "given", id = "direct" }]
+            cap = [{ id = "company", after = "direct", counts = ["direct"], limit = { per = "distributor", amount = "30", by_rank = [], rank = "paid_as" } }]
+            [volumes]
+            pv = "qv"
+            group = "pv"
+            retail_orders = "referrer"
+            negative_volume = "carry"
+            conversion = "1"
+            qv = { source = "net", rate = "100 %" }
+            cv = { source = "net", rate = "100 %" }
+            [activity]
+            pv = "0"
+            look_back = 1
+            window = "sum"
+            active_leg = "frontline"
+            [ladder]
+            reach = "each_step"
+            leg_rank = "paid_as"
+        "#;
+        let plan = ClosePlan::new(toml::from_str(text).unwrap(), Rounding::HalfEven, eur).unwrap();
+        let none = vec![crate::domain::volume::Volume::ZERO; 2];
+        let columns = crate::domain::close::Columns {
+            sponsor: vec![u32::MAX, 0],
+            status: vec![crate::domain::genealogy::DistributorStatus::Active; 2],
+            pv: none.clone(),
+            qv: none.clone(),
+            cv: none.clone(),
+            accumulated: none,
+            earlier_pv: Vec::new(),
+            achieved: vec![crate::domain::plan::rank::RankLevel(0); 2],
+        };
+        let population = Population::new(&columns).unwrap();
+        let euros = |amount: &str| Money::parse(amount).unwrap();
+        let key = CloseKey { plan: "p".into(), period: PeriodId::parse("2026-02").unwrap() };
+        let posted = |withheld: Option<crate::domain::close::Withheld>| -> Vec<String> {
+            let given = crate::domain::close::GivenEarnings {
+                component: ComponentId::parse("direct").unwrap(),
+                earned: vec![euros("40"), euros("20")],
+                withheld,
+            };
+            let inputs = crate::domain::close::Inputs { given: vec![given], ..Default::default() };
+            let close = evaluate(&plan, &population, &inputs).unwrap();
+            let entries = close.entries(&key, eur, &population, name);
+            entries.map(|entry| format!("{} {}", entry.to, entry.amount)).collect()
+        };
+        assert_eq!(posted(None), ["distributor:D0 -10.00", "capped:company 10.00"]);
+        let withheld = crate::domain::close::Withheld {
+            breakage: BTreeMap::from([(Unpaid::NoneEnrolledLeft, euros("7"))]),
+            capped: euros("5"),
+            corrected: vec![(1, euros("-2"))],
+        };
+        // D1 earned 22 in the period, and 2 less in an earlier one.
+        assert_eq!(
+            posted(Some(withheld)),
+            [
+                "distributor:D0 30.00",
+                "distributor:D1 22.00",
+                "breakage 7.00",
+                "capped:company 10.00",
+                "capped:direct 5.00",
+            ]
+        );
     }
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::column::{NOBODY, at, update};
+use super::{
+    Population, Withheld,
+    column::{NOBODY, at, update},
+};
 use crate::domain::{
     id::ComponentId,
     money::{Money, Rate},
@@ -19,7 +22,7 @@ pub enum Unpaid {
     NotActive,
     /// The rank is too low, or there is none.
     RankTooLow,
-    /// Too few active legs for the level.
+    /// The level is not unlocked: too few active legs, or the rank has fewer.
     LevelLocked,
     /// The rates of the rank are below the highest of the plan.
     LowerRate,
@@ -47,6 +50,10 @@ pub enum Unpaid {
     Capped,
     /// The component is computed elsewhere and gave nothing.
     NothingGiven,
+    /// The left leg of the position holds no active distributor whom the owner enrolled.
+    NoneEnrolledLeft,
+    /// The right leg holds none.
+    NoneEnrolledRight,
 }
 
 impl Unpaid {
@@ -69,6 +76,8 @@ impl Unpaid {
             Self::NobodyQualified => "nobody_qualified",
             Self::Capped => "capped",
             Self::NothingGiven => "nothing_given",
+            Self::NoneEnrolledLeft => "none_enrolled_left",
+            Self::NoneEnrolledRight => "none_enrolled_right",
         }
     }
 }
@@ -165,7 +174,7 @@ pub struct Totals {
     pub paid: Money,
     /// What the company keeps because nobody qualified, by reason.
     pub breakage: BTreeMap<Unpaid, Money>,
-    /// What the caps took, by cap.
+    /// What caps took, by cap; what a binary's own caps took under the binary's id.
     pub capped: BTreeMap<ComponentId, Money>,
     /// What goes into the next period.
     pub carried: Money,
@@ -201,6 +210,10 @@ pub struct ComponentClose {
     /// What each position gets, after the caps so far.
     pub(super) paid: Vec<Money>,
     pub(super) cuts: Vec<Cut>,
+    /// What of `paid` is posted elsewhere, by position: with its orders, or as the correction of a closed
+    /// period. Empty where there is nothing of it.
+    #[serde(default)]
+    pub(super) elsewhere: Vec<Money>,
     /// The own groups of a bracket component.
     pub(super) groups: Option<Box<super::bracket::Groups>>,
 }
@@ -213,6 +226,7 @@ impl ComponentClose {
             lines: Lines::default(),
             paid: vec![Money::ZERO; len],
             cuts: Vec::new(),
+            elsewhere: Vec::new(),
             groups: None,
         }
     }
@@ -239,6 +253,26 @@ impl ComponentClose {
     pub(super) fn breakage(&mut self, reason: Unpaid, amount: Money) {
         if !amount.is_zero() {
             *self.totals.breakage.entry(reason).or_default() += amount;
+        }
+    }
+
+    /// Leaves what nobody gets of a binary or a matrix to the company.
+    pub(super) fn withhold(&mut self, withheld: &Withheld, population: &Population) {
+        for (reason, amount) in &withheld.breakage {
+            self.offer(*amount);
+            self.breakage(*reason, *amount);
+        }
+        if !withheld.capped.is_zero() {
+            self.offer(withheld.capped);
+            *self.totals.capped.entry(self.id.clone()).or_default() += withheld.capped;
+        }
+        if !withheld.corrected.is_empty() {
+            self.elsewhere = vec![Money::ZERO; self.paid.len()];
+        }
+        for (member, amount) in &withheld.corrected {
+            if let Some(position) = population.position(*member) {
+                update(&mut self.elsewhere, position, |sum| *sum += *amount);
+            }
         }
     }
 
@@ -272,5 +306,15 @@ impl ComponentClose {
     /// What a position gets.
     pub(super) fn paid_to(&self, position: u32) -> Money {
         at(&self.paid, position)
+    }
+
+    /// What of it the close posts as its own; below zero where caps take from what is posted elsewhere.
+    pub(super) fn posted_to(&self, position: u32) -> Money {
+        at(&self.paid, position) - at(&self.elsewhere, position)
+    }
+
+    /// What the close posts as its own for all members.
+    pub(super) fn posted(&self) -> Money {
+        self.totals.paid - self.elsewhere.iter().copied().sum()
     }
 }

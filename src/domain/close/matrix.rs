@@ -29,6 +29,17 @@ pub enum Unclaimed {
     Locked,
 }
 
+impl Unclaimed {
+    /// The lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoUpline => "no_upline",
+            Self::Inactive => "inactive",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 /// What a level is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {

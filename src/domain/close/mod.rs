@@ -23,15 +23,20 @@ mod levels;
 mod line;
 mod matching;
 pub mod matrix;
+pub mod placed;
 mod population;
 mod ranking;
 mod record;
+pub mod returns;
 mod share;
 mod summary;
 mod table;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use self::column::set;
 pub use self::{
     bracket::BracketStanding,
     column::NOBODY,
@@ -40,7 +45,7 @@ pub use self::{
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
     population::{BelowZero, Columns, Population, PopulationError},
     ranking::{ForcedRank, Hold, RankRules, Ranking, Shortfall},
-    record::{Basis, CarryRecord, ENGINE, MemberRecord, RankBonusRecord},
+    record::{Basis, CarryRecord, ENGINE, MemberRecord, PlacedTree, RankBonusRecord},
     summary::{Mover, Summary},
 };
 use super::{
@@ -122,6 +127,22 @@ pub struct GivenEarnings {
     pub component: ComponentId,
     /// What each member earned, by member number; below zero where more was taken back than earned.
     pub earned: Vec<Money>,
+    /// Of a binary or a matrix, which are closed with the rest: what nobody gets. None of a component of
+    /// orders: what it earned is posted with them, and the close posts only what caps take of it.
+    #[serde(default)]
+    pub withheld: Option<Withheld>,
+}
+
+/// What of a binary or a matrix is posted, but as nobody's earnings of this period.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// What the company keeps of positions that may not earn, by reason.
+    pub breakage: BTreeMap<Unpaid, Money>,
+    /// What the component's own caps take.
+    pub capped: Money,
+    /// The part of `earned` that corrects closed periods, by member number: matching and caps count it, and
+    /// it is posted by itself, with the period that it corrects.
+    pub corrected: Vec<(u32, Money)>,
 }
 
 /// A rank for which a bonus was paid.
@@ -347,13 +368,20 @@ fn given(
     let given = found.ok_or_else(|| CloseError::NotGiven(id.clone()))?;
     let population = scene.population;
     let mut close = ComponentClose::new(id, population.len());
+    if given.withheld.is_none() {
+        close.elsewhere = vec![Money::ZERO; population.len()];
+    }
     for (member, amount) in (0..).zip(&given.earned) {
         if let Some(member) = population.position(member).filter(|_| !amount.is_zero()) {
             close.offer(*amount);
             let (base, rate) = (Base::Money(*amount), Rate::WHOLE);
             let (source, level, title) = (None, 0, Title::Share);
             close.earn(Earning { member, source, title, level, base, rate, amount: *amount });
+            set(&mut close.elsewhere, member, *amount);
         }
+    }
+    if let Some(withheld) = &given.withheld {
+        close.withhold(withheld, population);
     }
     Ok(close)
 }
@@ -387,7 +415,12 @@ fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(
         if found != expected {
             return Err(CloseError::Length { component, found, expected });
         }
-        if let Some(amount) = given.earned.iter().copied().find(|amount| !exact(amount)) {
+        let withheld = given.withheld.iter().flat_map(|withheld| {
+            let corrected = withheld.corrected.iter().map(|(_, amount)| amount);
+            withheld.breakage.values().chain([&withheld.capped]).chain(corrected)
+        });
+        let all = given.earned.iter().chain(withheld);
+        if let Some(amount) = all.copied().find(|amount| !exact(amount)) {
             return Err(CloseError::Amount { what, component, amount });
         }
     }

@@ -297,6 +297,17 @@ impl Oracle<'_> {
         out.paid =
             self.inputs.given.iter().find(|g| g.component == plan.id).unwrap().earned.clone();
         out.totals.pool = out.paid.iter().copied().sum();
+        let given = self.inputs.given.iter().find(|g| g.component == plan.id);
+        if let Some(withheld) = given.and_then(|given| given.withheld.as_ref()) {
+            for (reason, amount) in withheld.breakage.iter().filter(|(_, a)| !a.is_zero()) {
+                out.totals.pool += *amount;
+                out.totals.breakage.insert(*reason, *amount);
+            }
+            if !withheld.capped.is_zero() {
+                out.totals.pool += withheld.capped;
+                out.totals.capped.insert(plan.id.clone(), withheld.capped);
+            }
+        }
         out
     }
 

@@ -8,8 +8,9 @@ use super::{
 use crate::domain::{
     digest::Digest,
     genealogy::GenealogyVersion,
-    id::{ComponentId, DistributorId, RankId},
+    id::{ComponentId, DistributorId, RankId, TreeId},
     money::Currency,
+    placement::PlacementVersion,
     plan::{
         PlanRef,
         period::{Period, PeriodId},
@@ -21,7 +22,7 @@ use crate::domain::{
 
 /// The identity of the rules of this module and its neighbours. It changes when the same basis would
 /// give other lines.
-pub const ENGINE: &str = "upline-close-1";
+pub const ENGINE: &str = "upline-close-2";
 
 /// All that a close was computed from. The same basis over the same books gives the same close, to the
 /// cent and to the byte, whenever it is computed.
@@ -49,6 +50,19 @@ pub struct Basis {
     pub ledger_before: u64,
     /// The last ledger entry that this one counts.
     pub ledger: u64,
+    /// The placement trees that the plan pays on, as they were at the snapshot instant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placements: Vec<PlacedTree>,
+}
+
+/// A placement tree that a close was computed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedTree {
+    /// Its name.
+    pub tree: TreeId,
+    /// Its version.
+    #[serde(flatten)]
+    pub version: PlacementVersion,
 }
 
 impl Basis {

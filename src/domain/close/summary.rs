@@ -27,7 +27,7 @@ pub struct Summary {
     /// The commissionable volume below zero of members who gave back more than they bought: it counts in
     /// their next period or is forgiven, as the plan says.
     pub below_zero: Volume,
-    /// What all members get.
+    /// What all members get, beside what orders earned.
     pub paid: Money,
     /// What they get as a share of the money that all commissionable volume is at the plan's own
     /// conversion, to four decimal places; `None` without volume.
@@ -56,12 +56,12 @@ impl Mover {
 }
 
 impl Close {
-    /// What a position gets over all components.
+    /// What a position gets over all components, beside what its orders earned.
     fn total(&self, position: u32) -> Money {
-        self.components().iter().map(|component| component.paid_to(position)).sum()
+        self.components().iter().map(|component| component.posted_to(position)).sum()
     }
 
-    /// What each member gets over all components, by the caller's number.
+    /// What each member gets over all components, beside what orders earned, by the caller's number.
     pub fn totals(&self, population: &Population) -> Vec<Money> {
         let place = |member| population.position(member).map(|position| self.total(position));
         population.positions().map(|member| place(member).unwrap_or_default()).collect()
@@ -80,7 +80,7 @@ impl Close {
             Some((plan.ladder.rank(crate::domain::plan::rank::RankLevel(level))?.clone(), count))
         };
         let cv: Volume = population.volume(Measure::Cv).iter().copied().sum();
-        let paid: Money = self.components().iter().map(|component| component.totals.paid).sum();
+        let paid: Money = self.components().iter().map(super::ComponentClose::posted).sum();
         let conversion = plan.parts.volumes.conversion;
         let worth = cv.earning(conversion, Rate::WHOLE, plan.rounding, plan.currency);
         let ratio = paid.as_decimal().checked_div(worth.as_decimal());

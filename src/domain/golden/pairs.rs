@@ -13,7 +13,7 @@ use crate::domain::{
     close::{
         GivenEarnings,
         binary::{self, Input, LegVolumes, Legs, Rules, Settled, standings},
-        matrix::{self, Climb, Unclaimed},
+        matrix::{self, Climb},
     },
     id::{ComponentId, RankId},
     money::{Currency, Money},
@@ -100,11 +100,12 @@ impl<'a> Pairs<'a> {
         let mut given = Vec::new();
         for legged in &mut self.binaries {
             let earned = legged.close(&scene, results)?;
-            given.push(GivenEarnings { component: legged.plan.id.clone(), earned });
+            let component = legged.plan.id.clone();
+            given.push(GivenEarnings { component, earned, withheld: None });
         }
         for (plan, places) in &self.matrices {
             let earned = climb(plan, places, &scene, results)?;
-            given.push(GivenEarnings { component: plan.id.clone(), earned });
+            given.push(GivenEarnings { component: plan.id.clone(), earned, withheld: None });
         }
         Ok(given)
     }
@@ -133,7 +134,7 @@ impl Legged<'_> {
     fn close(&mut self, scene: &Scene<'_>, results: &mut Results) -> Result<Vec<Money>, Unusable> {
         let company = scene.company;
         let tree = self.places.tree.columns();
-        let volume = self.places.volume(company, scene.rows)?;
+        let volume = self.places.volume(company, scene.rows, self.plan.volume)?;
         let active = &scene.standings.active;
         let standing = standings(tree, &Spans::of(tree), &company.sponsors, active);
         let recent = self.recent(volume.len());
@@ -260,11 +261,12 @@ fn climb(
             for spanned in scene.rows {
                 let line = company.cases.line(spanned);
                 let position = places.position(&spanned.get_ref().who, line)?;
-                lines.extend(climb.order(position, company.volumes(spanned)?.cv));
+                lines.extend(climb.order(position, company.volumes(spanned)?.of(plan.volume)));
             }
         }
         MatrixLine::Period => {
-            lines = climb.period(&places.volume(company, scene.rows)?).map_err(wrong)?;
+            lines =
+                climb.period(&places.volume(company, scene.rows, plan.volume)?).map_err(wrong)?;
         }
     }
     let mut earned = vec![Money::ZERO; company.members.len()];
@@ -286,7 +288,7 @@ fn climb(
 /// Puts down what a level of a matrix came to.
 fn level(plan: &Matrix, who: Option<&str>, line: &matrix::Line, results: &mut Results) {
     let component = plan.id.clone();
-    let reason: Option<Box<str>> = line.unclaimed.map(|reason| reason_of(reason).into());
+    let reason: Option<Box<str>> = line.unclaimed.map(|reason| reason.as_str().into());
     if let (Some(who), Some(reason)) = (who, &reason) {
         results.nothing.insert((component.clone(), who.into()), reason.clone());
     }
@@ -301,12 +303,4 @@ fn level(plan: &Matrix, who: Option<&str>, line: &matrix::Line, results: &mut Re
         format!("{component}: level {number}, {name}{why}: of {} points = {amount}", line.volume);
     let who = who.filter(|_| reason.is_none()).unwrap_or(BREAKAGE).into();
     results.got.push(Got { component, who, level: Some(number.into()), reason, amount, told });
-}
-
-fn reason_of(unclaimed: Unclaimed) -> &'static str {
-    match unclaimed {
-        Unclaimed::NoUpline => "no_upline",
-        Unclaimed::Inactive => "inactive",
-        Unclaimed::Locked => "locked",
-    }
 }

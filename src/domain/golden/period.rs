@@ -135,7 +135,7 @@ impl<'a> Running<'a> {
         for id in &wanted {
             if !given.iter().any(|given| given.component == **id) {
                 let earned = vec![Money::ZERO; self.company.members.len()];
-                given.push(GivenEarnings { component: (*id).clone(), earned });
+                given.push(GivenEarnings { component: (*id).clone(), earned, withheld: None });
             }
         }
         given.retain(|given| wanted.contains(&&given.component));
@@ -228,7 +228,8 @@ impl<'a> Running<'a> {
         }
         let given = by_component.into_iter();
         Ok(given
-            .map(|(component, earned)| GivenEarnings { component: component.clone(), earned })
+            .map(|(component, earned)| (component.clone(), earned))
+            .map(|(component, earned)| GivenEarnings { component, earned, withheld: None })
             .collect())
     }
 

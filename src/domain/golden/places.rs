@@ -11,6 +11,7 @@ use crate::domain::{
     plan::{
         case::{MemberRow, VolumeRow},
         pairs::Matrix,
+        volume::Measure,
     },
     volume::Volume,
 };
@@ -101,18 +102,19 @@ impl<'a, T> Places<'a, T> {
         self.owners.get(position.index()).copied().unwrap_or(u32::MAX)
     }
 
-    /// The commissionable volume that each position brought.
+    /// The volume that each position brought.
     pub(super) fn volume(
         &self,
         company: &Company<'_>,
         rows: &[Spanned<VolumeRow>],
+        measure: Measure,
     ) -> Result<Vec<Volume>, Unusable> {
         let mut column = vec![Volume::ZERO; self.names.len()];
         for spanned in rows {
             let row = spanned.get_ref();
             let position = self.position(&row.who, company.cases.line(spanned))?;
             if let Some(volume) = column.get_mut(position.index()) {
-                *volume += company.volumes(spanned)?.cv;
+                *volume += company.volumes(spanned)?.of(measure);
             }
         }
         Ok(column)

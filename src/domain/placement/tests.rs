@@ -178,6 +178,25 @@ fn a_matrix_wants_a_shape_and_is_filled_from_the_left() {
 }
 
 #[test]
+fn components_share_a_tree_that_grows_in_one_way() {
+    let matrix = |width, height, spill| Shape::Matrix { width, height, spill };
+    let (nearest, weakest) = (Spill::BreadthFirst, Spill::WeakestLeg);
+    assert!(Shape::Binary.grows_as(Shape::Binary));
+    assert!(!Shape::Binary.grows_as(matrix(2, 3, nearest)));
+    assert!(matrix(2, 3, nearest).grows_as(matrix(2, 7, nearest)));
+    assert!(!matrix(2, 3, nearest).grows_as(matrix(3, 3, nearest)));
+    assert!(!matrix(2, 3, nearest).grows_as(matrix(2, 3, weakest)));
+    // Legs are counted down to the height.
+    assert!(!matrix(2, 3, weakest).grows_as(matrix(2, 7, weakest)));
+    assert_eq!(Shape::Binary.side("right"), Some(1));
+    assert_eq!(
+        (matrix(3, 3, nearest).side("right"), matrix(3, 3, nearest).side("2")),
+        (None, Some(2))
+    );
+    assert_eq!(matrix(3, 3, nearest).side("3"), None);
+}
+
+#[test]
 fn the_tree_of_an_earlier_event_is_the_beginning_of_the_columns() {
     let mut tree = BinaryTree::default();
     let root = tree.place_top(Owner(4)).unwrap();

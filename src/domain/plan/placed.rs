@@ -37,7 +37,7 @@ impl Plan {
         let mut seen: BTreeMap<&TreeId, (&ComponentId, Shape)> = BTreeMap::new();
         for (index, component) in self.components.iter().enumerate() {
             let Some((tree, found)) = component.tree() else { continue };
-            let (first, other) = *seen.entry(tree).or_insert((component.id(), found));
+            let (first, other) = *seen.entry(tree).or_insert_with(|| (component.id(), found));
             if !found.grows_as(other) {
                 let id = component.id().clone();
                 let (tree, first) = (tree.clone(), first.clone());

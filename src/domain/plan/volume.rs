@@ -145,6 +145,15 @@ impl LineVolumes {
     pub fn is_zero(self) -> bool {
         self == Self::default()
     }
+
+    /// One of them.
+    pub fn of(self, measure: Measure) -> Volume {
+        match measure {
+            Measure::Pv => self.pv,
+            Measure::Qv => self.qv,
+            Measure::Cv => self.cv,
+        }
+    }
 }
 
 impl AddAssign for LineVolumes {

@@ -15,12 +15,16 @@ use tokio_postgres::{
 use super::{
     Postgres, classify,
     orders::from_json,
+    placed::copy_placed,
     seal::{HEAD, LOCK, Uuid},
     to_i64, to_u64, unreadable,
 };
 use crate::{
     domain::{
-        close::{Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord},
+        close::{
+            Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord,
+            placed::PlacedRecords,
+        },
         digest::Digest,
         id::{ComponentId, DistributorId, Operator, RankId, Reason},
         ledger::{block_hash, merkle_root},
@@ -44,6 +48,8 @@ pub struct Closing<'a> {
     pub carries: &'a [CarryRecord],
     /// What is paid, and what is not and why.
     pub entries: &'a [CloseEntry],
+    /// What is kept of the positions of binaries and matrices.
+    pub placed: &'a PlacedRecords,
     /// The bonuses for ranks that it pays.
     pub rank_bonuses: &'a [RankBonusRecord],
     /// Who closes it.
@@ -138,7 +144,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// What a closed period paid to each distributor, and what its components carried on.
+    /// What a closed period paid to each distributor, without what it corrected of earlier ones, and what its
+    /// components carried on.
     pub async fn period_money(
         &self,
         key: &CloseKey,
@@ -147,7 +154,8 @@ impl Postgres {
              FROM (SELECT component,
                           CASE debit WHEN 'commission' THEN credit ELSE debit END AS account,
                           CASE debit WHEN 'commission' THEN amount ELSE -amount END AS amount
-                   FROM upline.period_entry WHERE plan_id = $1 AND period = $2) t
+                   FROM upline.period_entry
+                   WHERE plan_id = $1 AND period = $2 AND corrects IS NULL) t
              GROUP BY 1, 2";
         let client = self.client().await?;
         let period = key.period.as_str();
@@ -255,6 +263,7 @@ impl Postgres {
         copy_carries(&tx, &key, closing.carries).await?;
         copy_entries(&tx, closing).await?;
         copy_rank_bonuses(&tx, &key, closing.rank_bonuses).await?;
+        copy_placed(&tx, &key, closing.placed).await?;
         let members = closing.members.iter().map(|member| member.leaf(&key));
         let carries = closing.carries.iter().map(|carry| carry.leaf(&key));
         let entries = closing.entries.iter().map(|entry| entry.leaf(&key, closing.basis.currency));
@@ -262,6 +271,7 @@ impl Postgres {
             .chain(members)
             .chain(carries)
             .chain(entries)
+            .chain(closing.placed.leaves(&key))
             .collect();
         let root = merkle_root(&leaves);
         // From here on the ledger waits: two rows.
@@ -430,7 +440,7 @@ async fn copy_carries(
 }
 
 async fn copy_entries(tx: &Transaction<'_>, closing: &Closing<'_>) -> Result<(), ServiceError> {
-    const TYPES: [Type; 10] = [
+    const TYPES: [Type; 11] = [
         Type::UUID,
         Type::TEXT,
         Type::TEXT,
@@ -441,16 +451,17 @@ async fn copy_entries(tx: &Transaction<'_>, closing: &Closing<'_>) -> Result<(),
         Type::NUMERIC,
         Type::TEXT,
         Type::TEXT,
+        Type::TEXT,
     ];
     let into =
         "COPY upline.period_entry (event_id, plan_id, period, number, component, debit, credit,
-                amount, currency, reason) FROM STDIN BINARY";
+                amount, currency, reason, corrects) FROM STDIN BINARY";
     let sink = tx.copy_in(into).await.map_err(classify)?;
     let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     let Basis { plan, period, currency, .. } = closing.basis;
     for (number, entry) in (1i32..).zip(closing.entries) {
         let (debit, credit, amount) = entry.posted();
-        let row: [&(dyn ToSql + Sync); 10] = [
+        let row: [&(dyn ToSql + Sync); 11] = [
             &Uuid(entry.event_id),
             &&*plan.id,
             &period.id.as_str(),
@@ -461,6 +472,7 @@ async fn copy_entries(tx: &Transaction<'_>, closing: &Closing<'_>) -> Result<(),
             &amount.written(),
             &currency.as_str(),
             &entry.to.reason(),
+            &entry.corrects.as_ref().map(PeriodId::as_str),
         ];
         rows.as_mut().write(&row).await.map_err(classify)?;
     }

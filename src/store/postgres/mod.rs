@@ -10,6 +10,8 @@ mod journal;
 mod ledger;
 mod migrate;
 mod orders;
+mod placed;
+mod placements;
 mod plans;
 mod seal;
 mod skus;
@@ -27,6 +29,8 @@ pub use self::{
     company::{CompanyReader, Versions},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
+    placed::{PastPosition, Pasts, ReturnedEntry},
+    placements::{PlacementRow, ShapeConflict},
     plans::PlanConflict,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},

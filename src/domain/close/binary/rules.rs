@@ -23,7 +23,7 @@ pub struct Rules {
     limit: Option<i128>,
     /// The cap of the owner, in whole minor units.
     pub(super) owner_cap: Option<Money>,
-    pub(super) plan: Binary,
+    pub(in super::super) plan: Binary,
     rounding: Rounding,
     pub(super) currency: Currency,
 }

@@ -25,6 +25,17 @@ impl Standing {
         }
     }
 
+    /// The standing as it is kept: 4 the owner is active, 1 and 2 the left and the right leg hold an active
+    /// distributor whom the owner enrolled.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The standing that was kept so.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::FULL.0)
+    }
+
     /// The standing, with the owner active.
     #[must_use]
     pub fn active(self) -> Self {

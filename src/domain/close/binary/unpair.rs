@@ -30,6 +30,16 @@ pub struct Posted {
 }
 
 impl Posted {
+    /// The sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            paid: self.paid + other.paid,
+            breakage: self.breakage + other.breakage,
+            capped: self.capped + other.capped,
+        }
+    }
+
     fn minus(self, other: Self) -> Self {
         Self {
             paid: self.paid - other.paid,

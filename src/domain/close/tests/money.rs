@@ -182,7 +182,7 @@ const MATCHING: &str = r#"
 
 fn given(earned: &[&str]) -> Inputs {
     let earned = earned.iter().map(|amount| money(amount)).collect();
-    let given = vec![GivenEarnings { component: component("binary"), earned }];
+    let given = vec![GivenEarnings { component: component("binary"), earned, withheld: None }];
     Inputs { given, ..Inputs::default() }
 }
 

@@ -80,7 +80,7 @@ fn who_names_no_place_in_a_matrix_spills_below_the_first_position_of_the_sponsor
         "f 6 c 0 - -",
         "g 7 c - - -",
         "h 8 c - - -",
-        "h 8 d 1 - -",
+        "h 8 e 1 - -",
         "h 8 c 0 - -",
         "h 8 - - 9 -",
         "h 8 - - - -",
@@ -89,7 +89,7 @@ fn who_names_no_place_in_a_matrix_spills_below_the_first_position_of_the_sponsor
     assert_eq!(told[..8], ["top", "0/0", "0/1", "1/0", "1/1", "3/0", "2/0", "2/1"]);
     for (told, says) in told[8..].iter().zip([
         "parent c has 2 below already",
-        "cannot be filled before 1",
+        "side 1 below parent e cannot be filled before 0",
         "side 0 below parent c is taken",
         "the sponsor of distributor 8 has no position",
         "distributor 8 has no sponsor",

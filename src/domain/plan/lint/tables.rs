@@ -12,6 +12,7 @@ use crate::domain::{
         close::{Breaks, CloseComponent, RateRow, UnilevelVolume},
         pairs::{self, Matrix, Unlocks},
         rank::RankLevel,
+        volume::Measure,
     },
     volume::Volume,
 };
@@ -29,8 +30,12 @@ pub(super) fn look(look: &mut Look<'_>) {
                 let depth = part.rates.values().map(Vec::len).max().unwrap_or_default();
                 unlocked(look, &index, part.unlocked.as_ref(), (depth, "generation"));
             }
-            Component::Matrix(part) => matrix(look, &index, part),
+            Component::Matrix(part) => {
+                qualifying(look, &index, part.volume);
+                matrix(look, &index, part);
+            }
             Component::Binary(part) => {
+                qualifying(look, &index, part.volume);
                 if let pairs::Pays::Tiers { tiers, .. } = &part.pays {
                     let steps = tiers.iter().map(|tier| (tier.from, tier.rate)).collect();
                     steps_apart(look, &["component", &index, "pays"], steps);
@@ -66,6 +71,16 @@ fn unlocked(
         let message = format!("{what} {most} is unlocked, but there are rates for {depth} only");
         let fix = "add rates, or unlock no more than there are";
         look.tell(Severity::Note, &path, ("unlocks_nothing", message, fix));
+    }
+}
+
+/// Volume that qualifies and does not pay.
+fn qualifying(look: &mut Look<'_>, index: &str, volume: Measure) {
+    if volume == Measure::Qv {
+        let message = "QV counts for ranks and activity, and pays here".to_owned();
+        let fix = "pay on `cv`, or on `pv`, if that is not meant";
+        let path = ["component", index, "volume"];
+        look.tell(Severity::Warning, &path, ("qualifying_volume_pays", message, fix));
     }
 }
 

@@ -277,6 +277,20 @@ fn a_component_that_never_pays_is_told() {
     found(&changed("conversion = \"1\"\nqv", "conversion = \"0\"\nqv"), WHOLE, "pays_nothing");
 }
 
+#[test]
+fn qualifying_volume_that_pays_is_told() {
+    for (from, to) in [
+        ("tree = \"legs\"\nvolume = \"cv\"", "tree = \"legs\"\nvolume = \"qv\""),
+        ("tree = \"levels\"\nvolume = \"cv\"", "tree = \"levels\"\nvolume = \"qv\""),
+    ] {
+        let finding = found(&changed(from, to), WHOLE, "qualifying_volume_pays");
+        assert_eq!(finding.severity, Severity::Warning);
+    }
+    assert!(
+        !rules(&changed("volume = \"cv\"", "volume = \"pv\"")).contains(&"qualifying_volume_pays")
+    );
+}
+
 fn most(text: &str, component: &str) -> String {
     let report = lint(text, None);
     let worst = report.worst.unwrap_or_else(|| panic!("{:?}", report.findings));

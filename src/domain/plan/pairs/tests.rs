@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::domain::id::RankId;
 
 /// 10 % of the weaker leg, carried forward.
 pub(crate) const WEAKER_LEG: &str = r#"

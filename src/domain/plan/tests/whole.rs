@@ -167,7 +167,7 @@ fn a_whole_plan_is_one_file_in_its_order() {
 }
 
 #[test]
-fn what_is_computed_elsewhere_comes_into_the_close_only_where_it_is_named() {
+fn what_is_placed_and_what_orders_earn_where_it_is_named_come_into_the_close() {
     let parts = Plan::parse(WHOLE).unwrap().close_parts().unwrap();
     let ids: Vec<(&str, bool)> = parts
         .components
@@ -177,13 +177,17 @@ fn what_is_computed_elsewhere_comes_into_the_close_only_where_it_is_named() {
     let wanted = [
         ("levels", true),
         ("pairs", true),
+        ("matrix", true),
         ("performance", false),
         ("leadership", false),
         ("matching", false),
         ("advancement", false),
         ("global", false),
     ];
-    assert_eq!(ids, wanted, "the matching names the unilevel of orders and the pairs");
+    assert_eq!(
+        ids, wanted,
+        "the matching names the unilevel of orders, and not the direct commission"
+    );
 }
 
 #[test]
@@ -282,6 +286,13 @@ fn a_part_of_the_close_that_does_not_hold_is_named_with_its_line() {
             "unlocks =",
         ),
         ("height = 2", "height = 3", "component matrix, `rates`", "rates = [\"2 %\""),
+        (
+            "tree = \"levels\"",
+            "tree = \"legs\"",
+            "component matrix, `tree`: component matrix: tree legs is a matrix 2 wide that spills \
+             breadth-first here and a binary in component pairs",
+            "",
+        ),
         ("id = \"company\"", "id = \"matching\"", "two components are called matching", ""),
         (
             "{ kind = \"monthly\" }",
@@ -312,9 +323,12 @@ fn the_close_of_a_whole_plan_runs() {
     use crate::domain::close::{Columns, GivenEarnings, Inputs, Population};
     let plan = Plan::parse(WHOLE).unwrap().close().unwrap().unwrap();
     let population = Population::new(&Columns::default()).unwrap();
-    let given = ["levels", "pairs"]
-        .map(|id| GivenEarnings { component: ComponentId::parse(id).unwrap(), earned: Vec::new() });
+    let given = ["levels", "pairs", "matrix"].map(|id| GivenEarnings {
+        component: ComponentId::parse(id).unwrap(),
+        earned: Vec::new(),
+        withheld: None,
+    });
     let inputs = Inputs { given: given.into(), ..Inputs::default() };
     let close = evaluate(&plan, &population, &inputs).unwrap();
-    assert_eq!(close.components().len(), 7);
+    assert_eq!(close.components().len(), 8);
 }

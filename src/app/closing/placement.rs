@@ -1,0 +1,391 @@
+//! Binaries and matrices at a close: where people sit, what they brought, what was carried, what came back.
+//!
+//! The carry of a binary is what the close before kept of each position. It follows from the journal too,
+//! but only by doing every close again since the first; and what was kept is sealed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{ClosingError, returns};
+use crate::{
+    domain::{
+        close::{
+            Basis, ClosePlan, GivenEarnings, Population, Ranking,
+            binary::{Input, Rules, standings},
+            gather::Volumes,
+            matrix::Climb,
+            placed::{self, MatrixVolumes, Placed, PlacedRecords},
+            returns::Closes,
+        },
+        genealogy::{Genealogy, Member},
+        id::{ComponentId, DistributorId, TreeId},
+        placement::{AnyTree, Owner, Position, Register, Spans},
+        plan::{
+            Component, Plan, PlanBook,
+            pairs::{Binary, Matrix, MatrixLine},
+            volume::Measure,
+        },
+        volume::Volume,
+    },
+    store::{JournalRange, postgres::Postgres},
+};
+
+/// What binaries and matrices are closed from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) store: &'a Postgres,
+    pub(super) basis: &'a Basis,
+    pub(super) plan: &'a Plan,
+    /// Every version, as earlier closes were under earlier ones.
+    pub(super) plans: &'a PlanBook,
+    pub(super) tree: &'a Genealogy,
+    pub(super) close_plan: &'a ClosePlan,
+    pub(super) population: &'a Population,
+    pub(super) ranking: &'a Ranking,
+    /// What the journal says, without what the close before carried below zero: what came back is taken
+    /// where it was counted.
+    pub(super) volumes: &'a Volumes,
+}
+
+/// Volume in a component that rests on a placement tree, of people without a position in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unplaced {
+    /// The component.
+    pub component: ComponentId,
+    /// Its tree.
+    pub tree: TreeId,
+    /// How many distributors.
+    pub distributors: usize,
+    /// Their volume; it pays nobody here.
+    pub volume: Volume,
+}
+
+/// What binaries and matrices come to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) given: Vec<GivenEarnings>,
+    pub(super) records: PlacedRecords,
+    pub(super) unplaced: Vec<Unplaced>,
+}
+
+/// The closes of the plan up to this one, which is the last.
+pub(super) struct Before {
+    /// Those that are closed.
+    pub(super) bases: Vec<Basis>,
+    pub(super) closes: Closes,
+    /// What came back in any of them, this one included.
+    pub(super) entries: Vec<crate::store::postgres::ReturnedEntry>,
+}
+
+impl Before {
+    async fn read(scene: &Scene<'_>) -> Result<Self, ClosingError> {
+        let basis = scene.basis;
+        let mut past = scene.store.closed_bases(&basis.plan.id).await?;
+        past.retain(|other| other.period.start < basis.period.start);
+        let mut closes = Closes::default();
+        for other in past.iter().chain([basis]) {
+            closes.push(&other.period, other.counted);
+        }
+        let mut entries = Vec::new();
+        if let Some(first) = past.first() {
+            let placed = (basis.counted.since, basis.period.end);
+            let range = (first.counted.upto, basis.counted.upto);
+            entries = scene.store.returned_entries(placed, range).await?;
+        }
+        Ok(Self { bases: past, closes, entries })
+    }
+
+    /// The number of the open close.
+    pub(super) fn open(&self) -> usize {
+        self.bases.len()
+    }
+
+    /// The closes up to the last one, without gaps, in which the plan of then had the same binary on the
+    /// same tree and volume, paid in the same currency: those whose carry it goes on from.
+    fn of(&self, scene: &Scene<'_>, binary: &Binary) -> Result<Vec<Past>, ClosingError> {
+        let mut pasts = Vec::new();
+        for (close, basis) in self.bases.iter().enumerate().rev() {
+            let plan = scene.plans.get(&basis.plan).ok_or_else(|| {
+                let (id, version) = (&basis.plan.id, basis.plan.version);
+                ClosingError::Plan(format!("version {version} of plan {id} is not in the books"))
+            })?;
+            let then = plan.components.iter().find_map(|component| {
+                let Component::Binary(then) = component else { return None };
+                (then.id == binary.id).then_some(then)
+            });
+            let same = then.filter(|then| {
+                then.tree == binary.tree
+                    && then.volume == binary.volume
+                    && basis.currency == scene.basis.currency
+            });
+            let Some(then) = same else { break };
+            let placed = basis.placements.iter().find(|placed| placed.tree == binary.tree);
+            pasts.push(Past {
+                close,
+                rules: Rules::new(then.clone(), plan.rounding, basis.currency),
+                binary: then.clone(),
+                positions: placed.map_or(0, |placed| placed.version.seq),
+            });
+        }
+        pasts.reverse();
+        Ok(pasts)
+    }
+}
+
+/// A closed period of a binary.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// The number of the close.
+    pub(super) close: usize,
+    /// The binary of then.
+    pub(super) binary: Binary,
+    pub(super) rules: Rules,
+    /// How many positions the tree had.
+    pub(super) positions: u64,
+}
+
+impl Past {
+    /// Whether a position was there.
+    pub(super) fn has(&self, position: Position) -> bool {
+        u64::from(position.0) < self.positions
+    }
+}
+
+/// Closes the components of the plan that rest on placement.
+pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
+    let shapes = scene.plan.trees();
+    let mut outcome = Outcome::default();
+    if shapes.is_empty() {
+        return Ok(outcome);
+    }
+    let mut trees: BTreeMap<&TreeId, Register> = BTreeMap::new();
+    for placed in &scene.basis.placements {
+        let Some(shape) = shapes.get(&placed.tree) else { continue };
+        let (tree, version) = (&placed.tree, placed.version);
+        let register = scene.store.placements(tree, *shape, version, scene.tree).await?;
+        trees.insert(tree, register);
+    }
+    let before = Before::read(scene).await?;
+    for component in &scene.plan.components {
+        let Some((tree, _)) = component.tree() else { continue };
+        let missing = || ClosingError::NoTree(component.id().clone(), tree.clone());
+        let register = trees.get(tree).ok_or_else(missing)?;
+        let (placed, unplaced) = match (component, register.tree()) {
+            (Component::Binary(plan), AnyTree::Binary(_)) => {
+                binary(scene, plan, register, &before).await?
+            }
+            (Component::Matrix(plan), AnyTree::Matrix(tree)) => {
+                let parents: Vec<u32> = tree.parents().collect();
+                matrix(scene, plan, (register, parents), &before).await?
+            }
+            _ => return Err(missing()),
+        };
+        if unplaced.distributors > 0 {
+            outcome.unplaced.push(unplaced);
+        }
+        let withheld = Some(placed.withheld);
+        let (component, earned) = (component.id().clone(), placed.earned);
+        outcome.given.push(GivenEarnings { component, earned, withheld });
+        outcome.records.extend(placed.records);
+    }
+    Ok(outcome)
+}
+
+/// Who is active, by member number.
+fn active(scene: &Scene<'_>) -> Vec<bool> {
+    let population = scene.population;
+    let is = |position| scene.ranking.is_active(position);
+    population.positions().map(|member| population.position(member).is_some_and(is)).collect()
+}
+
+/// The volumes of the period by member number.
+fn own(volumes: &Volumes, measure: Measure) -> Vec<Volume> {
+    match measure {
+        Measure::Pv => volumes.pv.clone(),
+        Measure::Qv => volumes.qv.clone(),
+        Measure::Cv => volumes.cv.clone(),
+    }
+}
+
+fn update(column: &mut [Volume], member: u32, change: impl FnOnce(&mut Volume)) {
+    if let Some(slot) = column.get_mut(Position(member).index()) {
+        change(slot);
+    }
+}
+
+/// Puts the volume of each member on their first position, if that is among the first so many.
+fn seat(
+    register: &Register,
+    own: &[Volume],
+    known: impl Fn(Position) -> bool,
+    column: &mut [Volume],
+) -> (usize, Volume) {
+    let (mut distributors, mut volume) = (0_usize, Volume::ZERO);
+    for (member, own) in (0..).zip(own).filter(|(_, own)| **own != Volume::ZERO) {
+        let seat = register.first_of(Owner(member)).filter(|position| known(*position));
+        if let Some(position) = seat {
+            update(column, position.0, |sum| *sum += *own);
+        } else {
+            distributors = distributors.saturating_add(1);
+            volume += *own;
+        }
+    }
+    (distributors, volume)
+}
+
+async fn binary(
+    scene: &Scene<'_>,
+    plan: &Binary,
+    register: &Register,
+    before: &Before,
+) -> Result<(Placed, Unplaced), ClosingError> {
+    let AnyTree::Binary(tree) = register.tree() else {
+        return Err(ClosingError::NoTree(plan.id.clone(), plan.tree.clone()));
+    };
+    let columns = tree.columns();
+    let rules = Rules::new(plan.clone(), scene.plan.rounding, scene.basis.currency);
+    let pasts = before.of(scene, plan)?;
+    let backs = returns::backs(scene, before, plan.volume);
+    let mut own = own(scene.volumes, plan.volume);
+    for back in backs.iter().filter(|back| back.take.at == before.open()) {
+        update(&mut own, back.member, |volume| *volume += back.take.volume);
+    }
+    let mut volume = vec![Volume::ZERO; columns.len()];
+    let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
+    let mut carry = BTreeMap::new();
+    let mut corrections = Vec::new();
+    if let Some(last) = pasts.last().and_then(|past| before.bases.get(past.close)) {
+        carry = scene.store.carried_legs(&last.key(), &plan.id).await?;
+        let case = returns::Case { plan, register, columns, before, pasts: &pasts, backs: &backs };
+        corrections = returns::correct(scene, &case, &mut carry).await?;
+    }
+    let recent = recent(scene, register, before, (&rules, &pasts, &backs)).await?;
+    let (sponsors, _) =
+        scene.tree.as_of(scene.basis.period.snapshot, scene.basis.genealogy.seq).columns();
+    let standing = standings(columns, &Spans::of(columns), &sponsors, &active(scene));
+    let recent = recent.as_deref();
+    let input = Input { tree: columns, volume: &volume, recent, standing: &standing };
+    let mut placed = placed::binary(&rules, &input, &carry, own.len())?;
+    placed.correct(corrections);
+    let (component, tree) = (plan.id.clone(), plan.tree.clone());
+    Ok((placed, Unplaced { component, tree, distributors, volume: left_out }))
+}
+
+/// What each position brought in the periods whose volume still lives, after all returns; only where volume
+/// expires.
+async fn recent(
+    scene: &Scene<'_>,
+    register: &Register,
+    before: &Before,
+    (rules, pasts, backs): (&Rules, &[Past], &[returns::Back]),
+) -> Result<Option<Vec<Volume>>, ClosingError> {
+    let Some(periods) = rules.expires_after() else { return Ok(None) };
+    let mut recent = vec![Volume::ZERO; register.len()];
+    let living = usize::from(periods.saturating_sub(1)).min(pasts.len());
+    let pasts = pasts.get(pasts.len().saturating_sub(living)..).unwrap_or_default();
+    if pasts.is_empty() {
+        return Ok(Some(recent));
+    }
+    let members = scene.tree.len();
+    let mut counted: BTreeMap<usize, Vec<Volume>> =
+        pasts.iter().map(|past| (past.close, vec![Volume::ZERO; members])).collect();
+    let number = |id: &str| {
+        let found = DistributorId::parse(id).ok().and_then(|id| scene.tree.find(&id));
+        found.map_or(u32::MAX, Member::number)
+    };
+    let (upto, end) = (scene.basis.counted.upto, scene.basis.period.end);
+    let measure = pasts.first().map_or(Measure::Cv, |past| past.binary.volume);
+    let range = JournalRange { after: 0, upto, before: end };
+    scene
+        .store
+        .volume_journal(range, number, |page| {
+            let column = match measure {
+                Measure::Pv => &page.pv,
+                Measure::Qv => &page.qv,
+                Measure::Cv => &page.cv,
+            };
+            let entries = page.seq.iter().zip(&page.member).zip(&page.placed_at).zip(column);
+            for (((seq, member), placed_at), volume) in entries {
+                let close = before.closes.of(*seq, *placed_at);
+                if let Some(own) = close.and_then(|close| counted.get_mut(&close)) {
+                    update(own, *member, |sum| *sum += *volume);
+                }
+            }
+        })
+        .await?;
+    for back in backs {
+        let (member, take) = (back.member, back.take);
+        if let Some(own) = counted.get_mut(&take.from) {
+            update(own, member, |sum| *sum -= take.volume);
+        }
+        if let Some(own) = counted.get_mut(&take.at) {
+            update(own, member, |sum| *sum += take.volume);
+        }
+    }
+    for past in pasts {
+        let own = counted.get(&past.close).map_or(&[][..], Vec::as_slice);
+        seat(register, own, |position| past.has(position), &mut recent);
+    }
+    Ok(Some(recent))
+}
+
+async fn matrix(
+    scene: &Scene<'_>,
+    plan: &Matrix,
+    (register, parents): (&Register, Vec<u32>),
+    before: &Before,
+) -> Result<(Placed, Unplaced), ClosingError> {
+    let active = active(scene);
+    let rank = |member: u32| {
+        let position = scene.population.position(member)?;
+        let level = scene.ranking.paid_as.get(Position(position).index()).copied()?;
+        scene.close_plan.ladder().rank(level)
+    };
+    let reach = register.owners().iter().map(|Owner(member)| {
+        let active = active.get(Position(*member).index()).copied().unwrap_or_default();
+        plan.unlocks.reach(active, rank(*member), plan.height)
+    });
+    let reach: Vec<u8> = reach.collect();
+    let (rounding, currency) = (scene.plan.rounding, scene.basis.currency);
+    let climb = Climb::new(plan, rounding, currency, parents, &reach)?;
+    // Volume is linear, so what came back goes up from the same position and takes back. What was never
+    // paid here, because its owner was not placed then, takes nothing.
+    let backs = returns::backs(scene, before, plan.volume);
+    let backs = backs.iter().filter(|back| back.take.at == before.open()).filter(|back| {
+        let then = before.bases.get(back.take.from);
+        let then = then.and_then(|basis| basis.placements.iter().find(|p| p.tree == plan.tree));
+        let positions = then.map_or(0, |placed| placed.version.seq);
+        let position = register.first_of(Owner(back.member));
+        position.is_none_or(|position| u64::from(position.0) >= positions)
+    });
+    let mut own = own(scene.volumes, plan.volume);
+    let mut spared = Vec::new();
+    for back in backs {
+        update(&mut own, back.member, |volume| *volume += back.take.volume);
+        let position = register.first_of(Owner(back.member));
+        spared.extend(position.map(|position| (position, back.take.volume)));
+    }
+    let mut volume = vec![Volume::ZERO; register.len()];
+    let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
+    let volumes = match plan.line {
+        MatrixLine::Period => MatrixVolumes::Period(volume),
+        MatrixLine::Order => {
+            let mut orders = spared;
+            let find = |id: &str| {
+                let member = scene.tree.find(&DistributorId::parse(id).ok()?)?;
+                register.first_of(Owner(member.number()))
+            };
+            let counted = scene.store.counted_orders(scene.basis, |id, amount| {
+                let amount = amount.of(plan.volume);
+                let position = find(id).filter(|_| amount != Volume::ZERO);
+                orders.extend(position.map(|position| (position, amount)));
+            });
+            counted.await?;
+            MatrixVolumes::Orders(orders)
+        }
+    };
+    let placed = placed::matrix(&plan.id, &climb, &volumes, register.owners(), own.len())?;
+    let (component, tree) = (plan.id.clone(), plan.tree.clone());
+    Ok((placed, Unplaced { component, tree, distributors, volume: left_out }))
+}

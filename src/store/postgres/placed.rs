@@ -1,0 +1,327 @@
+//! What is kept of positions at closes, and what a close of binaries and matrices reads of the journal.
+
+use std::{collections::BTreeMap, pin::pin};
+
+use deadpool_postgres::Transaction;
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use tokio_postgres::{
+    Row,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
+
+use super::{
+    Postgres, classify, orders::from_json, placements::to_i32, to_i64, to_u64, unreadable,
+};
+use crate::{
+    domain::{
+        close::{
+            Basis, CloseKey,
+            binary::{self, Legs, Standing, unpair::Posted},
+            matrix::Unclaimed,
+            placed::{CorrectionRecord, LevelRecord, PlacedRecords, PositionRecord},
+        },
+        id::ComponentId,
+        money::Money,
+        placement::{Position, Side},
+        plan::{period::PeriodId, volume::LineVolumes},
+        volume::Volume,
+    },
+    stream::ServiceError,
+};
+
+/// What a closed period knows of a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastPosition {
+    /// What arrived, after the returns up to that close.
+    pub arrived: Legs,
+    /// What spoke for it.
+    pub standing: Standing,
+    /// What was posted with the close.
+    pub posted: Posted,
+}
+
+/// The closed periods of positions.
+pub type Pasts = BTreeMap<(PeriodId, Position), PastPosition>;
+
+/// An entry of an order of which something came back.
+#[derive(Debug, Clone)]
+pub struct ReturnedEntry {
+    /// The order.
+    pub order: String,
+    /// Whose volume it is.
+    pub distributor: String,
+    /// When the order was placed.
+    pub placed_at: Timestamp,
+    /// The number of the entry.
+    pub seq: u64,
+    /// What is new.
+    pub amount: LineVolumes,
+}
+
+fn position(number: i32) -> Result<Position, ServiceError> {
+    u32::try_from(number).map(Position).map_err(unreadable)
+}
+
+fn legs(row: &Row, left: usize, right: usize) -> Legs {
+    let volume = |column: usize| Volume::from_parts(row.get(column));
+    Legs { left: volume(left), right: volume(right) }
+}
+
+fn posted(row: &Row, first: usize) -> Result<Posted, ServiceError> {
+    let money =
+        |nth: usize| Money::from_decimal(row.get(first.saturating_add(nth))).map_err(unreadable);
+    Ok(Posted { paid: money(0)?, breakage: money(1)?, capped: money(2)? })
+}
+
+fn volumes(row: &Row, first: usize) -> LineVolumes {
+    let volume = |nth: usize| Volume::from_parts(row.get(first.saturating_add(nth)));
+    LineVolumes { pv: volume(0), qv: volume(1), cv: volume(2) }
+}
+
+impl Postgres {
+    /// What every closed period of a plan came from, in their order.
+    pub async fn closed_bases(&self, plan: &str) -> Result<Vec<Basis>, ServiceError> {
+        let query =
+            "SELECT basis::text FROM upline.period_close WHERE plan_id = $1 ORDER BY starts_at";
+        let client = self.client().await?;
+        let rows = client.query(query, &[&plan]).await.map_err(classify)?;
+        rows.iter().map(|row| from_json(row.get(0))).collect()
+    }
+
+    /// What each position of a binary carried out of a closed period.
+    pub async fn carried_legs(
+        &self,
+        key: &CloseKey,
+        component: &ComponentId,
+    ) -> Result<BTreeMap<Position, Legs>, ServiceError> {
+        let query = "SELECT position, left_carried, right_carried FROM upline.period_position
+                     WHERE plan_id = $1 AND component = $2 AND period = $3";
+        let client = self.client().await?;
+        let (plan, period) = (&*key.plan, key.period.as_str());
+        let given: [&(dyn ToSql + Sync); 3] = [&plan, &component.as_str(), &period];
+        let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
+        let mut carried = BTreeMap::new();
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            carried.insert(position(row.get(0))?, legs(&row, 1, 2));
+        }
+        Ok(carried)
+    }
+
+    /// The closed periods of some positions of a binary, with the corrections that the closes of `closed`
+    /// posted.
+    pub async fn past_positions(
+        &self,
+        plan: &str,
+        component: &ComponentId,
+        positions: &[Position],
+        closed: &[&str],
+    ) -> Result<Pasts, ServiceError> {
+        let wanted: Vec<i32> = positions.iter().copied().map(to_i32).collect();
+        let client = self.client().await?;
+        let mut pasts = Pasts::new();
+        let query =
+            "SELECT period, position, left_arrived, right_arrived, standing, paid, breakage, capped
+                     FROM upline.period_position
+                     WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)";
+        let of = component.as_str();
+        for row in client.query(query, &[&plan, &of, &wanted]).await.map_err(classify)? {
+            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
+            let standing = u8::try_from(row.get::<_, i16>(4)).map_err(unreadable)?;
+            let standing = Standing::from_bits(standing);
+            let past =
+                PastPosition { arrived: legs(&row, 2, 3), standing, posted: posted(&row, 5)? };
+            pasts.insert((period, position(row.get(1))?), past);
+        }
+        let query = "SELECT corrects, position, sum(paid), sum(breakage), sum(capped)
+                     FROM upline.period_correction
+                     WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)
+                           AND period = ANY ($4) GROUP BY 1, 2";
+        for row in client.query(query, &[&plan, &of, &wanted, &closed]).await.map_err(classify)? {
+            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
+            if let Some(past) = pasts.get_mut(&(period, position(row.get(1))?)) {
+                past.posted = past.posted.plus(posted(&row, 2)?);
+            }
+        }
+        Ok(pasts)
+    }
+
+    /// All entries, up to `upto`, of the orders placed in between of which something came back after entry
+    /// `after`; those of one order and distributor side by side, in the order of their numbers.
+    pub async fn returned_entries(
+        &self,
+        placed: (Timestamp, Timestamp),
+        (after, upto): (u64, u64),
+    ) -> Result<Vec<ReturnedEntry>, ServiceError> {
+        let query = "WITH back AS (
+                         SELECT DISTINCT order_key, distributor_id, order_ts FROM upline.volume_entry
+                         WHERE (pv < 0 OR qv < 0 OR cv < 0) AND order_ts >= $1 AND order_ts < $2
+                               AND seq > $3 AND seq <= $4)
+                     SELECT e.order_key, e.distributor_id, e.order_ts, e.seq, e.pv, e.qv, e.cv
+                     FROM back JOIN upline.volume_entry e USING (order_key, distributor_id, order_ts)
+                     WHERE e.seq <= $4 ORDER BY 1, 2, 3, 4";
+        let client = self.client().await?;
+        let (after, upto) = (to_i64(after), to_i64(upto));
+        let given: [&(dyn ToSql + Sync); 4] = [&placed.0, &placed.1, &after, &upto];
+        let rows = client.query(query, &given).await.map_err(classify)?;
+        let entry = |row: &Row| ReturnedEntry {
+            order: row.get(0),
+            distributor: row.get(1),
+            placed_at: row.get(2),
+            seq: to_u64(row.get(3)),
+            amount: volumes(row, 4),
+        };
+        Ok(rows.iter().map(entry).collect())
+    }
+
+    /// The volume of each order that a close counts, with whose it is; in no particular order.
+    pub async fn counted_orders(
+        &self,
+        basis: &Basis,
+        mut take: impl FnMut(&str, LineVolumes),
+    ) -> Result<(), ServiceError> {
+        let query = "SELECT distributor_id, sum(pv)::bigint, sum(qv)::bigint, sum(cv)::bigint
+                     FROM upline.volume_entry
+                     WHERE seq <= $1 AND (order_ts >= $2 AND order_ts < $3
+                                          OR order_ts >= $4 AND order_ts < $2 AND seq > $5)
+                     GROUP BY order_key, distributor_id";
+        let client = self.client().await?;
+        let before = basis.before.map_or(u64::MAX, |before| before.upto);
+        let (upto, before) = (to_i64(basis.counted.upto), to_i64(before));
+        let (start, end) = (basis.period.start, basis.period.end);
+        let since = basis.counted.since;
+        let given: [&(dyn ToSql + Sync); 5] = [&upto, &start, &end, &since, &before];
+        let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            take(row.get(0), volumes(&row, 1));
+        }
+        Ok(())
+    }
+}
+
+/// Writes what is kept of positions.
+pub(super) async fn copy_placed(
+    tx: &Transaction<'_>,
+    key: &CloseKey,
+    records: &PlacedRecords,
+) -> Result<(), ServiceError> {
+    if !records.positions.is_empty() {
+        copy_positions(tx, key, &records.positions).await?;
+    }
+    if !records.levels.is_empty() {
+        copy_levels(tx, key, &records.levels).await?;
+    }
+    if !records.corrections.is_empty() {
+        copy_corrections(tx, key, &records.corrections).await?;
+    }
+    Ok(())
+}
+
+async fn copy_positions(
+    tx: &Transaction<'_>,
+    key: &CloseKey,
+    records: &[PositionRecord],
+) -> Result<(), ServiceError> {
+    let head = [Type::TEXT, Type::TEXT, Type::TEXT, Type::INT4, Type::INT2];
+    let legs = std::iter::repeat_n(Type::INT8, 12);
+    let money = std::iter::repeat_n(Type::NUMERIC, 4);
+    let types: Vec<Type> = head.into_iter().chain(legs).chain(money).chain([Type::TEXT]).collect();
+    let into = "COPY upline.period_position (plan_id, period, component, position, standing,
+                left_opening, left_arrived, left_paired, left_expired, left_flushed, left_carried,
+                right_opening, right_arrived, right_paired, right_expired, right_flushed,
+                right_carried, pool, paid, breakage, capped, reason) FROM STDIN BINARY";
+    let sink = tx.copy_in(into).await.map_err(classify)?;
+    let mut rows = pin!(BinaryCopyInWriter::new(sink, &types));
+    for record in records {
+        let [left, right] = Side::BOTH.map(|side| record.leg(side).map(Volume::parts));
+        let money = [record.pool, record.paid, record.breakage, record.capped].map(Money::written);
+        let (position, standing) = (to_i32(record.position), i16::from(record.standing.bits()));
+        let (period, component) = (key.period.as_str(), record.component.as_str());
+        let reason = record.unpaid.map(binary::Unpaid::as_str);
+        let plan = &*key.plan;
+        let mut row: Vec<&(dyn ToSql + Sync)> =
+            vec![&plan, &period, &component, &position, &standing];
+        row.extend(left.iter().chain(&right).map(|volume| -> &(dyn ToSql + Sync) { volume }));
+        row.extend(money.iter().map(|amount| -> &(dyn ToSql + Sync) { amount }));
+        row.push(&reason);
+        rows.as_mut().write(&row).await.map_err(classify)?;
+    }
+    rows.finish().await.map(drop).map_err(classify)
+}
+
+async fn copy_levels(
+    tx: &Transaction<'_>,
+    key: &CloseKey,
+    records: &[LevelRecord],
+) -> Result<(), ServiceError> {
+    const TYPES: [Type; 9] = [
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::NUMERIC,
+        Type::NUMERIC,
+        Type::TEXT,
+    ];
+    let into =
+        "COPY upline.period_level (plan_id, period, component, level, position, volume, paid,
+                breakage, reason) FROM STDIN BINARY";
+    let sink = tx.copy_in(into).await.map_err(classify)?;
+    let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+    for record in records {
+        let row: [&(dyn ToSql + Sync); 9] = [
+            &&*key.plan,
+            &key.period.as_str(),
+            &record.component.as_str(),
+            &i16::from(record.level),
+            &record.position.map_or(-1, to_i32),
+            &record.volume.parts(),
+            &record.paid.written(),
+            &record.breakage.written(),
+            &record.unclaimed.map(Unclaimed::as_str),
+        ];
+        rows.as_mut().write(&row).await.map_err(classify)?;
+    }
+    rows.finish().await.map(drop).map_err(classify)
+}
+
+async fn copy_corrections(
+    tx: &Transaction<'_>,
+    key: &CloseKey,
+    records: &[CorrectionRecord],
+) -> Result<(), ServiceError> {
+    const TYPES: [Type; 9] = [
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT4,
+        Type::NUMERIC,
+        Type::NUMERIC,
+        Type::NUMERIC,
+        Type::TEXT,
+    ];
+    let into =
+        "COPY upline.period_correction (plan_id, period, component, corrects, position, paid,
+                breakage, capped, reason) FROM STDIN BINARY";
+    let sink = tx.copy_in(into).await.map_err(classify)?;
+    let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+    for record in records {
+        let row: [&(dyn ToSql + Sync); 9] = [
+            &&*key.plan,
+            &key.period.as_str(),
+            &record.component.as_str(),
+            &record.corrects.as_str(),
+            &to_i32(record.position),
+            &record.paid.written(),
+            &record.breakage.written(),
+            &record.capped.written(),
+            &record.refused.map(binary::Unpaid::as_str),
+        ];
+        rows.as_mut().write(&row).await.map_err(classify)?;
+    }
+    rows.finish().await.map(drop).map_err(classify)
+}
