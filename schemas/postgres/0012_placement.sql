@@ -3,7 +3,7 @@
 
 -- ---------------------------------------------------------------------------------------------
 -- Trees. Who writes into `placement`, by import or by hand, writes history: the trigger checks the rows of
--- a statement in their order, numbers them and chains them. A million rows in one statement take seconds.
+-- a statement in their order, numbers them and chains them: a million in one statement in less than half a minute.
 
 CREATE TABLE upline.placement_tree (
     tree        text PRIMARY KEY CHECK (tree ~ '^[A-Za-z0-9_-]{1,64}$'),
