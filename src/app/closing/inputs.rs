@@ -154,7 +154,7 @@ pub(super) async fn given(
     let mut given = Vec::new();
     for component in plan.given() {
         let earned = store.order_earnings(basis, &component).await?.into_iter().collect();
-        given.push(GivenEarnings { component, earned: by_member(earned, tree), withheld: None });
+        given.push(GivenEarnings { component, earned: by_member(earned, tree), unearned: None });
     }
     Ok(given)
 }

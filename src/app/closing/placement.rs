@@ -184,9 +184,9 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
         if unplaced.distributors > 0 {
             outcome.unplaced.push(unplaced);
         }
-        let withheld = Some(placed.withheld);
+        let unearned = Some(placed.unearned);
         let (component, earned) = (component.id().clone(), placed.earned);
-        outcome.given.push(GivenEarnings { component, earned, withheld });
+        outcome.given.push(GivenEarnings { component, earned, unearned });
         outcome.records.extend(placed.records);
     }
     Ok(outcome)

@@ -199,10 +199,10 @@ mod tests {
             for component in close.components() {
                 let sum = sums.get(&component.id).copied().unwrap_or_default();
                 let given = inputs.given.iter().find(|given| given.component == component.id);
-                let elsewhere: Money = match given.map(|given| (given, &given.withheld)) {
+                let elsewhere: Money = match given.map(|given| (given, &given.unearned)) {
                     Some((given, None)) => given.earned.iter().copied().sum(),
-                    Some((_, Some(withheld))) => {
-                        withheld.corrected.iter().map(|(_, amount)| *amount).sum()
+                    Some((_, Some(unearned))) => {
+                        unearned.corrected.iter().map(|(_, amount)| *amount).sum()
                     }
                     None => Money::ZERO,
                 };
@@ -251,11 +251,11 @@ mod tests {
         let population = Population::new(&columns).unwrap();
         let euros = |amount: &str| Money::parse(amount).unwrap();
         let key = CloseKey { plan: "p".into(), period: PeriodId::parse("2026-02").unwrap() };
-        let posted = |withheld: Option<crate::domain::close::Withheld>| -> Vec<String> {
+        let posted = |unearned: Option<crate::domain::close::Unearned>| -> Vec<String> {
             let given = crate::domain::close::GivenEarnings {
                 component: ComponentId::parse("direct").unwrap(),
                 earned: vec![euros("40"), euros("20")],
-                withheld,
+                unearned,
             };
             let inputs = crate::domain::close::Inputs { given: vec![given], ..Default::default() };
             let close = evaluate(&plan, &population, &inputs).unwrap();
@@ -263,14 +263,14 @@ mod tests {
             entries.map(|entry| format!("{} {}", entry.to, entry.amount)).collect()
         };
         assert_eq!(posted(None), ["distributor:D0 -10.00", "capped:company 10.00"]);
-        let withheld = crate::domain::close::Withheld {
+        let unearned = crate::domain::close::Unearned {
             breakage: BTreeMap::from([(Unpaid::NoneEnrolledLeft, euros("7"))]),
             capped: euros("5"),
             corrected: vec![(1, euros("-2"))],
         };
         // D1 earned 22 in the period, and 2 less in an earlier one.
         assert_eq!(
-            posted(Some(withheld)),
+            posted(Some(unearned)),
             [
                 "distributor:D0 30.00",
                 "distributor:D1 22.00",

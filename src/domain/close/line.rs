@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Population, Withheld,
+    Population, Unearned,
     column::{NOBODY, at, update},
 };
 use crate::domain::{
@@ -257,19 +257,19 @@ impl ComponentClose {
     }
 
     /// Leaves what nobody gets of a binary or a matrix to the company.
-    pub(super) fn withhold(&mut self, withheld: &Withheld, population: &Population) {
-        for (reason, amount) in &withheld.breakage {
+    pub(super) fn leave(&mut self, unearned: &Unearned, population: &Population) {
+        for (reason, amount) in &unearned.breakage {
             self.offer(*amount);
             self.breakage(*reason, *amount);
         }
-        if !withheld.capped.is_zero() {
-            self.offer(withheld.capped);
-            *self.totals.capped.entry(self.id.clone()).or_default() += withheld.capped;
+        if !unearned.capped.is_zero() {
+            self.offer(unearned.capped);
+            *self.totals.capped.entry(self.id.clone()).or_default() += unearned.capped;
         }
-        if !withheld.corrected.is_empty() {
+        if !unearned.corrected.is_empty() {
             self.elsewhere = vec![Money::ZERO; self.paid.len()];
         }
-        for (member, amount) in &withheld.corrected {
+        for (member, amount) in &unearned.corrected {
             if let Some(position) = population.position(*member) {
                 update(&mut self.elsewhere, position, |sum| *sum += *amount);
             }

@@ -130,12 +130,12 @@ pub struct GivenEarnings {
     /// Of a binary or a matrix, which are closed with the rest: what nobody gets. None of a component of
     /// orders: what it earned is posted with them, and the close posts only what caps take of it.
     #[serde(default)]
-    pub withheld: Option<Withheld>,
+    pub unearned: Option<Unearned>,
 }
 
 /// What of a binary or a matrix is posted, but as nobody's earnings of this period.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Withheld {
+pub struct Unearned {
     /// What the company keeps of positions that may not earn, by reason.
     pub breakage: BTreeMap<Unpaid, Money>,
     /// What the component's own caps take.
@@ -368,7 +368,7 @@ fn given(
     let given = found.ok_or_else(|| CloseError::NotGiven(id.clone()))?;
     let population = scene.population;
     let mut close = ComponentClose::new(id, population.len());
-    if given.withheld.is_none() {
+    if given.unearned.is_none() {
         close.elsewhere = vec![Money::ZERO; population.len()];
     }
     for (member, amount) in (0..).zip(&given.earned) {
@@ -380,8 +380,8 @@ fn given(
             set(&mut close.elsewhere, member, *amount);
         }
     }
-    if let Some(withheld) = &given.withheld {
-        close.withhold(withheld, population);
+    if let Some(unearned) = &given.unearned {
+        close.leave(unearned, population);
     }
     Ok(close)
 }
@@ -415,11 +415,11 @@ fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(
         if found != expected {
             return Err(CloseError::Length { component, found, expected });
         }
-        let withheld = given.withheld.iter().flat_map(|withheld| {
-            let corrected = withheld.corrected.iter().map(|(_, amount)| amount);
-            withheld.breakage.values().chain([&withheld.capped]).chain(corrected)
+        let unearned = given.unearned.iter().flat_map(|unearned| {
+            let corrected = unearned.corrected.iter().map(|(_, amount)| amount);
+            unearned.breakage.values().chain([&unearned.capped]).chain(corrected)
         });
-        let all = given.earned.iter().chain(withheld);
+        let all = given.earned.iter().chain(unearned);
         if let Some(amount) = all.copied().find(|amount| !exact(amount)) {
             return Err(CloseError::Amount { what, component, amount });
         }

@@ -298,14 +298,14 @@ impl Oracle<'_> {
             self.inputs.given.iter().find(|g| g.component == plan.id).unwrap().earned.clone();
         out.totals.pool = out.paid.iter().copied().sum();
         let given = self.inputs.given.iter().find(|g| g.component == plan.id);
-        if let Some(withheld) = given.and_then(|given| given.withheld.as_ref()) {
-            for (reason, amount) in withheld.breakage.iter().filter(|(_, a)| !a.is_zero()) {
+        if let Some(unearned) = given.and_then(|given| given.unearned.as_ref()) {
+            for (reason, amount) in unearned.breakage.iter().filter(|(_, a)| !a.is_zero()) {
                 out.totals.pool += *amount;
                 out.totals.breakage.insert(*reason, *amount);
             }
-            if !withheld.capped.is_zero() {
-                out.totals.pool += withheld.capped;
-                out.totals.capped.insert(plan.id.clone(), withheld.capped);
+            if !unearned.capped.is_zero() {
+                out.totals.pool += unearned.capped;
+                out.totals.capped.insert(plan.id.clone(), unearned.capped);
             }
         }
         out

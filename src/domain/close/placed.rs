@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Beneficiary, CloseEntry, CloseKey, Unpaid, Withheld,
+    Beneficiary, CloseEntry, CloseKey, Unearned, Unpaid,
     binary::{self, Input, Leg, LegVolumes, Legs, Rules, Standing},
     matrix::{self, Climb, MatrixError, Unclaimed},
 };
@@ -247,7 +247,7 @@ pub struct Placed {
     /// What each member earned, by member number.
     pub earned: Vec<Money>,
     /// What nobody gets.
-    pub withheld: Withheld,
+    pub unearned: Unearned,
     /// What is kept.
     pub records: PlacedRecords,
 }
@@ -266,7 +266,7 @@ impl Placed {
 
     fn keep(&mut self, why: Unpaid, amount: Money) {
         if !amount.is_zero() {
-            *self.withheld.breakage.entry(why).or_default() += amount;
+            *self.unearned.breakage.entry(why).or_default() += amount;
         }
     }
 
@@ -274,7 +274,7 @@ impl Placed {
     pub fn correct(&mut self, corrections: Vec<CorrectionRecord>) {
         for correction in &corrections {
             self.earn(Some(correction.owner), correction.paid);
-            self.withheld.corrected.push((correction.owner.0, correction.paid));
+            self.unearned.corrected.push((correction.owner.0, correction.paid));
         }
         self.records.corrections.extend(corrections);
     }
@@ -326,7 +326,7 @@ pub fn binary(
             (record.paid, record.capped, record.unpaid) = (line.paid, line.capped, line.unpaid);
             placed.earn(input.tree.owner(position), line.paid);
             placed.keep(reason(line.unpaid), line.breakage);
-            placed.withheld.capped += line.capped;
+            placed.unearned.capped += line.capped;
         }
         placed.records.positions.push(record);
     }

@@ -349,18 +349,18 @@ fn inputs(len: usize, currency: Currency) -> impl Strategy<Value = Inputs> {
         4 => amount(currency, 30_000),
         1 => amount(currency, 9_000).prop_map(|amount| -amount)
     ];
-    let withheld = (amount(currency, 900), amount(currency, 900), amount(currency, 90)).prop_map(
-        |(broken, capped, back)| Withheld {
+    let unearned = (amount(currency, 900), amount(currency, 900), amount(currency, 90)).prop_map(
+        |(broken, capped, back)| Unearned {
             breakage: BTreeMap::from([(Unpaid::NotActive, broken)]),
             capped,
             corrected: vec![(0, -back)],
         },
     );
-    let earned = (vec(earned, len), option::of(withheld));
+    let earned = (vec(earned, len), option::of(unearned));
     (vec(forced, 0..3), earned, vec(paid, 0..6), option::of(amount(currency, 900))).prop_map(
-        |(forced, (earned, withheld), paid_ranks, carried)| Inputs {
+        |(forced, (earned, unearned), paid_ranks, carried)| Inputs {
             forced,
-            given: vec![GivenEarnings { component: id("binary"), earned, withheld }],
+            given: vec![GivenEarnings { component: id("binary"), earned, unearned }],
             paid_ranks,
             carried: carried
                 .into_iter()

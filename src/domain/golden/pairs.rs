@@ -101,11 +101,11 @@ impl<'a> Pairs<'a> {
         for legged in &mut self.binaries {
             let earned = legged.close(&scene, results)?;
             let component = legged.plan.id.clone();
-            given.push(GivenEarnings { component, earned, withheld: None });
+            given.push(GivenEarnings { component, earned, unearned: None });
         }
         for (plan, places) in &self.matrices {
             let earned = climb(plan, places, &scene, results)?;
-            given.push(GivenEarnings { component: plan.id.clone(), earned, withheld: None });
+            given.push(GivenEarnings { component: plan.id.clone(), earned, unearned: None });
         }
         Ok(given)
     }

@@ -135,7 +135,7 @@ impl<'a> Running<'a> {
         for id in &wanted {
             if !given.iter().any(|given| given.component == **id) {
                 let earned = vec![Money::ZERO; self.company.members.len()];
-                given.push(GivenEarnings { component: (*id).clone(), earned, withheld: None });
+                given.push(GivenEarnings { component: (*id).clone(), earned, unearned: None });
             }
         }
         given.retain(|given| wanted.contains(&&given.component));
@@ -229,7 +229,7 @@ impl<'a> Running<'a> {
         let given = by_component.into_iter();
         Ok(given
             .map(|(component, earned)| (component.clone(), earned))
-            .map(|(component, earned)| GivenEarnings { component, earned, withheld: None })
+            .map(|(component, earned)| GivenEarnings { component, earned, unearned: None })
             .collect())
     }
 

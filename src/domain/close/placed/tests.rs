@@ -82,13 +82,13 @@ fn what_nobody_gets_has_its_reason_and_the_caps_of_the_component_their_part() {
     let input = Input { tree: tree.columns(), volume: &volume, recent: None, standing: &standing };
     let placed = binary(&rules, &input, &BTreeMap::new(), 5).unwrap();
     // 90 with 100 is 9, 40 with 50 is 4: the owner's cap leaves 6 of 13.
-    assert_eq!((placed.earned[0], placed.withheld.capped), (euros("6"), euros("7")));
+    assert_eq!((placed.earned[0], placed.unearned.capped), (euros("6"), euros("7")));
     let sums: Money = placed.records.positions.iter().map(|record| record.capped).sum();
     assert_eq!(sums, euros("7"));
     standing[0] = Standing::NONE;
     let input = Input { tree: tree.columns(), volume: &volume, recent: None, standing: &standing };
     let placed = binary(&rules, &input, &BTreeMap::new(), 5).unwrap();
-    assert_eq!(placed.withheld.breakage, BTreeMap::from([(Unpaid::NotActive, euros("9"))]));
+    assert_eq!(placed.unearned.breakage, BTreeMap::from([(Unpaid::NotActive, euros("9"))]));
     assert_eq!(placed.earned[0], euros("4"));
 }
 
@@ -130,7 +130,7 @@ fn orders_on_a_level_are_one_record_and_rounded_each() {
     let period = MatrixVolumes::Period(vec![third, third + third]);
     let placed = matrix(&plan.id, &climb, &period, &owners, 2).unwrap();
     assert_eq!(placed.earned[0], euros("0.01"));
-    assert_eq!(placed.withheld.breakage[&Unpaid::EndOfUpline], euros("0.05"));
+    assert_eq!(placed.unearned.breakage[&Unpaid::EndOfUpline], euros("0.05"));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn corrections_are_counted_as_earned_and_posted_with_the_period_that_they_correc
         correction("2026-02", 0, 0, "1", "0", "0"),
     ]);
     assert_eq!(placed.earned[0], euros("5"));
-    let corrected: Money = placed.withheld.corrected.iter().map(|(_, amount)| *amount).sum();
+    let corrected: Money = placed.unearned.corrected.iter().map(|(_, amount)| *amount).sum();
     assert_eq!(corrected, euros("-5"));
     let name = |member| DistributorId::parse(&format!("D{member}")).ok();
     let entries = placed.records.entries(&key("2026-03"), eur(), name);

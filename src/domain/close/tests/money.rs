@@ -182,7 +182,7 @@ const MATCHING: &str = r#"
 
 fn given(earned: &[&str]) -> Inputs {
     let earned = earned.iter().map(|amount| money(amount)).collect();
-    let given = vec![GivenEarnings { component: component("binary"), earned, withheld: None }];
+    let given = vec![GivenEarnings { component: component("binary"), earned, unearned: None }];
     Inputs { given, ..Inputs::default() }
 }
 

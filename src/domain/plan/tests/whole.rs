@@ -326,7 +326,7 @@ fn the_close_of_a_whole_plan_runs() {
     let given = ["levels", "pairs", "matrix"].map(|id| GivenEarnings {
         component: ComponentId::parse(id).unwrap(),
         earned: Vec::new(),
-        withheld: None,
+        unearned: None,
     });
     let inputs = Inputs { given: given.into(), ..Inputs::default() };
     let close = evaluate(&plan, &population, &inputs).unwrap();
