@@ -1,0 +1,557 @@
+//! A period from one distributor's side: of an open one as the books are now, of a closed one computed
+//! again from its basis and held against its block.
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::{ClosingError, Prepared, Watch, again, asked, basis, calendar, compute};
+use crate::{
+    domain::{
+        close::{
+            ActivityStory, Base, Basis, BracketStanding, CloseKey, ComponentStory, Earning, Hold,
+            Instead, MemberStory, Shortfall, Title, Totals, Unpaid, Withheld,
+        },
+        id::{ComponentId, DistributorId, Operator, RankId, Reason},
+        ledger::merkle_root,
+        money::{Currency, Money, Rate, Rounding},
+        plan::{
+            Plan, PlanRef,
+            period::{Period, PeriodId},
+            rank::RankLevel,
+            volume::{LineVolumes, NegativeVolume},
+        },
+        volume::{Conversion, Volume},
+    },
+    stage::map::Company,
+    store::postgres::{Closed, CompanyReader, OwnVolume, Postgres},
+};
+
+/// A period of a distributor.
+#[derive(Debug, Clone, Serialize)]
+pub struct PeriodStory {
+    /// The distributor.
+    pub distributor: DistributorId,
+    /// The period.
+    pub period: Period,
+    /// The plan that closes it.
+    pub plan: PlanRef,
+    /// What it pays in.
+    pub currency: Currency,
+    /// How each line is rounded to the minor unit.
+    pub rounding: Rounding,
+    /// Who closed it; none while it is open.
+    pub closed: Option<ClosedBy>,
+    /// What it is computed from.
+    pub basis: Basis,
+    /// What its components come to for the distributor.
+    pub paid: Money,
+    /// The own volumes.
+    pub volumes: OwnVolumes,
+    /// Whether they were active, and what that rests on.
+    pub activity: ActivityStory,
+    /// The periods of the look-back, this one first; none before the first of the calendar.
+    pub look_back: Vec<Option<PeriodId>>,
+    /// The ranks.
+    pub rank: RankTold,
+    /// What each component of the close gave.
+    pub components: Vec<ComponentTold>,
+    /// What the orders of the period earned, by component.
+    pub orders: Vec<OrdersTold>,
+}
+
+/// How a period was closed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClosedBy {
+    /// Who closed it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The block that seals it.
+    pub block: u64,
+    /// Whether what was computed again now is what the block sealed.
+    pub sealed: bool,
+}
+
+/// The own volumes of a period.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnVolumes {
+    /// What counts: never below zero.
+    #[serde(flatten)]
+    pub counted: LineVolumes,
+    /// What the period before carried in below zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried_in: Option<LineVolumes>,
+    /// What is below zero and counts as none here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below_zero: Option<LineVolumes>,
+    /// What becomes of that: it is carried into the next period, or forgiven.
+    pub negative_volume: NegativeVolume,
+    /// The entries of the journal that it comes from.
+    pub entries: Vec<OwnEntry>,
+}
+
+/// An entry of the journal.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnEntry {
+    /// What it says.
+    #[serde(flatten)]
+    pub entry: OwnVolume,
+    /// The closed period that it belongs to: it came after that was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late_for: Option<PeriodId>,
+}
+
+/// The ranks of a period, and what they rest on.
+#[derive(Debug, Clone, Serialize)]
+pub struct RankTold {
+    /// The rank that they are paid as.
+    pub paid_as: Option<RankId>,
+    /// The highest ever reached.
+    pub achieved: Option<RankId>,
+    /// The next above the one that they are paid as.
+    pub next: Option<RankId>,
+    /// What they lack for it.
+    pub missing: Vec<Missing>,
+    /// What was decided by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forced: Vec<ForcedTold>,
+    /// Group volume.
+    pub gv: Volume,
+    /// Volume of the own group.
+    pub pgv: Volume,
+    /// Volume of the lifetime.
+    pub accumulated: Volume,
+    /// Active legs.
+    pub active_legs: u16,
+}
+
+/// What is missing for a rank.
+#[derive(Debug, Clone, Serialize)]
+pub struct Missing {
+    /// What is needed and what is there.
+    #[serde(flatten)]
+    pub shortfall: Shortfall,
+    /// The rank that legs must have, by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leg_rank: Option<RankId>,
+}
+
+/// A rank that was decided by hand.
+#[derive(Debug, Clone, Serialize)]
+pub struct ForcedTold {
+    /// The rank; none below the first.
+    pub rank: Option<RankId>,
+    /// How it relates to what the numbers support.
+    pub hold: Hold,
+    /// Who decided it.
+    pub operator: Operator,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What a component of the close gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct ComponentTold {
+    /// The component.
+    pub component: ComponentId,
+    /// What it is, as the plan writes it.
+    pub kind: &'static str,
+    /// The money for a point, where it pays on volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
+    /// What the distributor gets.
+    pub paid: Money,
+    /// Why it is nothing, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpaid: Option<Unpaid>,
+    /// The lines.
+    pub lines: Vec<LineTold>,
+    /// What caps took.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<CutTold>,
+    /// What they did not get.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<WithheldTold>,
+    /// The levels or generations that are closed to them, with or without money.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locked: Vec<LockedLevel>,
+    /// Where they stand in the table of a bracket component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bracket: Option<BracketStanding>,
+    /// Where the component's money went, of all members.
+    pub totals: Totals,
+}
+
+/// A line.
+#[derive(Debug, Clone, Serialize)]
+pub struct LineTold {
+    /// Whose volume or earnings it comes from, where that is one distributor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<DistributorId>,
+    /// What it is.
+    pub title: Title,
+    /// The level, the generation or the number of shares; 0 where there is none.
+    pub level: u32,
+    /// The rank, of a bonus for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<RankId>,
+    /// What the rate is taken of.
+    pub base: Base,
+    /// The rate.
+    pub rate: Rate,
+    /// The amount before it was rounded, where it is a rate of the base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Decimal>,
+    /// The amount.
+    pub amount: Money,
+}
+
+/// What a cap took.
+#[derive(Debug, Clone, Serialize)]
+pub struct CutTold {
+    /// The cap.
+    pub cap: ComponentId,
+    /// How much.
+    pub amount: Money,
+}
+
+/// Money that the distributor did not get.
+#[derive(Debug, Clone, Serialize)]
+pub struct WithheldTold {
+    /// Whose volume or earnings it comes from, where that is one distributor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<DistributorId>,
+    /// The level or the generation; 0 where there is none.
+    pub level: u32,
+    /// The rank, of a bonus for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<RankId>,
+    /// Why.
+    pub reason: Unpaid,
+    /// What it was offered on.
+    pub base: Base,
+    /// How much.
+    pub amount: Money,
+    /// Who has it.
+    pub to: To,
+}
+
+/// Who has money that somebody did not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum To {
+    /// The company keeps it.
+    Company,
+    /// It went to this distributor.
+    Distributor(DistributorId),
+    /// Nobody further up could have it, so the company keeps it.
+    Nobody,
+    /// They had it in an earlier period.
+    Earlier,
+    /// It stays due to them.
+    Later,
+}
+
+/// A level or generation that is closed to somebody.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct LockedLevel {
+    /// Which one.
+    pub level: u32,
+    /// Why.
+    pub reason: Unpaid,
+}
+
+/// What orders earned in a component.
+#[derive(Debug, Clone, Serialize)]
+pub struct OrdersTold {
+    /// The component.
+    pub component: ComponentId,
+    /// The currency.
+    pub currency: Currency,
+    /// The sum.
+    pub earned: Money,
+    /// The orders.
+    pub orders: Vec<OrderTold>,
+}
+
+/// What one order earned in a component.
+#[derive(Debug, Clone, Serialize)]
+pub struct OrderTold {
+    /// The order, as `upline explain` takes it.
+    pub order: String,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// How much; below zero where more was taken back.
+    pub amount: Money,
+    /// The closed period that it belongs to: this came after that was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late_for: Option<PeriodId>,
+}
+
+/// Tells a period of a distributor.
+pub async fn story(
+    store: &Postgres,
+    distributor: &DistributorId,
+    id: &PeriodId,
+    now: Timestamp,
+) -> Result<PeriodStory, ClosingError> {
+    let mut company = Company::default();
+    let reader = CompanyReader::new(store.clone());
+    company.plans = reader.plans().await?;
+    let (plan, period) = asked(&company.plans, id, now)?;
+    let key = CloseKey { plan: plan.reference.id.clone(), period: period.id.clone() };
+    let mut watch = Watch { distributor: distributor.clone(), seqs: Vec::new() };
+    if let Some(closed) = store.close_of(&key).await? {
+        let prepared = again(store, &company.plans, &closed.basis, Some(&mut watch)).await?;
+        let plan = company.plans.get(&closed.basis.plan).unwrap_or(plan);
+        let closed = closed_by(store, &prepared, closed).await?;
+        return Told { store, plan, prepared: &prepared }.story(watch, Some(closed)).await;
+    }
+    reader.catch_up(&mut company).await?;
+    let (plan, period) = asked(&company.plans, id, now)?;
+    let basis = basis(store, plan, period, company.genealogy.version()).await?;
+    let tree = &company.genealogy;
+    let prepared = compute(store, tree, plan, basis, 0, Some(&mut watch)).await?;
+    Told { store, plan, prepared: &prepared }.story(watch, None).await
+}
+
+/// Whether a period that was computed again is what its block sealed.
+async fn closed_by(
+    store: &Postgres,
+    prepared: &Prepared,
+    closed: Closed,
+) -> Result<ClosedBy, ClosingError> {
+    let text = store.stored_close(&prepared.basis.key()).await?.map(|stored| stored.basis);
+    let block = store.stored_block(closed.block).await?;
+    let sealed = text.zip(block).is_some_and(|(text, block)| {
+        let (members, carries) = (prepared.members(), prepared.carries());
+        let leaves = prepared.basis.leaves(&text, &members, &carries, &prepared.entries());
+        merkle_root(&leaves) == block.root
+    });
+    Ok(ClosedBy { by: closed.by, at: closed.at, block: closed.block, sealed })
+}
+
+/// What a story is told from.
+struct Told<'a> {
+    store: &'a Postgres,
+    plan: &'a Plan,
+    prepared: &'a Prepared,
+}
+
+impl Told<'_> {
+    async fn story(
+        &self,
+        watch: Watch,
+        closed: Option<ClosedBy>,
+    ) -> Result<PeriodStory, ClosingError> {
+        let Prepared { basis, plan, population, close, tree, .. } = self.prepared;
+        let Watch { distributor, seqs } = watch;
+        let member = tree.find(&distributor).map(crate::domain::genealogy::Member::number);
+        let found = member.and_then(|member| close.explain(plan, population, member));
+        let Some(story) = found else {
+            let period = basis.period.id.clone();
+            return Err(ClosingError::NoMember { distributor, period });
+        };
+        Ok(PeriodStory {
+            period: basis.period.clone(),
+            plan: basis.plan.clone(),
+            currency: basis.currency,
+            rounding: self.plan.rounding,
+            closed,
+            basis: basis.clone(),
+            paid: story.components.iter().map(|part| part.paid).sum(),
+            volumes: self.volumes(&distributor, &story, &seqs).await?,
+            look_back: self.look_back(story.activity.periods.len())?,
+            rank: self.rank(&story),
+            components: story.components.iter().map(|part| self.component(part)).collect(),
+            orders: self.orders(&distributor).await?,
+            activity: story.activity,
+            distributor,
+        })
+    }
+
+    /// The closed period that something placed before this one belongs to.
+    fn late_for(&self, placed_at: Timestamp) -> Option<PeriodId> {
+        let late = placed_at < self.prepared.basis.period.start;
+        late.then(|| Some(calendar(self.plan).ok()?.at(placed_at).ok()?.id)).flatten()
+    }
+
+    async fn volumes(
+        &self,
+        distributor: &DistributorId,
+        story: &MemberStory,
+        seqs: &[u64],
+    ) -> Result<OwnVolumes, ClosingError> {
+        let basis = &self.prepared.basis;
+        let mut carried_in = None;
+        if let Some(previous) = &basis.previous {
+            let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
+            let mut carries = self.store.period_carries(&key).await?.into_iter();
+            let own = carries.find(|carry| carry.distributor == *distributor);
+            carried_in = own.map(|own| LineVolumes { pv: own.pv, qv: own.qv, cv: own.cv });
+        }
+        let below = story.below_zero;
+        let below = below.map(|below| LineVolumes { pv: below.pv, qv: below.qv, cv: below.cv });
+        let entries = self.store.own_volumes(seqs).await?.into_iter();
+        let volumes = self.plan.volumes.as_ref();
+        Ok(OwnVolumes {
+            counted: LineVolumes { pv: story.pv, qv: story.qv, cv: story.cv },
+            carried_in,
+            below_zero: below,
+            negative_volume: volumes.map_or(NegativeVolume::Forgive, |v| v.negative_volume),
+            entries: entries
+                .map(|entry| OwnEntry { late_for: self.late_for(entry.placed_at), entry })
+                .collect(),
+        })
+    }
+
+    /// The ids of the periods that activity looks back at.
+    fn look_back(&self, periods: usize) -> Result<Vec<Option<PeriodId>>, ClosingError> {
+        let calendar = calendar(self.plan)?;
+        let mut period = Some(self.prepared.basis.period.clone());
+        let mut ids = Vec::with_capacity(periods);
+        for _ in 0..periods {
+            ids.push(period.as_ref().map(|period| period.id.clone()));
+            period = period.and_then(|period| calendar.previous(&period).ok());
+        }
+        Ok(ids)
+    }
+
+    fn rank_name(&self, level: u32) -> Option<RankId> {
+        let level = RankLevel(u8::try_from(level).ok()?);
+        self.prepared.plan.ladder().rank(level).cloned()
+    }
+
+    fn rank(&self, story: &MemberStory) -> RankTold {
+        let missing = story.missing.iter().map(|shortfall| {
+            let leg_rank = match shortfall {
+                Shortfall::Legs { rank, .. } => *rank,
+                _ => None,
+            };
+            let leg_rank = leg_rank.and_then(|rank| self.rank_name(u32::from(rank.0)));
+            Missing { shortfall: *shortfall, leg_rank }
+        });
+        let forced = story.forced.iter().map(|forced| ForcedTold {
+            rank: self.rank_name(u32::from(forced.rank.0)),
+            hold: forced.hold,
+            operator: forced.operator.clone(),
+            reason: forced.reason.clone(),
+        });
+        RankTold {
+            paid_as: story.paid_as.clone(),
+            achieved: story.achieved.clone(),
+            next: story.next.clone(),
+            missing: missing.collect(),
+            forced: forced.collect(),
+            gv: story.gv,
+            pgv: story.pgv,
+            accumulated: story.accumulated,
+            active_legs: story.active_legs,
+        }
+    }
+
+    fn component(&self, part: &ComponentStory) -> ComponentTold {
+        let kind = self.plan.components.iter().find(|known| *known.id() == part.component);
+        let kind = kind.map_or("given", crate::domain::plan::Component::kind);
+        let lines = part.lines.iter().map(|line| self.line(line, part.conversion));
+        let withheld = part.withheld.iter().map(|withheld| self.withheld(withheld, kind));
+        let cuts = part.cuts.iter();
+        let locked = part.closed.iter();
+        ComponentTold {
+            component: part.component.clone(),
+            kind,
+            conversion: part.conversion,
+            paid: part.paid,
+            unpaid: part.unpaid,
+            lines: lines.collect(),
+            cuts: cuts.map(|(cap, amount)| CutTold { cap: cap.clone(), amount: *amount }).collect(),
+            withheld: withheld.collect(),
+            locked: locked
+                .map(|(level, reason)| LockedLevel { level: *level, reason: *reason })
+                .collect(),
+            bracket: part.bracket,
+            totals: part.totals.clone(),
+        }
+    }
+
+    fn name(&self, member: u32) -> Option<DistributorId> {
+        self.prepared.tree.by_number(member)
+    }
+
+    fn line(&self, line: &Earning, conversion: Option<Conversion>) -> LineTold {
+        let of_rank = line.title == Title::Rank;
+        LineTold {
+            from: line.source.and_then(|source| self.name(source)),
+            title: line.title,
+            level: if of_rank { 0 } else { line.level },
+            rank: of_rank.then(|| self.rank_name(line.level)).flatten(),
+            base: line.base,
+            rate: line.rate,
+            exact: exact(line, conversion),
+            amount: line.amount,
+        }
+    }
+
+    fn withheld(&self, withheld: &Withheld, kind: &str) -> WithheldTold {
+        let of_rank = kind == "rank_bonus";
+        let to = match withheld.to {
+            Instead::Company => To::Company,
+            Instead::Member(member) => self.name(member).map_or(To::Nobody, To::Distributor),
+            Instead::Nobody => To::Nobody,
+            Instead::Earlier => To::Earlier,
+            Instead::Later => To::Later,
+        };
+        WithheldTold {
+            from: withheld.source.and_then(|source| self.name(source)),
+            level: if of_rank { 0 } else { withheld.level },
+            rank: of_rank.then(|| self.rank_name(withheld.level)).flatten(),
+            reason: withheld.reason,
+            base: withheld.base,
+            amount: withheld.amount,
+            to,
+        }
+    }
+
+    async fn orders(&self, distributor: &DistributorId) -> Result<Vec<OrdersTold>, ClosingError> {
+        let mut told: Vec<OrdersTold> = Vec::new();
+        for earning in self.store.own_earnings(&self.prepared.basis, distributor).await? {
+            let order = OrderTold {
+                order: earning.order,
+                placed_at: earning.placed_at,
+                amount: earning.amount,
+                late_for: self.late_for(earning.placed_at),
+            };
+            // They come sorted by component and currency.
+            match told.last_mut() {
+                Some(last)
+                    if last.component == earning.component && last.currency == earning.currency =>
+                {
+                    last.earned += earning.amount;
+                    last.orders.push(order);
+                }
+                _ => told.push(OrdersTold {
+                    component: earning.component,
+                    currency: earning.currency,
+                    earned: earning.amount,
+                    orders: vec![order],
+                }),
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// The amount of a line before it was rounded; none where it is no rate of its base.
+fn exact(line: &Earning, conversion: Option<Conversion>) -> Option<Decimal> {
+    if line.title != Title::Share {
+        return None;
+    }
+    let base = match line.base {
+        Base::Money(money) => money.as_decimal(),
+        Base::Volume(volume) => {
+            volume.at_least_zero().as_decimal().checked_mul(conversion?.as_decimal())?
+        }
+    };
+    Some(base.checked_mul(line.rate.as_decimal())?.normalize())
+}
