@@ -10,8 +10,8 @@ use serde::Serialize;
 use self::inputs::{History, Watch, gather, given};
 pub use self::{
     story::{
-        ClosedBy, ComponentTold, LineTold, OrdersTold, OwnVolumes, PeriodStory, RankTold, To,
-        WithheldTold, story,
+        ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, Missing, OrdersTold, OwnVolumes,
+        PeriodStory, RankTold, To, WithheldTold, story,
     },
     verify::{Difference, Part, Verified, verify},
 };

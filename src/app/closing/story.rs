@@ -245,6 +245,8 @@ pub enum To {
     Company,
     /// It went to this distributor.
     Distributor(DistributorId),
+    /// It rose to this distributor, who may not have it either: the company keeps it.
+    Rose(DistributorId),
     /// Nobody further up could have it, so the company keeps it.
     Nobody,
     /// They had it in an earlier period.
@@ -498,6 +500,7 @@ impl Told<'_> {
         let to = match withheld.to {
             Instead::Company => To::Company,
             Instead::Member(member) => self.name(member).map_or(To::Nobody, To::Distributor),
+            Instead::Rose(member) => self.name(member).map_or(To::Nobody, To::Rose),
             Instead::Nobody => To::Nobody,
             Instead::Earlier => To::Earlier,
             Instead::Later => To::Later,

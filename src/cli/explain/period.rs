@@ -12,7 +12,6 @@ use crate::{
     domain::{
         close::{Base, Hold, Shortfall, Title, Unpaid},
         id::{DistributorId, RankId},
-        money::Money,
         plan::{
             period::PeriodId,
             rank::Window,
@@ -83,7 +82,7 @@ fn head(story: &PeriodStory) -> String {
                 )
             };
             format!(
-                "closed {} by {}, block {}: computed again ({read}), it {agrees}\n",
+                "closed {} by {}, block {}: computed again ({read}): it {agrees}\n",
                 closed.at, closed.by, closed.block
             )
         }
@@ -98,18 +97,36 @@ fn head(story: &PeriodStory) -> String {
     text + &format!("gets {} {currency}{of}\n", story.paid)
 }
 
-/// The rows that are shown, and how many are not.
+/// The rows that are shown, without columns that say nothing, and how many are not. A column whose name
+/// begins with a blank is of numbers.
 fn shown<T>(rows: &[T], row: impl Fn(&T) -> Vec<String>, head: &[&str]) -> String {
     if rows.is_empty() {
         return String::new();
     }
     let some: Vec<Vec<String>> = rows.iter().take(SHOWN).map(row).collect();
-    let mut text = output::table(head, &some);
+    let columns = (0..).zip(head).filter_map(|(column, name)| {
+        let cells: Vec<&str> =
+            some.iter().filter_map(|row| row.get(column)).map(AsRef::as_ref).collect();
+        cells.iter().any(|cell| !cell.is_empty()).then(|| aligned(name, &cells))
+    });
+    let columns: Vec<Vec<String>> = columns.collect();
+    let line = |number: usize| columns.iter().filter_map(|c| c.get(number)).cloned().collect();
+    let lines: Vec<Vec<String>> = (1..=some.len()).map(line).collect();
+    let head: Vec<&str> = columns.iter().filter_map(|c| c.first()).map(AsRef::as_ref).collect();
+    let mut text = output::table(&head, &lines);
     let left = rows.len().saturating_sub(some.len());
     if left > 0 {
         text += &format!("  and {left} more: --json lists them\n");
     }
     text
+}
+
+/// A column with its name, numbers to the right.
+fn aligned(name: &str, cells: &[&str]) -> Vec<String> {
+    let column = || std::iter::once(name.trim_start()).chain(cells.iter().copied());
+    let width = column().map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let number = name.starts_with(' ');
+    column().map(|cell| if number { format!("{cell:>width$}") } else { cell.to_owned() }).collect()
 }
 
 fn points(volumes: LineVolumes) -> String {
@@ -135,7 +152,7 @@ fn volumes(story: &PeriodStory) -> String {
         };
         text += &format!("  below zero: {}: {goes}\n", points(below_zero));
     }
-    let head = ["order", "line", "placed", "source", "PV", "QV", "CV", ""];
+    let head = ["order", "line", "placed", "source", " PV", " QV", " CV", "note"];
     text + &shown(
         &own.entries,
         |own| {
@@ -143,7 +160,7 @@ fn volumes(story: &PeriodStory) -> String {
             let LineVolumes { pv, qv, cv } = entry.amount;
             let mut row = vec![entry.order.clone(), entry.line.to_string()];
             row.extend([entry.placed_at.to_string(), entry.source.replace('_', " ")]);
-            row.extend([pv, qv, cv].map(|volume| format!("{volume:>8}")));
+            row.extend([pv, qv, cv].map(|volume| volume.to_string()));
             let corrects = entry.corrects.map(|seq| format!("corrects volume #{seq}"));
             let notes = [late(own.late_for.as_ref()), corrects.unwrap_or_default()];
             let notes: Vec<_> = notes.into_iter().filter(|note| !note.is_empty()).collect();
@@ -265,7 +282,7 @@ fn component(part: &ComponentTold, story: &PeriodStory) -> String {
         let rounding = rounding.replace('_', " ");
         text += &format!("  {}each line rounded {rounding}\n", conversion.unwrap_or_default());
     }
-    let head = ["", "level", "from", "of", "rate", "exact", "amount"];
+    let head = ["level", "from", " of", " rate", " exact", " amount", "note"];
     text += &shown(&part.lines, line, &head);
     if let Some(standing) = &part.bracket {
         let reached = standing.bracket.map_or_else(
@@ -294,7 +311,7 @@ fn component(part: &ComponentTold, story: &PeriodStory) -> String {
     text += &shown(
         &part.withheld,
         withheld,
-        &["level", "from", "on", "amount", "because", "who has it"],
+        &["level", "from", " on", " amount", "because", "who has it"],
     );
     let told = |level: &u32| part.withheld.iter().any(|withheld| withheld.level == *level);
     let locked = part.locked.iter().filter(|locked| !told(&locked.level));
@@ -329,7 +346,7 @@ fn totals(part: &ComponentTold) -> String {
 fn level(level: u32, rank: Option<&RankId>) -> String {
     match (rank, level) {
         (Some(rank), _) => rank.to_string(),
-        (None, 0) => "-".to_owned(),
+        (None, 0) => String::new(),
         (None, level) => level.to_string(),
     }
 }
@@ -352,18 +369,18 @@ fn line(line: &LineTold) -> Vec<String> {
     };
     let exact = line.exact.filter(|exact| *exact != line.amount.as_decimal());
     vec![
-        title.to_owned(),
         level(line.level, line.rank.as_ref()),
-        super::optional(line.from.as_ref()),
-        format!("{:>14}", base(line.base)),
-        format!("{:>6}", line.rate.to_string()),
-        exact.map(|exact| format!("{exact:>10}")).unwrap_or_default(),
-        amount(line.amount),
+        name(line.from.as_ref()),
+        base(line.base),
+        line.rate.to_string(),
+        exact.map(|exact| exact.to_string()).unwrap_or_default(),
+        line.amount.to_string(),
+        title.to_owned(),
     ]
 }
 
-fn amount(amount: Money) -> String {
-    format!("{:>10}", amount.to_string())
+fn name(id: Option<&DistributorId>) -> String {
+    id.map(ToString::to_string).unwrap_or_default()
 }
 
 fn withheld(withheld: &WithheldTold) -> Vec<String> {
@@ -373,15 +390,16 @@ fn withheld(withheld: &WithheldTold) -> Vec<String> {
             format!("the group of {id}")
         }
         To::Distributor(id) => format!("went up to {id}"),
+        To::Rose(id) => format!("the company: it rose to {id}, who may not have it either"),
         To::Nobody => "the company: nobody above could have it".to_owned(),
         To::Earlier => "paid in an earlier period".to_owned(),
         To::Later => "stays due".to_owned(),
     };
     vec![
         level(withheld.level, withheld.rank.as_ref()),
-        super::optional(withheld.from.as_ref()),
-        format!("{:>14}", base(withheld.base)),
-        amount(withheld.amount),
+        name(withheld.from.as_ref()),
+        base(withheld.base),
+        withheld.amount.to_string(),
         word(withheld.reason),
         has,
     ]
@@ -401,11 +419,11 @@ fn orders(part: &OrdersTold) -> String {
             vec![
                 order.order.clone(),
                 placed_at,
-                amount(order.amount),
+                order.amount.to_string(),
                 late(order.late_for.as_ref()),
             ]
         },
-        &["order", "placed", "earned", ""],
+        &["order", "placed", " earned", "note"],
     )
 }
 

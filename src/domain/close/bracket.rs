@@ -172,7 +172,8 @@ fn tell<E: Ear>(scene: &Scene<'_>, groups: &Groups, passed: &[(u32, Withheld)], 
     for (member, withheld) in passed {
         let to = match at_or_nobody(&above, *member) {
             NOBODY => Instead::Nobody,
-            holder => Instead::Member(holder),
+            holder if scene.ranking.is_active(holder) => Instead::Member(holder),
+            holder => Instead::Rose(holder),
         };
         ear.hear(*member, Withheld { to, ..*withheld });
     }

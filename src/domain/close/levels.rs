@@ -149,7 +149,10 @@ impl<'a> Levels<'a> {
         for (member, volume) in passed {
             let (to, rate) = match at_or_nobody(above, member) {
                 NOBODY => (Instead::Nobody, top),
-                holder => (Instead::Member(holder), self.rate(holder, level).unwrap_or(top)),
+                holder => match self.rate(holder, level) {
+                    Ok(rate) => (Instead::Member(holder), rate),
+                    Err(_) => (Instead::Rose(holder), top),
+                },
             };
             ear.hear(
                 member,

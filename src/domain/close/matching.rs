@@ -152,7 +152,8 @@ impl Generations<'_> {
         for ((member, earned), amount) in population.positions().zip(earned).zip(amounts) {
             let to = match at_or_nobody(above, member) {
                 NOBODY => Instead::Nobody,
-                holder => Instead::Member(holder),
+                holder if self.rate(holder, generation).is_ok() => Instead::Member(holder),
+                holder => Instead::Rose(holder),
             };
             ear.hear(
                 member,

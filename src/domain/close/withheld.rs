@@ -22,8 +22,10 @@ use crate::domain::money::Money;
 pub enum Instead {
     /// The company keeps it: it is breakage.
     Company,
-    /// It went to this member, by the caller's number, or past them where their own story says so.
+    /// It went to this member, by the caller's number, at the rate of theirs.
     Member(u32),
+    /// It rose to this member, who may not have it either: in their story the company keeps it.
+    Rose(u32),
     /// Nobody further up could have it: it is breakage of nobody.
     Nobody,
     /// The member had it in an earlier period.
@@ -95,6 +97,7 @@ impl Ear for Listener<'_> {
         let name = |position| self.population.member(position);
         let to = match withheld.to {
             Instead::Member(position) => Instead::Member(name(position)),
+            Instead::Rose(position) => Instead::Rose(name(position)),
             other => other,
         };
         let source = withheld.source.map(name);

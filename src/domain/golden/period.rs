@@ -319,6 +319,9 @@ impl<'a> Running<'a> {
         let has = match withheld.to {
             Instead::Company => "the company keeps it".to_owned(),
             Instead::Member(member) => format!("it goes to {}", self.company.name(member)),
+            Instead::Rose(member) => {
+                format!("it rises to {}, who does not get it either", self.company.name(member))
+            }
             Instead::Nobody => "nobody above can have it".to_owned(),
             Instead::Earlier => "it was paid before".to_owned(),
             Instead::Later => "it stays due".to_owned(),

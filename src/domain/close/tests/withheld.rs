@@ -19,6 +19,7 @@ fn withheld(plan: &ClosePlan, close: &Close, population: &Population, member: u3
     let line = |part: &Withheld| {
         let to = match part.to {
             Instead::Member(member) => format!("member {member}"),
+            Instead::Rose(member) => format!("rose to {member}"),
             other => format!("{other:?}"),
         };
         format!("{} {} {} -> {to}", part.level, part.reason.as_str(), part.amount)
@@ -276,7 +277,13 @@ proptest! {
             let story = stories.of(member).unwrap();
             for (number, part) in story.components.iter().enumerate() {
                 for withheld in &part.withheld {
-                    let Instead::Member(has) = withheld.to else { continue };
+                    let (has, gets) = match withheld.to {
+                        Instead::Member(has) => (has, true),
+                        Instead::Rose(has) => (has, false),
+                        Instead::Company | Instead::Nobody | Instead::Earlier | Instead::Later => {
+                            continue;
+                        }
+                    };
                     let other = stories.of(has).unwrap().components.remove(number);
                     if withheld.reason == Unpaid::OwedToFrontline {
                         prop_assert_eq!(population.sponsor(population.position(has).unwrap()),
@@ -293,9 +300,9 @@ proptest! {
                     }
                     // Not what of it is guaranteed to somebody further up.
                     let lines = other.lines.iter().filter(|line| line.title != Title::Guarantee);
-                    let lines = lines.map(|line| (line.level, line.amount));
+                    let lines = lines.map(|line| (line.level, line.amount)).filter(|_| gets);
                     let kept = other.withheld.iter().filter(|part| part.to == Instead::Company);
-                    let kept = kept.map(|part| (part.level, part.amount));
+                    let kept = kept.map(|part| (part.level, part.amount)).filter(|_| !gets);
                     let at_level = lines.chain(kept).filter(|(level, _)| *level == withheld.level);
                     let has: Money = at_level.map(|(_, amount)| amount).sum();
                     // A part is rounded by itself, and earnings below zero make a sum smaller.
