@@ -11,7 +11,7 @@ use self::inputs::{History, Watch, gather, given};
 pub use self::{
     story::{
         ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, Missing, OrdersTold, OwnVolumes,
-        PeriodStory, RankTold, To, WithheldTold, story,
+        PeriodStory, RankTold, SourceTold, To, WithheldTold, story,
     },
     verify::{Difference, Part, Verified, verify},
 };

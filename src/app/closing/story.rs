@@ -1,6 +1,8 @@
 //! A period from one distributor's side: of an open one as the books are now, of a closed one computed
 //! again from its basis and held against its block.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -10,7 +12,7 @@ use crate::{
     domain::{
         close::{
             ActivityStory, Base, Basis, BracketStanding, CloseKey, ComponentStory, Earning, Hold,
-            Instead, MemberStory, Shortfall, Title, Totals, Unpaid, Withheld,
+            Instead, LevelSource, MemberStory, Shortfall, Title, Totals, Unpaid, Withheld,
         },
         id::{ComponentId, DistributorId, Operator, RankId, Reason},
         ledger::merkle_root,
@@ -189,6 +191,9 @@ pub struct LineTold {
     /// Whose volume or earnings it comes from, where that is one distributor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<DistributorId>,
+    /// Whose volume stands at the level, most first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceTold>,
     /// What it is.
     pub title: Title,
     /// The level, the generation or the number of shares; 0 where there is none.
@@ -205,6 +210,15 @@ pub struct LineTold {
     pub exact: Option<Decimal>,
     /// The amount.
     pub amount: Money,
+}
+
+/// Somebody's volume at a level.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceTold {
+    /// Whose.
+    pub distributor: DistributorId,
+    /// How much.
+    pub volume: Volume,
 }
 
 /// What a cap took.
@@ -366,7 +380,7 @@ impl Told<'_> {
             volumes: self.volumes(&distributor, &story, &seqs).await?,
             look_back: self.look_back(story.activity.periods.len())?,
             rank: self.rank(&story),
-            components: story.components.iter().map(|part| self.component(part)).collect(),
+            components: story.components.iter().map(|part| self.component(&story, part)).collect(),
             orders: self.orders(&distributor).await?,
             activity: story.activity,
             distributor,
@@ -428,10 +442,17 @@ impl Told<'_> {
     fn rank(&self, story: &MemberStory) -> RankTold {
         let missing = story.missing.iter().map(|shortfall| {
             let leg_rank = match shortfall {
-                Shortfall::Legs { rank, .. } => *rank,
-                _ => None,
+                Shortfall::Legs { rank: Some(rank), .. } => self.rank_name(u32::from(rank.0)),
+                Shortfall::Legs { rank: None, .. }
+                | Shortfall::Active
+                | Shortfall::Pv { .. }
+                | Shortfall::Qv { .. }
+                | Shortfall::Gv { .. }
+                | Shortfall::Pgv { .. }
+                | Shortfall::Accumulated { .. }
+                | Shortfall::ActiveLegs { .. }
+                | Shortfall::EnrolledActive { .. } => None,
             };
-            let leg_rank = leg_rank.and_then(|rank| self.rank_name(u32::from(rank.0)));
             Missing { shortfall: *shortfall, leg_rank }
         });
         let forced = story.forced.iter().map(|forced| ForcedTold {
@@ -453,10 +474,12 @@ impl Told<'_> {
         }
     }
 
-    fn component(&self, part: &ComponentStory) -> ComponentTold {
+    fn component(&self, story: &MemberStory, part: &ComponentStory) -> ComponentTold {
+        let Prepared { plan, population, close, .. } = self.prepared;
+        let sources = close.level_sources(plan, population, &part.component, story.member);
         let kind = self.plan.components.iter().find(|known| *known.id() == part.component);
         let kind = kind.map_or("given", crate::domain::plan::Component::kind);
-        let lines = part.lines.iter().map(|line| self.line(line, part.conversion));
+        let lines = part.lines.iter().map(|line| self.line(line, part.conversion, &sources));
         let withheld = part.withheld.iter().map(|withheld| self.withheld(withheld, kind));
         let cuts = part.cuts.iter();
         let locked = part.closed.iter();
@@ -481,10 +504,23 @@ impl Told<'_> {
         self.prepared.tree.by_number(member)
     }
 
-    fn line(&self, line: &Earning, conversion: Option<Conversion>) -> LineTold {
+    fn line(
+        &self,
+        line: &Earning,
+        conversion: Option<Conversion>,
+        sources: &[LevelSource],
+    ) -> LineTold {
         let of_rank = line.title == Title::Rank;
+        let sources = sources.iter().filter(|source| source.level == line.level);
+        let mut sources: Vec<SourceTold> = sources
+            .filter_map(|source| {
+                Some(SourceTold { distributor: self.name(source.member)?, volume: source.volume })
+            })
+            .collect();
+        sources.sort_by_key(|source| Reverse(source.volume));
         LineTold {
             from: line.source.and_then(|source| self.name(source)),
+            sources,
             title: line.title,
             level: if of_rank { 0 } else { line.level },
             rank: of_rank.then(|| self.rank_name(line.level)).flatten(),

@@ -37,10 +37,10 @@ pub(super) fn run(
     let clock = Clock::system();
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let story = story(&store, &distributor, &period, clock.now()).await?;
-        let text = if json { serde_json::to_string(&story)? } else { tell(&story) };
+        let told = story(&store, &distributor, &period, clock.now()).await?;
+        let text = if json { serde_json::to_string(&told)? } else { tell(&told) };
         output::line(&text);
-        let holds = story.closed.is_none_or(|closed| closed.sealed);
+        let holds = told.closed.is_none_or(|closed| closed.sealed);
         Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })?
 }
@@ -370,13 +370,23 @@ fn line(line: &LineTold) -> Vec<String> {
     let exact = line.exact.filter(|exact| *exact != line.amount.as_decimal());
     vec![
         level(line.level, line.rank.as_ref()),
-        name(line.from.as_ref()),
+        from(line),
         base(line.base),
         line.rate.to_string(),
         exact.map(|exact| exact.to_string()).unwrap_or_default(),
         line.amount.to_string(),
         title.to_owned(),
     ]
+}
+
+/// Whom a line comes from: of several the one who brings most, and how many more.
+fn from(line: &LineTold) -> String {
+    let most = line.sources.first().map(|source| &source.distributor);
+    match (line.from.as_ref().or(most), line.sources.len().saturating_sub(1)) {
+        (None, _) => String::new(),
+        (Some(one), 0) => one.to_string(),
+        (Some(one), more) => format!("{one} and {more} more"),
+    }
 }
 
 fn name(id: Option<&DistributorId>) -> String {

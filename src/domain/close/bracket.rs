@@ -97,7 +97,7 @@ pub(super) fn compute<E: Ear>(plan: &Bracket, scene: &Scene<'_>, ear: &mut E) ->
         frontline: vec![Money::ZERO; len],
         broken: vec![false; len],
     };
-    let mut passed: Vec<(u32, Withheld)> = Vec::new();
+    let mut given_up: Vec<(u32, Withheld)> = Vec::new();
     let top = plan.table.last().map(|step| step.from);
     for position in population.positions().rev() {
         let (picks, cv) = (at(&groups.picks, position), at(&groups.cv, position));
@@ -126,7 +126,7 @@ pub(super) fn compute<E: Ear>(plan: &Bracket, scene: &Scene<'_>, ear: &mut E) ->
             Withheld { source, level, reason, base, amount, to }
         };
         if E::LISTENS && passes && gross > frontline {
-            passed.push((position, not(gross - frontline, Instead::Nobody)));
+            given_up.push((position, not(gross - frontline, Instead::Nobody)));
         }
         let keeps = owed - frontline;
         if keeps.is_negative() {
@@ -146,7 +146,7 @@ pub(super) fn compute<E: Ear>(plan: &Bracket, scene: &Scene<'_>, ear: &mut E) ->
         }
     }
     if E::LISTENS {
-        tell(scene, &groups, &passed, ear);
+        tell(scene, &groups, &given_up, ear);
     }
     close.groups = Some(Box::new(groups));
     close
@@ -154,7 +154,7 @@ pub(super) fn compute<E: Ear>(plan: &Bracket, scene: &Scene<'_>, ear: &mut E) ->
 
 /// Tells who has what the gross of a group does not leave its member: the groups of the frontline, and
 /// of who passes up the next above who does not.
-fn tell<E: Ear>(scene: &Scene<'_>, groups: &Groups, passed: &[(u32, Withheld)], ear: &mut E) {
+fn tell<E: Ear>(scene: &Scene<'_>, groups: &Groups, given_up: &[(u32, Withheld)], ear: &mut E) {
     let population = scene.population;
     for group in population.positions().filter(|group| !at(&groups.broken, *group)) {
         let (owed, sponsor) = (at(&groups.owed, group), population.sponsor(group));
@@ -165,11 +165,11 @@ fn tell<E: Ear>(scene: &Scene<'_>, groups: &Groups, passed: &[(u32, Withheld)], 
         }
     }
     let mut passes = vec![false; population.len()];
-    for (member, _) in passed {
+    for (member, _) in given_up {
         set(&mut passes, *member, true);
     }
     let above = population.next_above(|member| !at(&passes, member));
-    for (member, withheld) in passed {
+    for (member, withheld) in given_up {
         let to = match at_or_nobody(&above, *member) {
             NOBODY => Instead::Nobody,
             holder if scene.ranking.is_active(holder) => Instead::Member(holder),

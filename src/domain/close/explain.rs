@@ -15,7 +15,7 @@ use super::{
     line::{ComponentClose, Earning, Unpaid},
     matching,
     ranking::{ForcedRank, Shortfall},
-    withheld::{Ear, Listener, Whose, Withheld},
+    withheld::{Ear, LevelSource, Listener, Sources, Whose, Withheld},
 };
 use crate::domain::{
     id::{ComponentId, RankId},
@@ -133,6 +133,27 @@ impl Close {
     ) -> Option<MemberStory> {
         let only = population.position(member)?;
         Stories::new(self, plan, population, Some(only)).of(member)
+    }
+
+    /// Whose volume stands at the levels of a member in a unilevel on volumes, whether the member earns on
+    /// it or not; nothing for other components.
+    pub fn level_sources(
+        &self,
+        plan: &ClosePlan,
+        population: &Population,
+        component: &ComponentId,
+        member: u32,
+    ) -> Vec<LevelSource> {
+        let parts = &plan.parts.components;
+        let part = parts.iter().find(|part| part.id() == component);
+        let (Some(part @ CloseComponent::UnilevelVolume(_)), Some(position)) =
+            (part, population.position(member))
+        else {
+            return Vec::new();
+        };
+        let mut ear = Sources::new(population, position);
+        self.tell(plan, part, &Scene::new(plan, population, &self.ranking), &mut ear);
+        ear.rows
     }
 
     /// The stories of everybody, for whoever asks for many.

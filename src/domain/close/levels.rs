@@ -9,7 +9,7 @@ use super::{
     column::{NOBODY, at, index, update},
     line::{Base, ComponentClose, Earning, Title, Unpaid},
     table::{Rates, open_levels},
-    withheld::{Ear, Instead, Withheld, at_or_nobody, keep, passing},
+    withheld::{Ear, Instead, LevelSource, Withheld, at_or_nobody, keep, passing},
 };
 use crate::domain::{
     money::{Money, Rate},
@@ -65,6 +65,11 @@ pub(super) fn compute<E: Ear>(
             levels.pay(&mut close, ear, (level, top), member, *base);
         }
         if E::LISTENS {
+            let standing = holders.iter().zip(population.positions());
+            for ((holder, member), volume) in standing.zip(population.volume(Measure::Cv)) {
+                let level = u32::try_from(level).unwrap_or(u32::MAX);
+                ear.stands(*holder, LevelSource { level, member, volume: *volume });
+            }
             levels.passed_over((level, top), &above, &held, ear);
             held.clone_from(&bases);
         }

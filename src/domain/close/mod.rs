@@ -44,7 +44,7 @@ pub use self::{
     ranking::{ActivityStory, ForcedRank, Hold, RankRules, Ranking, Shortfall},
     record::{Basis, CarryRecord, ENGINE, MemberRecord, RankBonusRecord},
     summary::{Mover, Summary},
-    withheld::{Instead, Withheld},
+    withheld::{Instead, LevelSource, Withheld},
 };
 use super::{
     id::ComponentId,

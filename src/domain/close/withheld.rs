@@ -5,7 +5,7 @@
 //! company is the component's breakage of that reason. The breakage of nobody ([`Unpaid::of_nobody`]) has
 //! no member to tell it to.
 
-use std::ops::AddAssign;
+use std::iter::Sum;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use super::{
     line::{Base, ComponentClose, Unpaid},
     population::Population,
 };
-use crate::domain::money::Money;
+use crate::domain::{money::Money, volume::Volume};
 
 /// Who has the money that a member did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,17 @@ pub struct Withheld {
     pub to: Instead,
 }
 
+/// Somebody whose volume stands at a level of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelSource {
+    /// The level.
+    pub level: u32,
+    /// Whose volume it is, by the caller's number.
+    pub member: u32,
+    /// The volume.
+    pub volume: Volume,
+}
+
 /// Hears what is withheld. Members are positions.
 pub(super) trait Ear {
     /// Whether anybody listens: what only a story needs is not computed otherwise.
@@ -59,6 +70,9 @@ pub(super) trait Ear {
 
     /// Hears of money that a member did not get.
     fn hear(&mut self, member: u32, withheld: Withheld);
+
+    /// Hears whose volume stands at a level under its holder.
+    fn stands(&mut self, _holder: u32, _standing: LevelSource) {}
 }
 
 /// Hears nothing.
@@ -98,11 +112,39 @@ impl Ear for Listener<'_> {
         let to = match withheld.to {
             Instead::Member(position) => Instead::Member(name(position)),
             Instead::Rose(position) => Instead::Rose(name(position)),
-            other => other,
+            kept @ (Instead::Company | Instead::Nobody | Instead::Earlier | Instead::Later) => kept,
         };
         let source = withheld.source.map(name);
         self.member.push(member);
         self.rows.push(Withheld { source, to, ..withheld });
+    }
+}
+
+/// Puts down whose volume stands at the levels of one member.
+pub(super) struct Sources<'a> {
+    population: &'a Population,
+    only: u32,
+    /// With the caller's numbers, by level.
+    pub(super) rows: Vec<LevelSource>,
+}
+
+impl<'a> Sources<'a> {
+    /// Listens for the member at this position.
+    pub(super) fn new(population: &'a Population, only: u32) -> Self {
+        Self { population, only, rows: Vec::new() }
+    }
+}
+
+impl Ear for Sources<'_> {
+    const LISTENS: bool = true;
+
+    fn hear(&mut self, _member: u32, _withheld: Withheld) {}
+
+    fn stands(&mut self, holder: u32, standing: LevelSource) {
+        if holder == self.only && standing.volume.is_positive() {
+            let member = self.population.member(standing.member);
+            self.rows.push(LevelSource { member, ..standing });
+        }
     }
 }
 
@@ -121,7 +163,7 @@ pub(super) fn keep<E: Ear>(
 
 /// What rises past each member who holds no place, where `held` is what each holder below lets rise and
 /// `above` who holds the next place above each ([`Population::next_above`]). One sweep.
-pub(super) fn passing<T: Copy + Default + AddAssign>(
+pub(super) fn passing<T: Copy + Default + Sum>(
     population: &Population,
     above: &[u32],
     held: &[T],
@@ -132,9 +174,8 @@ pub(super) fn passing<T: Copy + Default + AddAssign>(
         if sponsor == NOBODY || at_or_nobody(above, position) == sponsor {
             continue;
         }
-        let mut rising = at(held, position);
-        rising += at(&passing, position);
-        update(&mut passing, sponsor, |sum| *sum += rising);
+        let rising = [at(held, position), at(&passing, position), at(&passing, sponsor)];
+        set(&mut passing, sponsor, rising.into_iter().sum());
     }
     passing
 }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::closing::{ClosedBy, CutTold, ForcedTold, Missing, OwnVolumes, RankTold},
+    app::closing::{ClosedBy, CutTold, ForcedTold, Missing, OwnVolumes, RankTold, SourceTold},
     domain::{
         close::{ActivityStory, Basis, BracketStanding, Totals},
         id::{ComponentId, Operator, Reason},
@@ -99,6 +99,7 @@ fn line(
 ) -> LineTold {
     LineTold {
         from: from.map(who),
+        sources: Vec::new(),
         title,
         level: 1,
         rank: None,
@@ -144,6 +145,8 @@ fn lines_cuts_and_what_was_not_got_are_told_and_rows_are_limited() {
     levels.conversion = Some(Conversion::parse("0.5").unwrap());
     let base = Base::Volume(Volume::parse("402.25").unwrap());
     levels.lines = vec![line(Title::Share, None, base, Some("10.05625"), "10.06")];
+    let source = |id| SourceTold { distributor: who(id), volume: Volume::points(200) };
+    levels.lines[0].sources = vec![source("C"), source("D")];
     levels.lines.extend((0..SHOWN).map(|_| line(Title::Share, Some("A"), base, None, "1.00")));
     levels.withheld = vec![
         missed("5.00", Unpaid::LevelLocked, To::Company),

@@ -20,7 +20,9 @@ fn withheld(plan: &ClosePlan, close: &Close, population: &Population, member: u3
         let to = match part.to {
             Instead::Member(member) => format!("member {member}"),
             Instead::Rose(member) => format!("rose to {member}"),
-            other => format!("{other:?}"),
+            Instead::Company | Instead::Nobody | Instead::Earlier | Instead::Later => {
+                format!("{:?}", part.to)
+            }
         };
         format!("{} {} {} -> {to}", part.level, part.reason.as_str(), part.amount)
     };
@@ -265,6 +267,26 @@ proptest! {
             prop_assert_eq!(told, all, "{}", component.id);
         }
         prop_assert!(sums.values().all(|sum| sum.is_zero()), "{:?}", sums);
+    }
+
+    /// Whose volume stands at a level adds up to what the lines and what was withheld there rest on.
+    #[test]
+    fn the_sources_of_a_level_are_its_volume(world in random::worlds()) {
+        let (plan, population, close) = closed(&world);
+        let levels = component("levels");
+        for member in population.positions() {
+            let mut sums: BTreeMap<u32, Volume> = BTreeMap::new();
+            for source in close.level_sources(&plan, &population, &levels, member) {
+                *sums.entry(source.level).or_default() += source.volume;
+            }
+            let story = close.explain(&plan, &population, member).unwrap();
+            let part = story.components.iter().find(|part| part.component == levels).unwrap();
+            let lines = part.lines.iter().map(|line| (line.level, line.base));
+            let kept = part.withheld.iter().filter(|part| part.to == Instead::Company);
+            for (level, base) in lines.chain(kept.map(|part| (part.level, part.base))) {
+                prop_assert_eq!(base, Base::Volume(sums[&level]), "{} {}", member, level);
+            }
+        }
     }
 
     /// Who has it instead stands above (or, of a group, below) and has at least that much to show for it
