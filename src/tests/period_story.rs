@@ -331,6 +331,12 @@ const ALTERATIONS: &[(&str, &str, &[&str])] = &[
         &["period currency EUR USD", "summary paid figure \"1.00\""],
     ),
     (
+        "period_close",
+        "UPDATE upline.period_close SET basis = replace(basis::text, '\"ledger_before\":0',
+             '\"ledger_before\":1')::json WHERE period = '2026-01'",
+        &["DIFFER in 1 places", "merkle_root"],
+    ),
+    (
         "ledger_block",
         "UPDATE upline.ledger_block SET merkle_root = decode(repeat('00', 32), 'hex')
          WHERE number = (SELECT block FROM upline.period_close WHERE period = '2026-01')",

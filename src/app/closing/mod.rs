@@ -9,19 +9,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::inputs::{History, Watch, gather, given};
-use self::inputs::{History, Watch, gather, given};
 pub use self::{
     story::story,
     told::{
         ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing, OrderTold,
         OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold, To, WithheldTold,
-    },
-    verify::{Difference, Part, Verified, verify},
-};
-pub use self::{
-    story::{
-        ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, Missing, OrdersTold, OwnVolumes,
-        PeriodStory, RankTold, SourceTold, To, WithheldTold, story,
     },
     verify::{Difference, Part, Verified, verify},
 };
