@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{ClosingError, Prepared, again, asked};
 use crate::{
@@ -197,15 +198,48 @@ fn columns(stored: &StoredClose, basis: &Basis, found: &mut Found) {
 
 /// Every figure that was written down; figures that this release has beside them are no difference.
 fn summary(stored: &StoredClose, prepared: &Prepared, found: &mut Found) {
-    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let computed = serde_json::to_value(prepared.kept()).unwrap_or_default();
     let stored = read(&stored.summary);
     let Some(fields) = stored.as_object().filter(|fields| !fields.is_empty()) else {
         return found.add((Part::Summary, ""), "row", Some(stored.to_string()), None);
     };
     for (name, value) in fields {
-        let computed = computed.get(name).map(ToString::to_string);
-        found.add((Part::Summary, name), "figure", Some(value.to_string()), computed);
+        figures(name, value, computed.get(name), found);
+    }
+}
+
+/// Compares figures one by one: of objects by field, of lists of names with figures by name.
+fn figures(path: &str, stored: &Value, computed: Option<&Value>, found: &mut Found) {
+    match (stored, computed) {
+        (Value::Object(fields), Some(Value::Object(others))) => {
+            for (name, value) in fields {
+                figures(&format!("{path}.{name}"), value, others.get(name), found);
+            }
+        }
+        (Value::Array(rows), Some(Value::Array(others))) if rows.len() == others.len() => {
+            for (row, other) in rows.iter().zip(others) {
+                let name = row.get(0).and_then(Value::as_str);
+                let (value, other) =
+                    (row.get(1), other.get(1).filter(|_| row.get(0) == other.get(0)));
+                match (name, value) {
+                    (Some(name), Some(value)) => {
+                        figures(&format!("{path}.{name}"), value, other, found);
+                    }
+                    _ => found.add(
+                        (Part::Summary, path),
+                        "figure",
+                        Some(stored.to_string()),
+                        computed.map(ToString::to_string),
+                    ),
+                }
+            }
+        }
+        _ => {
+            let text =
+                |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            found.add((Part::Summary, path), "figure", Some(text(stored)), computed.map(text));
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
 
 /// Differences that are shown; `--json` has all of them.
 const SHOWN: usize = 20;
+/// Characters of a value that are shown.
+const WIDTH: usize = 72;
 
 pub(super) async fn run(
     store: &Postgres,
@@ -49,7 +51,8 @@ fn tell(verified: &Verified) -> String {
     let found = u64::try_from(verified.differences.len()).unwrap_or(u64::MAX);
     let found = found.saturating_add(verified.more);
     let head = ["of", "which", "field", "in the books", "computed"];
-    let mut text = format!("{what}: THE BOOKS DIFFER in {found} places\n{compared}\n");
+    let places = if found == 1 { "place" } else { "places" };
+    let mut text = format!("{what}: THE BOOKS DIFFER in {found} {places}\n{compared}\n");
     text += &output::table(&head, &rows);
     let left = found.saturating_sub(u64::try_from(rows.len()).unwrap_or(u64::MAX));
     if left > 0 {
@@ -59,7 +62,11 @@ fn tell(verified: &Verified) -> String {
 }
 
 fn row(difference: &Difference) -> Vec<String> {
-    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_owned());
+    let side = |side: &Option<String>| {
+        let text = side.as_deref().unwrap_or("nothing");
+        let short: String = text.chars().take(WIDTH).collect();
+        if short.len() < text.len() { format!("{short}..") } else { short }
+    };
     vec![
         difference.of.as_str().to_owned(),
         difference.which.clone(),
