@@ -1,5 +1,7 @@
 //! `upline close`: what a period comes to, and closing it.
 
+mod verify;
+
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -31,6 +33,9 @@ pub(super) struct Arguments {
     /// Close it. Without this nothing is written.
     #[arg(long, requires = "by")]
     commit: bool,
+    /// Compute a closed period again from what it came from, and compare it with the books.
+    #[arg(long, conflicts_with_all = ["commit", "by", "why"])]
+    verify: bool,
     /// Who closes it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
@@ -53,6 +58,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let clock = Clock::system();
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+        if arguments.verify {
+            return verify::run(&store, &period, arguments.json, clock.now()).await;
+        }
         let prepared = match prepare(&store, &period, clock.now(), arguments.movers).await? {
             Found::Closed(closed) => {
                 output::line(&told(arguments.json, &of_closed(&closed)?, || tell_closed(&closed)));

@@ -55,7 +55,7 @@ enum Command {
     /// Decides what only a person can say about an order: what a line sells, what a chargeback in
     /// another currency takes, who referred it.
     Decide(decide::Arguments),
-    /// Explains the commission of an order line by line.
+    /// Explains the commission of an order line by line, or the period of a distributor.
     Explain(explain::Arguments),
     /// Shows what a period comes to and, with --commit, closes it: nothing of it changes after that.
     Close(close::Arguments),

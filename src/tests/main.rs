@@ -21,6 +21,7 @@ mod handed;
 mod journal;
 mod letters;
 mod money;
+mod period_story;
 mod pipeline;
 mod posting;
 mod refunds;

@@ -75,6 +75,25 @@ pub enum Shortfall {
     EnrolledActive { needs: u16, has: u16 },
 }
 
+/// What a member's activity rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActivityStory {
+    /// Whether they are active.
+    pub active: bool,
+    /// Whether their status lets them be.
+    pub status: bool,
+    /// The least PV; nothing where the plan asks for none.
+    pub needs: Volume,
+    /// How the periods of the look-back count.
+    pub window: Window,
+    /// The PV of each period of the look-back, this one first.
+    pub periods: Vec<Volume>,
+    /// What of it counts: the sum, or the most of one period.
+    pub has: Volume,
+    /// The PV that is missing.
+    pub missing: Volume,
+}
+
 /// A rank's requirements with the names resolved.
 #[derive(Debug, Clone)]
 struct Rung {
@@ -119,10 +138,7 @@ impl RankRules {
     }
 
     fn is_active(&self, population: &Population, position: u32) -> bool {
-        let own = at(population.volume(Measure::Pv), position);
-        let before = usize::from(self.activity.look_back).saturating_sub(1);
-        let earlier = population.earlier_pv().iter().take(before).map(|pv| at(pv, position));
-        let mut window = std::iter::once(own).chain(earlier);
+        let mut window = self.window(population, position);
         let enough = match self.activity.window {
             // A floor of nothing holds for whoever returned more than they bought, too.
             _ if !self.activity.pv.is_positive() => true,
@@ -130,6 +146,37 @@ impl RankRules {
             Window::Sum => window.sum::<Volume>() >= self.activity.pv,
         };
         enough && population.may_earn(position)
+    }
+
+    /// The PV of the periods of the look-back, this one first.
+    fn window<'a>(
+        &self,
+        population: &'a Population,
+        position: u32,
+    ) -> impl Iterator<Item = Volume> + use<'a> {
+        let own = at(population.volume(Measure::Pv), position);
+        let before = usize::from(self.activity.look_back).saturating_sub(1);
+        let earlier = population.earlier_pv().iter().take(before);
+        std::iter::once(own).chain(earlier.map(move |pv| at(pv, position)))
+    }
+
+    /// What a member's activity rests on.
+    pub(super) fn activity(&self, population: &Population, position: u32) -> ActivityStory {
+        let periods: Vec<Volume> = self.window(population, position).collect();
+        let has = match self.activity.window {
+            Window::AnyPeriod => periods.iter().copied().max().unwrap_or_default(),
+            Window::Sum => periods.iter().copied().sum(),
+        };
+        let needs = self.activity.pv.at_least_zero();
+        ActivityStory {
+            active: self.is_active(population, position),
+            status: population.may_earn(position),
+            needs,
+            window: self.activity.window,
+            periods,
+            has,
+            missing: (needs - has).at_least_zero(),
+        }
     }
 }
 

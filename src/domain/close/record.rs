@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BelowZero, Close, CloseKey, ClosePlan, Population, Title, column::at, gather::Counted,
+    BelowZero, Close, CloseEntry, CloseKey, ClosePlan, Population, Title, column::at,
+    gather::Counted,
 };
 use crate::domain::{
     digest::Digest,
@@ -55,6 +56,22 @@ impl Basis {
     /// Which close it is.
     pub fn key(&self) -> CloseKey {
         CloseKey { plan: self.plan.id.clone(), period: self.period.id.clone() }
+    }
+
+    /// The leaves of a close in its block's Merkle tree: `text` is the basis as it is stored.
+    pub fn leaves(
+        &self,
+        text: &str,
+        members: &[MemberRecord],
+        carries: &[CarryRecord],
+        entries: &[CloseEntry],
+    ) -> Vec<Digest> {
+        let key = self.key();
+        let mut leaves = vec![Self::leaf(text)];
+        leaves.extend(members.iter().map(|member| member.leaf(&key)));
+        leaves.extend(carries.iter().map(|carry| carry.leaf(&key)));
+        leaves.extend(entries.iter().map(|entry| entry.leaf(&key, self.currency)));
+        leaves
     }
 
     /// The leaf of the close in its block's Merkle tree: `basis` is the text that is stored.

@@ -183,12 +183,17 @@ impl Postgres {
         rows.iter().map(carry).collect()
     }
 
-    /// The bonuses for ranks that a plan has paid.
-    pub async fn rank_bonuses(&self, plan: &str) -> Result<Vec<RankBonusRecord>, ServiceError> {
-        let query = "SELECT DISTINCT component, distributor_id, rank FROM upline.period_rank_bonus
-                     WHERE plan_id = $1";
+    /// The bonuses for ranks that a plan has paid for periods that began before an instant.
+    pub async fn rank_bonuses(
+        &self,
+        plan: &str,
+        before: Timestamp,
+    ) -> Result<Vec<RankBonusRecord>, ServiceError> {
+        let query = "SELECT DISTINCT component, distributor_id, rank
+                     FROM upline.period_rank_bonus JOIN upline.period_close USING (plan_id, period)
+                     WHERE plan_id = $1 AND starts_at < $2";
         let client = self.client().await?;
-        let rows = client.query(query, &[&plan]).await.map_err(classify)?;
+        let rows = client.query(query, &[&plan, &before]).await.map_err(classify)?;
         let bonus = |row: &Row| {
             Ok(RankBonusRecord {
                 component: ComponentId::parse(row.get(0)).map_err(unreadable)?,
@@ -255,15 +260,8 @@ impl Postgres {
         copy_carries(&tx, &key, closing.carries).await?;
         copy_entries(&tx, closing).await?;
         copy_rank_bonuses(&tx, &key, closing.rank_bonuses).await?;
-        let members = closing.members.iter().map(|member| member.leaf(&key));
-        let carries = closing.carries.iter().map(|carry| carry.leaf(&key));
-        let entries = closing.entries.iter().map(|entry| entry.leaf(&key, closing.basis.currency));
-        let leaves: Vec<Digest> = std::iter::once(Basis::leaf(&basis))
-            .chain(members)
-            .chain(carries)
-            .chain(entries)
-            .collect();
-        let root = merkle_root(&leaves);
+        let Closing { members, carries, entries, .. } = closing;
+        let root = merkle_root(&closing.basis.leaves(&basis, members, carries, entries));
         // From here on the ledger waits: two rows.
         tx.execute(LOCK, &[]).await.map_err(classify)?;
         if let Some(known) = standing(&tx, closing.basis).await? {

@@ -88,10 +88,24 @@ impl CompanyReader {
     /// Brings a company up to what is stored now. An altered genealogy is refused.
     pub async fn catch_up(&self, company: &mut Company) -> Result<(), ServiceError> {
         let client = self.store.client().await?;
-        genealogy(&client, &mut company.genealogy).await?;
+        genealogy(&client, &mut company.genealogy, u64::MAX).await?;
         catalog(&client, &mut company.catalog).await?;
         rates(&client, &mut company.rates).await?;
         plans(&client, &mut company.plans).await
+    }
+
+    /// The plans alone.
+    pub async fn plans(&self) -> Result<PlanBook, ServiceError> {
+        let mut book = PlanBook::default();
+        plans(&*self.store.client().await?, &mut book).await?;
+        Ok(book)
+    }
+
+    /// The genealogy up to an event, and nothing that was recorded after it.
+    pub async fn genealogy_upto(&self, seq: u64) -> Result<Genealogy, ServiceError> {
+        let mut tree = Genealogy::default();
+        genealogy(&*self.store.client().await?, &mut tree, seq).await?;
+        Ok(tree)
     }
 
     /// Orders that wait for something that is known now, by their keys from the one after `after`
@@ -161,12 +175,16 @@ impl CompanyReader {
     }
 }
 
-/// Applies the events after the last one in memory, a page at a time; each page is a copy in binary
-/// form, which costs the server the least.
-async fn genealogy(client: &ClientWrapper, tree: &mut Genealogy) -> Result<(), ServiceError> {
+/// Applies the events after the last one in memory up to one, a page at a time; each page is a copy in
+/// binary form, which costs the server the least.
+async fn genealogy(
+    client: &ClientWrapper,
+    tree: &mut Genealogy,
+    upto: u64,
+) -> Result<(), ServiceError> {
     loop {
         let first = tree.version().seq;
-        let end = first.saturating_add(EVENTS);
+        let end = first.saturating_add(EVENTS).min(upto);
         // The numbers are ours: a copy takes no parameters.
         let copy = format!(
             "COPY (SELECT seq, distributor_id, sponsor_id, kind, effective_at, recorded_at, hash
@@ -183,7 +201,7 @@ async fn genealogy(client: &ClientWrapper, tree: &mut Genealogy) -> Result<(), S
             }
         }
         // The numbers have no gaps, so a page that is not full is the last.
-        if tree.version().seq < end {
+        if tree.version().seq < end || end == upto {
             return Ok(());
         }
     }

@@ -10,6 +10,7 @@ mod journal;
 mod ledger;
 mod migrate;
 mod orders;
+mod periods;
 mod plans;
 mod seal;
 mod skus;
@@ -27,6 +28,7 @@ pub use self::{
     company::{CompanyReader, Versions},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
+    periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
     plans::PlanConflict,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
