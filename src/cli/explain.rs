@@ -2,6 +2,7 @@
 //! revision and why it differs from the one before, each entry posted; then the commission as it
 //! stands, line by line and level by level.
 
+mod ranks;
 mod story;
 
 use std::{collections::BTreeMap, process::ExitCode};
@@ -47,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             }
             output::line(&story::tell(story));
             if let Some(last) = story.runs.last() {
-                output::line(&explain(&last.run));
+                output::line(&(explain(&last.run) + &ranks::tell(&store, &last.run).await?));
             }
         }
         Ok(ExitCode::SUCCESS)

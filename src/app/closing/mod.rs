@@ -1,6 +1,7 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
 mod inputs;
+mod ranks;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,7 +11,8 @@ use crate::{
     domain::{
         close::{
             self, Basis, CarryRecord, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
-            Inputs, MemberRecord, Mover, Population, PopulationError, RankBonusRecord, Summary,
+            Inputs, MemberRecord, Mover, Population, PopulationError, RankBonusRecord, RankChange,
+            Summary,
             gather::{Counted, Late},
         },
         genealogy::{Genealogy, GenealogyVersion},
@@ -88,6 +90,8 @@ pub struct Prepared {
     pub late: Late,
     /// Whose pay changed most against the period before.
     pub movers: Vec<(DistributorId, Mover)>,
+    /// The ranks that orders are paid by after the period, where they are others than now.
+    pub rank_changes: Vec<RankChange>,
     plan: ClosePlan,
     population: Population,
     close: Close,
@@ -188,8 +192,11 @@ pub async fn prepare(
         return Ok(Found::Closed(Box::new(closed)));
     }
     let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
-    let basis = basis(store, plan, period, currency, company.genealogy.version()).await?;
-    compute(store, &company.genealogy, plan, basis, movers).await.map(Box::new).map(Found::Open)
+    let mut basis = basis(store, plan, period, currency, company.genealogy.version()).await?;
+    basis.ranks = ranks::version(&company, plan);
+    let mut prepared = compute(store, &company.genealogy, plan, basis, movers).await?;
+    prepared.rank_changes = prepared.changed_ranks(&company.ranks, plan);
+    Ok(Found::Open(Box::new(prepared)))
 }
 
 fn unclosed(plan: &Plan) -> ClosingError {
@@ -229,6 +236,7 @@ async fn compute(
     let population = Population::new(&columns)?;
     drop(columns);
     let inputs = Inputs {
+        forced: ranks::forced(store, &basis, plan, tree).await?,
         given: given(store, &basis, plan, tree).await?,
         paid_ranks: history.paid_ranks,
         carried: history.carried,
@@ -241,6 +249,7 @@ async fn compute(
         summary: close.summary(&close_plan, &population),
         late,
         movers: named.collect(),
+        rank_changes: Vec::new(),
         plan: close_plan,
         basis,
         population,
@@ -273,6 +282,7 @@ async fn basis(
         plan: plan.reference.clone(),
         currency,
         genealogy,
+        ranks: None,
         previous: last.as_ref().map(|last| last.basis.period.id.clone()),
         before,
         counted: Counted { since: before.map_or(period.start, |before| before.since), upto },

@@ -39,7 +39,7 @@ pub use self::{
     explain::{ComponentStory, MemberStory},
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
     population::{BelowZero, Columns, Population, PopulationError},
-    ranking::{ForcedRank, Hold, RankRules, Ranking, Shortfall},
+    ranking::{ForcedRank, Hold, RankChange, RankRules, Ranking, Shortfall},
     record::{Basis, CarryRecord, ENGINE, MemberRecord, RankBonusRecord},
     summary::{Mover, Summary},
 };

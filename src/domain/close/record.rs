@@ -6,6 +6,7 @@ use super::{
     BelowZero, Close, CloseKey, ClosePlan, Population, Title, column::at, gather::Counted,
 };
 use crate::domain::{
+    commission::RankVersion,
     digest::Digest,
     genealogy::GenealogyVersion,
     id::{ComponentId, DistributorId, RankId},
@@ -37,6 +38,10 @@ pub struct Basis {
     pub currency: Currency,
     /// The genealogy that was known.
     pub genealogy: GenealogyVersion,
+    /// The facts about ranks that were known, of which the forced ones count; none where there were
+    /// none, and in a plan without ranks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankVersion>,
     /// The close before it; none for the first of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PeriodId>,

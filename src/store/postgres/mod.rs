@@ -11,6 +11,7 @@ mod ledger;
 mod migrate;
 mod orders;
 mod plans;
+mod ranks;
 mod seal;
 mod skus;
 mod story;
@@ -28,6 +29,7 @@ pub use self::{
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     plans::PlanConflict,
+    ranks::RankDecision,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };
