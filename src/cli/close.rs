@@ -18,6 +18,7 @@ use crate::{
         id::{Operator, Reason},
         money::Money,
         plan::period::PeriodId,
+        volume::Volume,
     },
     store::postgres::{CloseOutcome, Closed, Closing, Postgres},
 };
@@ -172,6 +173,14 @@ fn tell(prepared: &Prepared) -> String {
         text += &format!(
             "{} entries came late for closed periods, CV {}: they count here\n",
             prepared.late.entries, prepared.late.cv
+        );
+    }
+    if summary.below_zero != Volume::ZERO {
+        let what =
+            if prepared.carries_volume() { "is carried into the next" } else { "is forgiven" };
+        text += &format!(
+            "CV {} of members who gave back more than they bought {what}\n",
+            summary.below_zero
         );
     }
     let head = ["component", "pool", "paid", "breakage", "capped", "carried"];

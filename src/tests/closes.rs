@@ -1,6 +1,6 @@
 //! Closing periods, from the shop's orders to what everybody gets: shown, closed once, never changed.
 
-use std::{fs, process::Output};
+use std::{fs, net::SocketAddr, process::Output};
 
 use serde_json::{Value, json};
 use upline::domain::{
@@ -183,6 +183,22 @@ async fn sealed(world: &World, period: &str) {
     assert_eq!(Digest::try_from(root.as_slice()).unwrap(), merkle_root(&leaves), "{period}");
 }
 
+/// What ABC123 gave back after January goes into March: of 150 there, 50 count.
+async fn what_was_given_back_counts_in_march(world: &World, shop: SocketAddr) {
+    let carried = "SELECT concat_ws(' ', distributor_id, pv, qv, cv) FROM upline.period_carry
+                   WHERE period = '2026-02'";
+    let carried: String = world.rows(carried).await[0].get(0);
+    assert_eq!(carried, "ABC123 -1000000 -1000000 -1000000");
+    let march = order(4, "2026-03-05T10:00:00Z", "paid", "ABC123", "150.00");
+    world.client.deliver(shop, &march).await;
+    journal_reaches(world, 5).await;
+    commit(world, "2026-03").await;
+    // 10 % and 5 % of 50; nobody above is active.
+    assert_eq!(entries(world, "2026-03").await, ["levels breakage 7.50 not_active"]);
+    sealed(world, "2026-03").await;
+    assert_eq!(world.count("SELECT count(*) FROM upline.period_carry").await, 1);
+}
+
 #[test]
 fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
     world("closes", async |world| {
@@ -232,7 +248,8 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
 
         let preview = shown(world, "2026-02").await;
         assert_eq!(preview["summary"]["late"], json!({ "entries": 1, "cv": "-100" }));
-        assert_eq!(preview["summary"]["cv"], "200");
+        assert_eq!(preview["summary"]["cv"], "300");
+        assert_eq!(preview["summary"]["below_zero"], "-100", "goes into March");
         let closed = ["2026-02", "--commit", "--by", "finance-7", "--json"];
         let closed: Value = serde_json::from_str(&said(&close(world, &closed).await)).unwrap();
         assert!(closed["block"].is_u64(), "one JSON object: {closed}");
@@ -240,20 +257,7 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
         // 300 of 11043: nobody above is active. Silver was paid before.
         assert_eq!(february, ["levels breakage 45.00 not_active"]);
         sealed(world, "2026-02").await;
-        // What ABC123 gave back after January goes into March: of 150 there, 50 count.
-        let carried = "SELECT concat_ws(' ', distributor_id, pv, qv, cv) FROM upline.period_carry
-                       WHERE period = '2026-02'";
-        let carried: String = world.rows(carried).await[0].get(0);
-        assert_eq!(carried, "ABC123 -1000000 -1000000 -1000000");
-        let march = order(4, "2026-03-05T10:00:00Z", "paid", "ABC123", "150.00");
-        world.client.deliver(app.http, &march).await;
-        journal_reaches(world, 5).await;
-        commit(world, "2026-03").await;
-        // 11043 is not active; the 10 % are breakage. Without the return it would be 15.
-        assert_eq!(entries(world, "2026-03").await, ["?"]);
-        sealed(world, "2026-03").await;
-        assert_eq!(world.count("SELECT count(*) FROM upline.period_carry").await, 1);
-
+        what_was_given_back_counts_in_march(world, app.http).await;
         let chain = "SELECT count(*) FROM upline.ledger_block a
                      WHERE previous <> (SELECT hash FROM upline.ledger_block b
                                         WHERE b.number = a.number - 1)";

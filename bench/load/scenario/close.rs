@@ -10,8 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use serde_json::Value;
+use tokio_postgres::CopyInSink;
 
 use super::Bench;
 use crate::{
@@ -147,7 +149,7 @@ async fn fill(world: &World, orders: u64) -> anyhow::Result<Vec<i64>> {
     const CHUNK: usize = 1 << 20;
     let company = world.company;
     let mut volumes = vec![0i64; usize::try_from(company.size())?];
-    let into = world
+    let into: CopyInSink<Bytes> = world
         .client
         .copy_in(
             "COPY upline.volume_entry (seq, event_id, order_key, revision, line_id,

@@ -75,9 +75,8 @@ async fn bare(
     for (mode, name) in [(Mode::Single, "each publish for itself"), (Mode::Batch, "group commit")] {
         let sent = edge::bare_at(bench, deployment, mode, Pace::Open(rate)).await?;
         let what = format!("bare edge, {name}: webhook p99 {at}");
-        let p99 = sent.latency_ms(0.99);
-        bench.report.line(Line::figure("", what, p99, "ms", Goal::None));
         bench.report.note(format!("{what}: p50 {} ms", number(sent.latency_ms(0.5))));
+        bench.report.line(Line::figure("", what, sent.latency_ms(0.99), "ms", Goal::None));
     }
     Ok(())
 }

@@ -127,6 +127,11 @@ impl Prepared {
         self.close.carries(|member| self.tree.by_number(member)).collect()
     }
 
+    /// Whether volume below zero goes into the next period; else it is forgiven.
+    pub fn carries_volume(&self) -> bool {
+        !self.close.carried_volume.is_empty()
+    }
+
     /// The bonuses for ranks.
     pub fn rank_bonuses(&self) -> Vec<RankBonusRecord> {
         let name = |member| self.tree.by_number(member);

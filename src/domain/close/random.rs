@@ -175,6 +175,20 @@ fn bracket() -> impl Strategy<Value = Bracket> {
     )
 }
 
+fn pool(currency: Currency) -> impl Strategy<Value = Pool> {
+    let size = prop_oneof![
+        percent(30).prop_map(|rate| PoolSize::ShareOfCv { rate }),
+        amount(currency, 10_000).prop_map(|amount| PoolSize::Fixed { amount })
+    ];
+    let nobody = prop_oneof![Just(Nobody::Breakage), Just(Nobody::Carry)];
+    let pool = (size, standing(), nobody, 1u32..4, 0usize..3);
+    pool.prop_map(|(size, rank, nobody, higher, from)| {
+        let shares = |n, shares| RankShares { from: rank_id(n), shares };
+        let shares = vec![shares(from, 1), shares(from + 1, higher)];
+        Pool { id: id("pool"), size, shares, rank, nobody, conversion: None }
+    })
+}
+
 fn components(currency: Currency) -> impl Strategy<Value = Vec<CloseComponent>> {
     let levels = (rate_rows(), standing(), compression(), unlock(), any::<bool>());
     let guarantee = prop_oneof![
@@ -186,13 +200,8 @@ fn components(currency: Currency) -> impl Strategy<Value = Vec<CloseComponent>> 
     let negative = prop_oneof![Just(NegativeEarnings::Match), Just(NegativeEarnings::Ignore)];
     let matching = (rate_rows(), standing(), compression(), negative);
     let bonus = (standing(), pays(), amount(currency, 50_000), amount(currency, 90_000));
-    let size = prop_oneof![
-        percent(30).prop_map(|rate| PoolSize::ShareOfCv { rate }),
-        amount(currency, 10_000).prop_map(|amount| PoolSize::Fixed { amount })
-    ];
-    let nobody = prop_oneof![Just(Nobody::Breakage), Just(Nobody::Carry)];
-    let pool = (size, standing(), nobody, 1u32..4, 0usize..3);
-    (levels, bracket(), breakaway, matching, bonus, pool).prop_map(|(l, b, k, m, r, p)| {
+    let pool = pool(currency);
+    (levels, bracket(), breakaway, matching, bonus, pool).prop_map(|(l, b, k, m, r, pool)| {
         let conversion = l.4.then(|| Conversion::parse("0.37").unwrap());
         let mut parts = vec![
             CloseComponent::Given(Given { id: id("binary") }),
@@ -235,17 +244,7 @@ fn components(currency: Currency) -> impl Strategy<Value = Vec<CloseComponent>> 
             pays,
             passed,
         }));
-        let shares = |n, shares| RankShares { from: rank_id(n), shares };
-        let shares = vec![shares(p.4, 1), shares(p.4 + 1, p.3)];
-        let (size, rank, nobody) = (p.0, p.1, p.2);
-        parts.push(CloseComponent::Pool(Pool {
-            id: id("pool"),
-            size,
-            shares,
-            rank,
-            nobody,
-            conversion,
-        }));
+        parts.push(CloseComponent::Pool(Pool { conversion, ..pool }));
         parts
     })
 }

@@ -22,8 +22,11 @@ pub struct Summary {
     pub active: usize,
     /// Members who get something.
     pub paid_members: usize,
-    /// All commissionable volume.
+    /// All commissionable volume that counts.
     pub cv: Volume,
+    /// The commissionable volume below zero of members who gave back more than they bought: it counts in
+    /// their next period or is forgiven, as the plan says.
+    pub below_zero: Volume,
     /// What all members get.
     pub paid: Money,
     /// What they get as a share of the money that all commissionable volume is at the plan's own
@@ -86,6 +89,7 @@ impl Close {
             active: self.ranking.active.iter().filter(|active| **active).count(),
             paid_members: population.positions().filter(|p| self.total(*p).is_positive()).count(),
             cv,
+            below_zero: population.below_zero().iter().map(|below| below.cv).sum(),
             paid,
             payout_ratio: ratio.map(|ratio| ratio.round_dp(4).normalize()),
             ranks: (1u8..).zip(ranks).filter_map(named).collect(),

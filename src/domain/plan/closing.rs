@@ -108,17 +108,21 @@ impl Plan {
     /// The first part of the close that does not hold, by its path in the file.
     pub(super) fn close_fault(&self) -> Option<Faulty> {
         let parts = self.close_parts()?;
-        let whole = parts.check().err()?;
+        let fault = |parts: &CloseParts| {
+            let amounts = |currency| parts.check_amounts(currency);
+            parts.check().and_then(|_| self.currency.map_or(Ok(()), amounts)).err()
+        };
+        let whole = fault(&parts)?;
         // Which part it is: the first that the parts up to it do not hold with.
         let mut some = CloseParts { components: Vec::new(), caps: Vec::new(), ..parts.clone() };
-        if let Err(problem) = some.check() {
+        if let Some(problem) = fault(&some) {
             let path = self.rank_path(&problem);
             return Some((path, None, Problem::Close(problem)));
         }
         for component in parts.components {
             let id = component.id().clone();
             some.components.push(component);
-            if let Err(problem) = some.check() {
+            if let Some(problem) = fault(&some) {
                 let at = self.components.iter().position(|other| *other.id() == id);
                 let mut path: Vec<Box<str>> = vec!["component".into()];
                 path.push(at.unwrap_or_default().to_string().into());
@@ -127,13 +131,14 @@ impl Plan {
             }
         }
         for (index, cap) in parts.caps.into_iter().enumerate() {
+            let id = cap.id.clone();
             some.caps.push(cap);
-            if let Err(problem) = some.check() {
+            if let Some(problem) = fault(&some) {
                 let mut path: Vec<Box<str>> = vec!["cap".into(), index.to_string().into()];
                 let missing = matches!(problem, ClosePlanError::CapAfter { .. });
                 let after = missing.then_some("after");
                 path.extend(after.or_else(|| field(&problem)).map(Box::from));
-                return Some((path, None, Problem::Close(problem)));
+                return Some((path, Some(id), Problem::Close(problem)));
             }
         }
         Some((Vec::new(), None, Problem::Close(whole)))

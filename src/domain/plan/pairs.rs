@@ -51,7 +51,10 @@ pub enum PairsError {
         tier: usize,
     },
     /// An amount is finer than what can be paid.
-    #[error("component {component}: {amount} is finer than the minor unit of {currency}")]
+    #[error(
+        "component {component}: {amount} is finer than the minor unit of {currency}: give it at most {digits} decimal places",
+        digits = currency.minor_digits()
+    )]
     TooFine {
         /// The component.
         component: ComponentId,

@@ -46,19 +46,24 @@ pub enum ClosePlanError {
     #[error("cap {cap}: `after` names {named}, which is no component")]
     CapAfter { cap: ComponentId, named: ComponentId },
     /// A table does not ascend, has no entry or pays nothing.
-    #[error("{component}: `{table}` needs entries in ascending order that pay something")]
+    #[error("component {component}: `{table}` needs entries in ascending order that pay something")]
     Table { component: ComponentId, table: &'static str },
     /// A breakaway names something that lets no leg break away.
-    #[error("{component}: `bracket` must name a bracket with `breakaway = \"top_bracket\"`")]
+    #[error(
+        "component {component}: `bracket` must name a bracket with `breakaway = \"top_bracket\"`"
+    )]
     NotABracket { component: ComponentId },
     /// The look-back of the activity has no period.
     #[error("`look_back` in `[activity]` is 0: 1 is the period that is closed alone")]
     LookBack,
     /// An amount that is paid or a limit is finer than what can be paid.
-    #[error("{component}: {amount} is finer than the minor unit of {currency}")]
+    #[error(
+        "component {component}: {amount} is finer than the minor unit of {currency}: give it at most {digits} decimal places",
+        digits = currency.minor_digits()
+    )]
     TooFine { component: ComponentId, amount: Money, currency: Currency },
     /// An amount that is paid or a limit is negative, or above what a close can add up.
-    #[error("{component}: an amount must not be negative")]
+    #[error("component {component}: an amount must not be negative")]
     Negative { component: ComponentId },
 }
 

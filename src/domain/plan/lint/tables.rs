@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Look, Severity};
 use crate::domain::{
     id::{CommissionClass, ComponentId},
-    money::{Money, Rate},
+    money::Rate,
     plan::{
         ByRank, Component, InfinityModel,
-        close::{Breaks, CloseComponent, Limit, PoolSize, RateRow, UnilevelVolume},
-        pairs::{self, Binary, Matrix, Unlocks},
+        close::{Breaks, CloseComponent, RateRow, UnilevelVolume},
+        pairs::{self, Matrix, Unlocks},
         rank::RankLevel,
     },
     volume::Volume,
@@ -43,7 +43,6 @@ pub(super) fn look(look: &mut Look<'_>) {
             | Component::FastStart(_) => {}
         }
     }
-    amounts(look);
     unpaid(look);
     sections(look);
 }
@@ -198,74 +197,6 @@ fn matched(look: &mut Look<'_>, index: &str, on: &[ComponentId]) {
             let fix = "place the cap `after` the component that it cuts, before the matching";
             look.tell(Severity::Warning, &path, ("matched_before_cap", message, fix));
         }
-    }
-}
-
-/// Amounts that the currency of the close cannot pay.
-fn amounts(look: &mut Look<'_>) {
-    let Some(currency) = look.plan.currency else { return };
-    let mut found: Vec<(Vec<String>, Money)> = Vec::new();
-    for (index, component) in look.components() {
-        let mut add = |field: &str, amount: Money| {
-            let keys = field.split('.').map(str::to_owned);
-            found.push((
-                ["component".to_owned(), index.clone()].into_iter().chain(keys).collect(),
-                amount,
-            ));
-        };
-        match component {
-            Component::Binary(part) => binary(part, &mut add),
-            Component::Close(CloseComponent::RankBonus(part)) => {
-                part.amounts.iter().for_each(|row| add("amounts", row.amount));
-            }
-            Component::Close(CloseComponent::Pool(part)) => {
-                if let PoolSize::Fixed { amount } = part.size {
-                    add("size.amount", amount);
-                }
-            }
-            Component::Direct(_)
-            | Component::Unilevel(_)
-            | Component::Differential(_)
-            | Component::Infinity(_)
-            | Component::Generation(_)
-            | Component::FastStart(_)
-            | Component::Matrix(_)
-            | Component::Close(
-                CloseComponent::Given(_)
-                | CloseComponent::UnilevelVolume(_)
-                | CloseComponent::Bracket(_)
-                | CloseComponent::Breakaway(_)
-                | CloseComponent::Matching(_),
-            ) => {}
-        }
-    }
-    for (index, cap) in look.plan.caps.iter().enumerate() {
-        let Limit::Distributor { amount, by_rank, .. } = &cap.limit else { continue };
-        for amount in by_rank.iter().map(|row| row.amount).chain([*amount]) {
-            found.push((["cap", &index.to_string(), "limit"].map(str::to_owned).into(), amount));
-        }
-    }
-    let digits = currency.minor_digits();
-    for (path, amount) in found {
-        if amount.as_decimal().normalize().scale() > digits {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            let message =
-                format!("{amount} cannot be paid in {currency}: it has {digits} decimal places");
-            let fix = "state a whole number of minor units";
-            look.tell(Severity::Error, &path, ("finer_than_currency", message, fix));
-        }
-    }
-}
-
-fn binary(part: &Binary, add: &mut impl FnMut(&str, Money)) {
-    if let pairs::Pays::Cycles { amount, .. } = &part.pays {
-        add("pays.amount", *amount);
-    }
-    if let Some(limit) = part.cap.limit() {
-        add("cap.limit", limit);
-    }
-    if let Some(limit) = part.owner_cap.at() {
-        add("owner_cap", limit);
     }
 }
 

@@ -220,7 +220,8 @@ fn an_order_of_evaluation_that_is_hardly_meant_is_told() {
     let second = |on: &str| {
         let part = format!(
             "[[component]]\nkind = \"matching\"\nid = \"again\"\non = [\"{on}\"]\nrank = \"paid_as\"\n\
-             compression = \"none\"\nrates = [{{ rates = [\"1 %\"] }}]\n\n[[cap]]"
+             compression = \"none\"\nnegative_earnings = \"match\"\n\
+             rates = [{{ rates = [\"1 %\"] }}]\n\n[[cap]]"
         );
         changed("[[cap]]", &part)
     };
@@ -233,7 +234,7 @@ fn an_order_of_evaluation_that_is_hardly_meant_is_told() {
 #[test]
 fn an_amount_that_cannot_be_paid_is_an_error() {
     let text = changed("currency = \"EUR\"", "currency = \"JPY\"");
-    assert!(!rules(&text).contains(&"finer_than_currency"), "500.00 is 500 yen");
+    assert!(!lint(&text, None).failed(), "500.00 is 500 yen");
     for (from, to) in [
         ("\"500.00\"", "\"500.50\""),
         ("limit = \"500\"", "limit = \"500.5\""),
@@ -248,7 +249,8 @@ fn an_amount_that_cannot_be_paid_is_an_error() {
         ),
     ] {
         let wrong = text.replacen(from, to, 1);
-        assert_eq!(found(&wrong, &text, "finer_than_currency").severity, Severity::Error);
+        let finding = found(&wrong, &text, "unreadable");
+        assert!(finding.message.contains("finer than the minor unit of JPY"), "{finding:?}");
     }
 }
 
