@@ -163,7 +163,10 @@ async fn decide(
     let seq = store.decide_rank(&recorded).await?;
     let what = says(rank.as_ref(), source);
     let end = until.map(|until| format!(" until {until}")).unwrap_or_default();
-    Ok(format!("{id} in plan {}: {what} from {from}{end}, decided by {by}; fact {seq}", decision.plan))
+    Ok(format!(
+        "{id} in plan {}: {what} from {from}{end}, decided by {by}; fact {seq}",
+        decision.plan
+    ))
 }
 
 fn enrolled(company: &Company, distributor: &str) -> anyhow::Result<DistributorId> {

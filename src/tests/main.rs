@@ -23,6 +23,7 @@ mod letters;
 mod money;
 mod pipeline;
 mod posting;
+mod ranks;
 mod refunds;
 mod simulation;
 mod story;

@@ -95,7 +95,8 @@ impl MemberRecord {
     /// Whether there is anything to keep: somebody without volume, activity or rank has no record.
     fn says_something(&self) -> bool {
         let volumes = [self.pv, self.qv, self.cv, self.gv, self.pgv];
-        self.active || self.achieved.is_some() || volumes.iter().any(|v| *v != Volume::ZERO)
+        let ranked = self.paid_as.is_some() || self.achieved.is_some();
+        self.active || ranked || volumes.iter().any(|v| *v != Volume::ZERO)
     }
 
     /// The leaf of the record in its block's Merkle tree: everything that it says.

@@ -30,7 +30,8 @@ use crate::{
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('upline.rank_fact', 0))";
 
 /// The columns of a fact, in their order.
-const COLUMNS: &str = "seq, plan_id, distributor_id, rank, source, hold, raises_title, effective_at,
+const COLUMNS: &str =
+    "seq, plan_id, distributor_id, rank, source, hold, raises_title, effective_at,
     ends_at, period, decided_by, reason, recorded_at, hash";
 
 const TYPES: [Type; 14] = [

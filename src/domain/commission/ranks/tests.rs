@@ -37,8 +37,7 @@ fn a_rank_holds_from_its_instant_for_versions_that_know_it() {
     book.record(&fact(5, "b", Some("gold"), 20), &tree).unwrap();
     book.record(&fact(6, "b", None, 30), &tree).unwrap();
     let b = tree.find(&id("b")).unwrap();
-    let of =
-        |book: &RankBook, time: i64, seq: u64| book.as_of(at(time), seq, &ladder()).rank(b).0;
+    let of = |book: &RankBook, time: i64, seq: u64| book.as_of(at(time), seq, &ladder()).rank(b).0;
     assert_eq!([9, 10, 20, 29, 30].map(|time| of(&book, time, 6)), [0, 1, 2, 2, 0]);
     assert_eq!([of(&book, 99, 5), of(&book, 99, 4), of(&book, 99, 2)], [2, 1, 0]);
     assert_eq!(of(&kept, 99, 6), 1, "a copy does not see what came after it");
@@ -71,7 +70,10 @@ fn level(name: Option<&str>) -> RankLevel {
 }
 
 /// A rank of a plan as its definition says it, from facts in the order of their numbers.
-fn by_definition<'f>(known: impl Iterator<Item = &'f RankFact> + Clone, at: Timestamp) -> RankLevel {
+fn by_definition<'f>(
+    known: impl Iterator<Item = &'f RankFact> + Clone,
+    at: Timestamp,
+) -> RankLevel {
     let name = |fact: &RankFact| level(fact.paid_as.as_ref().map(RankId::as_str));
     let closes = known.clone().filter(|fact| fact.source == RankSource::PeriodClose);
     let begun = closes.filter(|fact| fact.effective_at <= at);
