@@ -245,7 +245,6 @@ async fn compute(
         given: given(store, &basis, plan, tree).await?,
         paid_ranks: history.paid_ranks,
         carried: history.carried,
-        ..Inputs::default()
     };
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);

@@ -198,7 +198,8 @@ fn orders_after_a_period_are_paid_by_its_numbers_and_only_what_changes_is_said()
         };
         let changes = close.rank_changes(&plan, &population, name, of);
         let said = |change: RankChange| {
-            format!("{} {}", change.distributor, change.rank.map_or("-".into(), |r| r.to_string()))
+            let rank = change.rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
+            format!("{} {rank}", change.distributor)
         };
         changes.map(said).collect::<Vec<_>>()
     };

@@ -240,7 +240,7 @@ proptest! {
                     });
                     let last = decided.filter(|(_, from, source)| {
                         *from <= time && source.until().is_none_or(|until| at(time) < until)
-                    }).last();
+                    }).next_back();
                     let numbers = level(column[number]);
                     let wanted = match last {
                         Some((forced, _, RankSource::Forced { hold: Hold::Exactly, .. })) => forced,
