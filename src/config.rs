@@ -340,6 +340,23 @@ mod tests {
     }
 
     #[test]
+    fn a_store_pays_in_the_currency_of_its_plan() {
+        let load = |plan: &str, store: &str| {
+            let pipeline = PIPELINE.replace("plan.toml", "plan.toml.txt");
+            let folder = Folder::new("payout", &format!("{pipeline}\n{store}"));
+            fs::write(folder.0.join("plan.toml.txt"), format!("{plan}\n{PLAN}")).unwrap();
+            let config = Config::load_from(&secret(), &folder.0);
+            config.map(drop).map_err(|error| crate::stream::chain(&error))
+        };
+        let (euro, dollar) = ("payout_currency = \"EUR\"", "currency = \"USD\"");
+        assert_eq!(load("", euro), Ok(()));
+        assert_eq!(load(dollar, ""), Ok(()));
+        assert_eq!(load(dollar, "payout_currency = \"USD\""), Ok(()));
+        let error = load(dollar, euro).unwrap_err();
+        assert!(error.contains("acme") && error.contains("differs from USD"), "{error}");
+    }
+
+    #[test]
     fn a_store_without_any_key_is_refused_and_told_which_keys_there_are() {
         let keys = include_str!("ingest/tests/adobe.json");
         let keys: serde_json::Value = serde_json::from_str(keys).unwrap();

@@ -400,21 +400,28 @@ impl Pipelines {
         Ok(pipelines)
     }
 
-    fn add(
-        &mut self,
-        path: &Path,
-        file: PipelineFile,
-        environment: &Environment,
-    ) -> Result<(), PipelineError> {
-        for plan in file.plans {
+    fn add_plans(&mut self, path: &Path, plans: Vec<PathBuf>) -> Result<(), PipelineError> {
+        for plan in plans {
             let plan = path.parent().unwrap_or_else(|| Path::new(".")).join(plan);
             let text = read(&plan)?;
             let parsed = Plan::parse(&text)
                 .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
             self.plans.insert(plan, PlanSource { plan: parsed, text });
         }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        file: PipelineFile,
+        environment: &Environment,
+    ) -> Result<(), PipelineError> {
+        self.add_plans(path, file.plans)?;
+        let plans = self.plans.values().map(|source| &source.plan);
+        let versions: Vec<&Plan> = plans.filter(|plan| plan.reference.id == file.plan).collect();
         // Orders of a plan that nobody knows would wait for ever.
-        if !self.plans.values().any(|source| source.plan.reference.id == file.plan) {
+        if versions.is_empty() {
             return Err(PipelineError::NoPlan { path: path.to_owned(), plan: file.plan });
         }
         for store in file.stores {
@@ -429,6 +436,7 @@ impl Pipelines {
                 return Err(PipelineError::Repeated(platform, name));
             }
             let place = Place { path, platform, store: &name };
+            place.pays_as(&versions, store.payout_currency)?;
             place.for_the_api("currency", store.currency.is_some())?;
             place.for_the_api("writes", store.writes != Writes::default())?;
             let house = matches!(store.unattributed, Unattributed::House(_));

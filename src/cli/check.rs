@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::output;
 use crate::{
     config::{Config, Environment, VARIABLES, masked, pipelines_folder},
+    domain::plan::Plan,
     pipeline::{LimitsFile, Store},
     stage::{platform::ReferralRule, validate::OnUnfooted},
 };
@@ -45,6 +46,9 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
         .stores
         .iter()
         .map(|store| {
+            let plans = config.pipelines.plans.values().map(|source| &source.plan);
+            let of_store = |plan: &&Plan| plan.reference.id == store.plan;
+            let pays = plans.filter(of_store).find_map(|plan| plan.currency).or(store.payout);
             let adobe = store.adobe.iter();
             let adobe = adobe.map(|adobe| format!("adobe({} keys)", adobe.keys.len()));
             let secrets = store.variables.iter().map(|name| format!("{name}=***")).chain(adobe);
@@ -52,7 +56,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
                 store.platform.to_string(),
                 store.name.to_string(),
                 store.plan.to_string(),
-                store.payout.map_or_else(|| "the order's".to_owned(), |code| code.to_string()),
+                pays.map_or_else(|| "the order's".to_owned(), |code| code.to_string()),
                 secrets.collect::<Vec<_>>().join(" "),
             ]
         })

@@ -10,7 +10,11 @@ use serde::Deserialize;
 
 use super::{PipelineError, read};
 use crate::{
-    domain::id::{Platform, StoreId},
+    domain::{
+        id::{Platform, StoreId},
+        money::Currency,
+        plan::Plan,
+    },
     ingest::{ADOBE_KEYS_MAX, AdobeEvents, AdobeKey},
     sink::RestAccess,
     stage::platform::ReferralRule,
@@ -36,6 +40,21 @@ impl Place<'_> {
             return Ok(());
         }
         Err(self.fail(key, "is for API stores only"))
+    }
+
+    /// Refuses another payout currency than that of the plan.
+    pub(super) fn pays_as(
+        self,
+        versions: &[&Plan],
+        payout: Option<Currency>,
+    ) -> Result<(), PipelineError> {
+        let other =
+            |plan: &&&Plan| payout.is_some() && plan.currency.is_some_and(|c| Some(c) != payout);
+        let Some(plan) = versions.iter().find(other) else { return Ok(()) };
+        let (id, currency) = (&plan.reference.id, plan.currency.map(|code| code.to_string()));
+        let currency = currency.unwrap_or_default();
+        let reason = format!("differs from {currency}, in which the plan {id} pays: leave it out");
+        Err(self.fail("payout_currency", reason))
     }
 
     /// Refuses rules that could find no code on the store's orders, or anything.

@@ -115,7 +115,7 @@ pub struct Company {
 pub struct Terms {
     /// The id of the plan.
     pub plan: Box<str>,
-    /// The currency that commission is paid in; without one each order's own.
+    /// The currency that commission is paid in, unless the plan has one; without either each order's own.
     pub payout: Option<Currency>,
     /// What becomes of orders that no known distributor referred.
     pub attribution: AttributionPolicy,
@@ -252,11 +252,14 @@ fn bind(
     links: &[CustomerLink],
     waits: &mut BTreeSet<WaitsFor>,
 ) -> Option<Locks> {
-    let rate = rate(snapshot, earlier, company, terms, waits);
     if let Some(earlier) = earlier {
+        let rate = later_rate(snapshot, earlier, company, waits);
         return Some(Locks { rate, ..earlier.clone() });
     }
     let plan = company.plans.in_force(&terms.plan, snapshot.placed_at)?;
+    // A plan that closes periods adds up what orders earn, so it pays all in one currency.
+    let payout = plan.currency.or(terms.payout);
+    let rate = payout.and_then(|to| known_rate(snapshot, to, company, waits));
     Some(Locks {
         genealogy: company.genealogy.version(),
         plan: plan.reference.clone(),
@@ -301,28 +304,33 @@ fn attribution_lock(
     })
 }
 
-/// The exchange rate of an order. One that was locked stays, as does its absence; if the shop gave
-/// the order another currency since, that currency's rate into the same payout currency takes its
-/// place. A rate that is not known is waited for.
-fn rate(
+/// The exchange rate of an order that is locked. It stays, as does its absence; if the shop gave the order
+/// another currency since, that currency's rate into the same payout currency takes its place.
+fn later_rate(
     snapshot: &Snapshot,
-    earlier: Option<&Locks>,
+    earlier: &Locks,
     company: &Company,
-    terms: &Terms,
     waits: &mut BTreeSet<WaitsFor>,
 ) -> Option<LockedRate> {
-    let locked = earlier.and_then(|locks| locks.rate);
-    let to = match (earlier, locked) {
-        (_, Some(locked)) if locked.from == snapshot.currency => return Some(locked),
-        (_, Some(locked)) => locked.to,
-        (Some(_), None) => return None,
-        (None, None) => terms.payout?,
-    };
+    let locked = earlier.rate?;
+    if locked.from == snapshot.currency {
+        return Some(locked);
+    }
+    known_rate(snapshot, locked.to, company, waits).or(Some(locked))
+}
+
+/// The rate into a currency when the order was placed. One that is not known is waited for.
+fn known_rate(
+    snapshot: &Snapshot,
+    to: Currency,
+    company: &Company,
+    waits: &mut BTreeSet<WaitsFor>,
+) -> Option<LockedRate> {
     let found = company.rates.lock(snapshot.currency, to, snapshot.placed_at);
     if found.is_none() {
         waits.insert(WaitsFor::Rate(snapshot.currency, to));
     }
-    found.or(locked)
+    found
 }
 
 struct LineMapper<'a> {

@@ -1,9 +1,9 @@
-//! Group commit: as many messages in one durable write as are waiting for one.
+//! Group commit: few messages at once, many together in one durable write.
 //!
-//! Every write to the log is one sync of the disk, whether it holds one message or five hundred. So
-//! a message that finds nothing under way is written at once, and what arrives while a write is
-//! under way is collected and written together when it ends. There is no linger: at a low rate
-//! nothing waits, at a high rate the batches grow until the disk keeps up.
+//! The log syncs the disk for every write, whether it holds one message or five hundred. While few come,
+//! each is sent at once, and so many may be on their way before what comes waits; what has gathered
+//! meanwhile is written together. There is no linger: at a low rate nothing waits, at a high rate the
+//! batches grow until the disk keeps up.
 //!
 //! Invariant: a receipt is given only after the log said that the message is durable. Messages are
 //! written in the order in which they came.
@@ -18,9 +18,15 @@ use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
     future::Future,
     hash::BuildHasher,
+    pin::pin,
     time::{Duration, Instant},
 };
 
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, JoinAll, join_all},
+    stream::FuturesUnordered,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Outgoing, Receipt, ServiceError};
@@ -28,15 +34,16 @@ use crate::{clock::Clock, metric};
 
 /// Where a committer writes to: one stream of the log.
 pub(super) trait Journal: Send + Sync + 'static {
-    /// Writes messages one by one; all are on their way before the first receipt is awaited.
-    fn singly(
-        &self,
-        messages: &[Outgoing],
-    ) -> impl Future<Output = Vec<Result<Receipt, ServiceError>>> + Send;
+    /// Sends a message by itself. Messages are written in the order in which they are sent; the receipt
+    /// comes later.
+    fn send(&self, message: &Outgoing) -> impl Future<Output = Promise> + Send;
 
     /// Writes messages all or none, durable together; the sequence number of the last one.
     fn together(&self, messages: &[Outgoing]) -> impl Future<Output = Result<u64, Refusal>> + Send;
 }
+
+/// The receipt of a message that is on its way.
+pub(super) type Promise = BoxFuture<'static, Result<Receipt, ServiceError>>;
 
 /// Why a batch was not written; nothing of it was.
 #[derive(Debug)]
@@ -53,12 +60,11 @@ pub(super) enum Refusal {
 const MOST: usize = 500;
 /// About the most bytes in one write.
 const MOST_BYTES: usize = 8 << 20;
-/// From how many messages on they are written as a batch, where a webhook waits for the write: the
-/// server syncs single writes one after the other even if they are on their way together.
-pub(super) const SOON: usize = 3;
-/// The same between the stages, whose writes are small and many: for a batch the server makes and
-/// removes files of its own (`bench/README.md`).
-pub(super) const LATER: usize = 16;
+/// From how many messages on they are written as a batch: for one the server makes and removes files of
+/// its own, which takes it as long as so many single writes (`bench/README.md`).
+const ATOMIC_FROM: usize = 16;
+/// The most single messages on their way; what comes then waits and is collected.
+const SINGLES: usize = 16;
 /// Into how many parts a batch with known ids is divided.
 const PARTS: usize = 4;
 /// After so many refused batches in a second a batch with known ids is not divided but written singly:
@@ -90,16 +96,12 @@ pub(super) struct Committer {
 impl Committer {
     /// Starts a committer; it ends when the last clone is dropped.
     #[expect(clippy::disallowed_methods, reason = "nothing waits for it: who wants a receipt does")]
-    pub(super) fn start<J: Journal>(
-        stream: &'static str,
-        journal: J,
-        clock: Clock,
-        atomic_from: usize,
-    ) -> Self {
+    pub(super) fn start<J: Journal>(stream: &'static str, journal: J, clock: Clock) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
         let refusals = (clock.instant(), 0);
-        let recent = Recent::default();
-        let lane = Lane { stream, journal, clock, recent, refusals, atomic_from };
+        let writer = Writer { stream, journal, clock: clock.clone(), refusals };
+        let (recent, under_way) = (Recent::default(), FuturesUnordered::new());
+        let lane = Lane { writer, flights: Flights { clock, recent, under_way, singles: 0 } };
         tokio::spawn(lane.run(waiting));
         Self { requests }
     }
@@ -153,27 +155,102 @@ enum Place {
     Repeated(usize),
 }
 
+/// What was asked for together.
+struct Group {
+    /// The ids of the messages that are written.
+    ids: Vec<u128>,
+    /// Who waits, and for which of them.
+    answers: Vec<(Answer, Vec<Place>)>,
+}
+
+/// A group that is on its way as single messages, and its outcomes.
+type UnderWay = BoxFuture<'static, (Group, Vec<Result<Receipt, ServiceError>>)>;
+
 struct Lane<J> {
-    stream: &'static str,
-    journal: J,
-    clock: Clock,
-    recent: Recent,
-    /// Since when refused batches are counted, and how many there were.
-    refusals: (Instant, u32),
-    /// From how many messages on they are written as a batch.
-    atomic_from: usize,
+    writer: Writer<J>,
+    flights: Flights,
 }
 
 impl<J: Journal> Lane<J> {
     async fn run(mut self, mut waiting: mpsc::Receiver<Request>) {
         let mut group = Vec::new();
-        while waiting.recv_many(&mut group, MOST).await > 0 {
-            let group = std::mem::take(&mut group);
-            self.commit(group).await;
+        loop {
+            tokio::select! {
+                biased;
+                Some((group, outcomes)) = self.flights.under_way.next() => {
+                    self.flights.landed(group, outcomes);
+                }
+                count = waiting.recv_many(&mut group, MOST), if self.flights.singles < SINGLES => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.commit(std::mem::take(&mut group)).await;
+                }
+            }
+        }
+        while let Some((group, outcomes)) = self.flights.under_way.next().await {
+            self.flights.landed(group, outcomes);
         }
     }
 
+    /// Writes a group: few messages go on their way, of many the end is awaited.
     async fn commit(&mut self, group: Vec<Request>) {
+        let (messages, group) = self.flights.sort(group);
+        if group.answers.is_empty() {
+            return;
+        }
+        if messages.len() < ATOMIC_FROM {
+            let promises = self.writer.send(&messages).await;
+            self.flights.start(group, promises);
+            return;
+        }
+        let mut write = pin!(self.writer.write(&messages));
+        let outcomes = loop {
+            tokio::select! {
+                outcomes = &mut write => break outcomes,
+                Some((group, outcomes)) = self.flights.under_way.next() => {
+                    self.flights.landed(group, outcomes);
+                }
+            }
+        };
+        self.flights.told(group, outcomes);
+    }
+}
+
+/// What was written lately, and what is on its way as single messages.
+struct Flights {
+    clock: Clock,
+    recent: Recent,
+    under_way: FuturesUnordered<UnderWay>,
+    /// How many single messages are on their way.
+    singles: usize,
+}
+
+impl Flights {
+    fn start(&mut self, group: Group, promises: JoinAll<Promise>) {
+        self.singles = self.singles.saturating_add(group.ids.len());
+        self.under_way.push(promises.map(|outcomes| (group, outcomes)).boxed());
+    }
+
+    /// Single messages have their outcomes.
+    fn landed(&mut self, group: Group, outcomes: Vec<Result<Receipt, ServiceError>>) {
+        self.singles = self.singles.saturating_sub(group.ids.len());
+        self.told(group, outcomes);
+    }
+
+    /// Remembers what is written, and tells everybody who waits for it.
+    fn told(&mut self, group: Group, outcomes: Vec<Result<Receipt, ServiceError>>) {
+        let now = self.clock.instant();
+        for (id, outcome) in group.ids.iter().zip(&outcomes) {
+            if let Ok(receipt) = outcome {
+                self.recent.remember(*id, receipt.sequence, now);
+            }
+        }
+        give(group.answers, outcomes);
+    }
+
+    /// What of a group is to be written, each id once, and what everybody who asked will be told.
+    fn sort(&mut self, group: Vec<Request>) -> (Vec<Outgoing>, Group) {
         let now = self.clock.instant();
         self.recent.forget(now);
         let mut fresh = Vec::new();
@@ -206,17 +283,34 @@ impl<J: Journal> Lane<J> {
             }
             answers.push((answer, places));
         }
-        if answers.is_empty() {
-            return;
+        (fresh, Group { ids, answers })
+    }
+}
+
+/// What writes, and what it has met.
+struct Writer<J> {
+    stream: &'static str,
+    journal: J,
+    clock: Clock,
+    /// Since when refused batches are counted, and how many there were.
+    refusals: (Instant, u32),
+}
+
+impl<J: Journal> Writer<J> {
+    /// Sends messages one by one.
+    async fn send(&self, messages: &[Outgoing]) -> JoinAll<Promise> {
+        let mut promises = Vec::with_capacity(messages.len());
+        for message in messages {
+            promises.push(self.journal.send(message).await);
         }
-        let outcomes = self.write(&fresh).await;
-        let now = self.clock.instant();
-        for (id, outcome) in ids.iter().zip(&outcomes) {
-            if let Ok(receipt) = outcome {
-                self.recent.remember(*id, receipt.sequence, now);
-            }
-        }
-        give(answers, outcomes);
+        metric::log_written(self.stream, "single", messages.len(), messages.len());
+        // Together: when a connection breaks, every ack is lost, and one time-out after the other would
+        // hold up a stage for hours.
+        join_all(promises)
+    }
+
+    async fn singly(&self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
+        self.send(messages).await.await
     }
 
     /// Counts a refused batch; whether there were many of them lately.
@@ -236,9 +330,8 @@ impl<J: Journal> Lane<J> {
         let mut stack: Vec<&[Outgoing]> = in_writes(messages);
         stack.reverse();
         while let Some(part) = stack.pop() {
-            if part.len() < self.atomic_from {
-                outcomes.extend(self.journal.singly(part).await);
-                metric::log_written(self.stream, "single", part.len(), part.len());
+            if part.len() < ATOMIC_FROM {
+                outcomes.extend(self.singly(part).await);
                 continue;
             }
             match self.journal.together(part).await {
@@ -247,8 +340,7 @@ impl<J: Journal> Lane<J> {
                     metric::log_written(self.stream, "batch", 1, part.len());
                 }
                 Err(Refusal::Known) if self.refused_often() => {
-                    outcomes.extend(self.journal.singly(part).await);
-                    metric::log_written(self.stream, "single", part.len(), part.len());
+                    outcomes.extend(self.singly(part).await);
                 }
                 Err(Refusal::Known) => {
                     let size = part.len().div_ceil(PARTS);
@@ -256,8 +348,7 @@ impl<J: Journal> Lane<J> {
                 }
                 Err(Refusal::Rejected(reason)) => {
                     tracing::debug!(reason, messages = part.len(), "a batch is written singly");
-                    outcomes.extend(self.journal.singly(part).await);
-                    metric::log_written(self.stream, "single", part.len(), part.len());
+                    outcomes.extend(self.singly(part).await);
                 }
                 Err(Refusal::Unavailable(error)) => {
                     let left = messages.len().saturating_sub(outcomes.len());

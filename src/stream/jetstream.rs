@@ -22,10 +22,7 @@ use futures_util::StreamExt;
 
 pub use self::inbox::JetStreamInbox;
 use self::wire::Wire;
-use super::{
-    Outgoing, Publish, Receipt, ServiceError,
-    commit::{Committer, LATER, SOON},
-};
+use super::{Outgoing, Publish, Receipt, ServiceError, commit::Committer};
 use crate::{clock::Clock, stage::message::Headers};
 
 const SERVICE: &str = "nats";
@@ -140,10 +137,8 @@ impl JetStream {
             context: context.clone(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}.") },
         };
-        let committers = StreamName::ALL.map(|stream| {
-            let atomic_from = if stream == StreamName::Ingest { SOON } else { LATER };
-            Committer::start(stream.upper(), wire.clone(), Clock::system(), atomic_from)
-        });
+        let committers = StreamName::ALL
+            .map(|stream| Committer::start(stream.upper(), wire.clone(), Clock::system()));
         Ok(Self { client, context, prefix: prefix.to_owned(), committers })
     }
 

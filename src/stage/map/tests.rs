@@ -116,6 +116,22 @@ fn without_a_payout_currency_nothing_says_a_word_about_rates() {
 }
 
 #[test]
+fn a_plan_with_a_currency_pays_in_it_whatever_the_store_says() {
+    let mut company = company();
+    let text = PLAN.replacen("rounding", "currency = \"USD\"\nrounding", 1);
+    company.plans.add(Plan::parse(&text).unwrap());
+    let paid = state(snapshot("99"));
+    for terms in [Terms::of_plan("p"), Terms { payout: Some(currency("CHF")), ..dollars() }] {
+        let waits = BTreeSet::from([WaitsFor::Rate(currency("EUR"), currency("USD"))]);
+        assert_eq!(map(&key(), 1, &paid, None, &company, &terms, &[]), Mapping::Parked(waits));
+    }
+    company.rates.add(currency("EUR"), currency("USD"), rate(1, "1.1", 1000));
+    let order = ready(&paid, None, &company, &Terms::of_plan("p"));
+    assert_eq!(order.payout_currency(), currency("USD"));
+    assert_eq!(order.lines[0].payout_base, Some(money("108.90")));
+}
+
+#[test]
 fn an_order_without_a_rate_waits_and_one_that_earns_nothing_does_not() {
     let mut company = company();
     let waits = BTreeSet::from([WaitsFor::Rate(currency("EUR"), currency("USD"))]);

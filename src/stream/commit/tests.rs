@@ -53,11 +53,11 @@ impl Model {
 }
 
 impl Journal for Book {
-    async fn singly(&self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
+    async fn send(&self, message: &Outgoing) -> Promise {
         tokio::task::yield_now().await;
         let mut model = self.0.lock().unwrap();
-        model.writes.extend(messages.iter().map(|_| 1));
-        let mut one = |message: &Outgoing| match model.answer() {
+        model.writes.push(1);
+        let outcome = match model.answer() {
             Answer::Yes | Answer::No => Ok(model.keep(&message.id)),
             Answer::Lost => Err(unavailable("lost")),
             Answer::Mute => {
@@ -65,7 +65,12 @@ impl Journal for Book {
                 Err(unavailable("mute"))
             }
         };
-        messages.iter().map(&mut one).collect()
+        // The receipt comes later than the message is there.
+        async {
+            tokio::task::yield_now().await;
+            outcome
+        }
+        .boxed()
     }
 
     async fn together(&self, messages: &[Outgoing]) -> Result<u64, Refusal> {
@@ -128,7 +133,7 @@ proptest! {
         }
         book.0.lock().unwrap().answers = answers.into();
         let outcomes = runtime.block_on(async {
-            let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
+            let committer = Committer::start("TEST", book.clone(), Clock::system());
             let sending = senders.iter().map(|ids| {
                 committer.commit(ids.iter().map(|id| message(&id.to_string())).collect())
             });
@@ -156,7 +161,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let book = Book::default();
         let outcomes = runtime.block_on(async {
-            let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
+            let committer = Committer::start("TEST", book.clone(), Clock::system());
             let sending = counts.iter().enumerate().map(|(sender, count)| {
                 let ids = (0..*count).map(|n| message(&format!("{sender}/{n}")));
                 committer.commit(ids.collect())
@@ -175,7 +180,7 @@ proptest! {
 #[tokio::test]
 async fn what_waits_for_a_write_is_written_together() {
     let book = Book::default();
-    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
+    let committer = Committer::start("TEST", book.clone(), Clock::system());
     let ids: Vec<String> = (0..600).map(|n| n.to_string()).collect();
     let sending = join_all(ids.iter().map(|id| committer.commit(vec![message(id)])));
     let outcomes = tokio::task::unconstrained(sending).await;
@@ -185,10 +190,96 @@ async fn what_waits_for_a_write_is_written_together() {
     assert_eq!(book.0.lock().unwrap().writes, [500, 100, 1]);
 }
 
+/// A log that gives no receipt for a single message before it is told to.
+#[derive(Debug, Clone)]
+struct Slow {
+    book: Book,
+    go: Arc<tokio::sync::Semaphore>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self { book: Book::default(), go: Arc::new(tokio::sync::Semaphore::new(0)) }
+    }
+
+    /// Waits until so many writes are on their way.
+    async fn writes(&self, count: usize) -> Vec<usize> {
+        loop {
+            let writes = self.book.0.lock().unwrap().writes.clone();
+            if writes.len() >= count {
+                return writes;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Journal for Slow {
+    async fn send(&self, message: &Outgoing) -> Promise {
+        let (promise, go) = (self.book.send(message).await, self.go.clone());
+        async move {
+            go.acquire().await.unwrap().forget();
+            promise.await
+        }
+        .boxed()
+    }
+
+    async fn together(&self, messages: &[Outgoing]) -> Result<u64, Refusal> {
+        self.book.together(messages).await
+    }
+}
+
+#[tokio::test]
+async fn a_message_does_not_wait_for_the_receipt_of_the_one_before() {
+    let slow = Slow::new();
+    let committer = Committer::start("TEST", slow.clone(), Clock::system());
+    let (a, b) = ([message("a")], [message("b")]);
+    let first = committer.commit(a.to_vec());
+    let second = async {
+        assert_eq!(slow.writes(1).await, [1]);
+        let second = committer.commit(b.to_vec());
+        let go = async {
+            assert_eq!(slow.writes(2).await, [1, 1], "without a receipt for the first");
+            slow.go.add_permits(2);
+        };
+        tokio::join!(second, go).0
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first[0].as_ref().unwrap().sequence, 1);
+    assert_eq!(second[0].as_ref().unwrap().sequence, 2);
+}
+
+#[tokio::test]
+async fn so_many_single_messages_are_on_their_way_and_the_rest_is_written_together() {
+    let slow = Slow::new();
+    let committer = Committer::start("TEST", slow.clone(), Clock::system());
+    let sending = (0..SINGLES + 40).map(|n| {
+        let committer = committer.clone();
+        let slow = &slow;
+        async move {
+            // One after the other, while none has its receipt.
+            slow.writes(n.min(SINGLES)).await;
+            committer.commit(vec![message(&n.to_string())]).await
+        }
+    });
+    let go = async {
+        slow.writes(SINGLES).await;
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(slow.writes(0).await, vec![1; SINGLES], "the others wait");
+        slow.go.add_permits(SINGLES);
+    };
+    let (outcomes, ()) = tokio::join!(join_all(sending), go);
+    assert!(outcomes.iter().flatten().all(Result::is_ok));
+    let writes = slow.writes(0).await;
+    assert_eq!(writes[SINGLES..], [40]);
+}
+
 #[tokio::test]
 async fn an_id_that_was_written_lately_is_not_written_again() {
     let book = Book::default();
-    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
+    let committer = Committer::start("TEST", book.clone(), Clock::system());
     let first = committer.commit(vec![message("a")]).await.remove(0).unwrap();
     let again = committer.commit(vec![message("a")]).await.remove(0).unwrap();
     assert_eq!(again, Receipt { sequence: first.sequence, duplicate: true });
@@ -199,12 +290,15 @@ async fn an_id_that_was_written_lately_is_not_written_again() {
 async fn one_known_id_costs_its_neighbours_little() {
     let book = Book::default();
     book.0.lock().unwrap().keep("77");
-    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
+    let committer = Committer::start("TEST", book.clone(), Clock::system());
     let outcomes = committer.commit((0..128).map(|n| message(&n.to_string())).collect()).await;
     let duplicates: Vec<bool> = outcomes.iter().map(|o| o.as_ref().unwrap().duplicate).collect();
     assert_eq!(duplicates.iter().filter(|duplicate| **duplicate).count(), 1);
     assert!(duplicates[77]);
-    assert!(book.0.lock().unwrap().writes.len() < 20);
+    // Of four parts one is refused; its own parts are small enough to go singly.
+    let writes = book.0.lock().unwrap().writes.clone();
+    assert_eq!(writes.iter().filter(|write| **write == 32).count(), 4, "{writes:?}");
+    assert_eq!(writes.iter().filter(|write| **write == 1).count(), 32, "{writes:?}");
 }
 
 #[tokio::test]
@@ -213,7 +307,7 @@ async fn many_known_ids_are_not_looked_for_by_dividing() {
     for id in 0..1_000 {
         book.0.lock().unwrap().keep(&format!("{id}/0"));
     }
-    let committer = Committer::start("TEST", book.clone(), Clock::system(), SOON);
+    let committer = Committer::start("TEST", book.clone(), Clock::system());
     for batch in 0..100 {
         let ids = (0..64).map(|n| {
             let known = n % 7 == 0;

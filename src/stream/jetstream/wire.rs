@@ -17,7 +17,7 @@ use async_nats::{
         message::PublishMessage,
     },
 };
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 
 use super::{SERVICE, unavailable};
@@ -25,7 +25,7 @@ use crate::{
     stage::message::Headers,
     stream::{
         Outgoing, Receipt, ServiceError,
-        commit::{Journal, Refusal},
+        commit::{Journal, Promise, Refusal},
     },
 };
 
@@ -92,17 +92,12 @@ impl Wire {
 }
 
 impl Journal for Wire {
-    async fn singly(&self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
-        let mut acks = Vec::with_capacity(messages.len());
-        for message in messages {
-            let publish = PublishMessage::build()
-                .payload(message.payload.clone())
-                .headers(Self::headers(message));
-            acks.push(self.context.send_publish(self.subject(message), publish).await);
-        }
-        // Together: when a connection breaks, every ack of a batch is lost, and one time-out after the
-        // other would hold up a stage for hours.
-        let receipts = acks.into_iter().map(|sent| async {
+    async fn send(&self, message: &Outgoing) -> Promise {
+        let publish = PublishMessage::build()
+            .payload(message.payload.clone())
+            .headers(Self::headers(message));
+        let sent = self.context.send_publish(self.subject(message), publish).await;
+        async {
             let acked = match sent {
                 Ok(ack) => ack.await,
                 Err(error) => Err(error),
@@ -110,8 +105,8 @@ impl Journal for Wire {
             acked
                 .map(|ack| Receipt { sequence: ack.sequence, duplicate: ack.duplicate })
                 .map_err(classify)
-        });
-        join_all(receipts).await
+        }
+        .boxed()
     }
 
     async fn together(&self, messages: &[Outgoing]) -> Result<u64, Refusal> {
