@@ -104,9 +104,10 @@ fn revised(id: u32, placed: &str, referrer: &str, price: &str, at: &str) -> Deli
     Delivery::api("/v1/orders", &body)
 }
 
-fn said(output: &Output) -> String {
+async fn told_by(world: &World, arguments: &[&str]) -> String {
+    let output = world.run(arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Sends an order and waits until it pays this.
@@ -145,7 +146,7 @@ async fn rank(world: &World, arguments: &str, why: &str) -> Output {
 }
 
 async fn close(world: &World, period: &str) -> String {
-    said(&world.run(&["close", period, "--commit", "--by", "finance-7"]).await)
+    told_by(world, &["close", period, "--commit", "--by", "finance-7"]).await
 }
 
 /// Every fact as a line of text.
@@ -193,10 +194,10 @@ async fn refuses(world: &World) {
         (format!("force 99999 gold {plan}"), "`upline import distributors`"),
         (format!("force ABC123 ruby {plan}"), "no rank ruby, only silver, gold"),
         (format!("force ABC123 unranked {plan}"), "add --exactly"),
-        (format!("force ABC123 gold --from 2026-02 --plan fields"), "only field"),
-        (format!("force ABC123 gold --plan field --from 2026-13"), "2026-13"),
-        (format!("force ABC123 gold --plan field --from 2026-01"), "2026-01 is closed"),
-        (format!("clear ABC123 --plan field --from 2026-01-31T23:59:59Z"), "2026-02-01"),
+        ("force ABC123 gold --from 2026-02 --plan fields".to_owned(), "only field"),
+        ("force ABC123 gold --plan field --from 2026-13".to_owned(), "2026-13"),
+        ("force ABC123 gold --plan field --from 2026-01".to_owned(), "2026-01 is closed"),
+        ("clear ABC123 --plan field --from 2026-01-31T23:59:59Z".to_owned(), "2026-02-01"),
         (format!("force ABC123 gold {plan} --until 2026-02-01T00:00:00Z"), "not after --from"),
     ] {
         let output = rank(world, &arguments, "the fair").await;
@@ -264,6 +265,27 @@ async fn keeps(world: &World) {
     chain(world).await;
 }
 
+/// The first close knew no facts, the second one names the forced rank as the last and its hash.
+async fn anchored(world: &World) {
+    let rows = "SELECT basis::text FROM upline.period_close ORDER BY starts_at";
+    let rows = world.rows(rows).await;
+    let basis = rows.iter().map(|row| serde_json::from_str::<Basis>(row.get(0)).unwrap());
+    let known: Vec<_> = basis.map(|basis| basis.ranks.map(|r| (r.seq, r.hash))).collect();
+    assert_eq!(known, [None, Some((3, chain(world).await[2]))]);
+}
+
+/// All of somebody's ranks, for machines and for people.
+async fn tells(world: &World) {
+    let facts = told_by(world, &["rank", "list", "ABC123", "--json"]).await;
+    let facts: Vec<Value> = facts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seqs: Vec<&Value> = facts.iter().map(|fact| &fact["seq"]).collect();
+    assert_eq!(seqs, [2, 3, 5]);
+    assert_eq!((&facts[1]["by"], &facts[1]["why"]), (&json!("staff-7"), &json!("the fair")));
+    assert_eq!(facts[1]["source"], json!({ "forced": { "hold": "at_least" } }));
+    let table = told_by(world, &["rank", "list", "ABC123"]).await;
+    assert!(table.contains("cleared by staff-7: the fair is over"), "{table}");
+}
+
 #[test]
 fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
     world("ranks", async |world| {
@@ -277,8 +299,8 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         assert_eq!(lock(world, 1).await, None);
 
         let told = close(world, "2026-01").await;
-        let changes = "2 are paid as another rank for orders placed from 2026-02-01T00:00:00Z on";
-        assert!(told.contains(changes), "{told}");
+        let said = "2 are paid as another rank for orders placed from 2026-02-01T00:00:00Z on";
+        assert!(told.contains(said), "{told}");
         let found = [
             "1 11043 gold period_close 02-01 2026-01",
             "2 ABC123 silver period_close 02-01 2026-01",
@@ -296,7 +318,8 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         refuses(world).await;
         assert_eq!(facts(world).await.len(), 2);
         let forced = rank(world, "force ABC123 gold --plan field --from 2026-02", "the fair").await;
-        assert!(said(&forced).contains("at least gold from 2026-02-01T00:00:00Z"));
+        let forced = String::from_utf8(forced.stdout).unwrap();
+        assert!(forced.contains("at least gold from 2026-02-01T00:00:00Z"));
         knows(world, &app, "3").await;
         // An order of before keeps what it is locked to, however often it changes.
         let changed =
@@ -305,9 +328,9 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         let first = revised(1, "2026-01-05T10:00:00Z", "ABC123", "50.00", "2026-02-06T10:00:00Z");
         pays(world, &app, 1, &first, &["breakage 4.50"]).await;
         assert_eq!((lock(world, 3).await.as_deref(), lock(world, 1).await), (Some("2"), None));
-        let lifted = order(5, "2026-02-07T10:00:00Z", "ABC123", "100.00");
-        pays(world, &app, 5, &lifted, &["ABC123 9.00"]).await;
-        let story = said(&world.run(&["explain", "5"]).await);
+        let gold = order(5, "2026-02-07T10:00:00Z", "ABC123", "100.00");
+        pays(world, &app, 5, &gold, &["ABC123 9.00"]).await;
+        let story = told_by(world, &["explain", "5"]).await;
         for part in ["close of 2026-01", "at least gold", "forced by staff-7: the fair", "fact 3"] {
             assert!(story.contains(part), "{part:?} is not in\n{story}");
         }
@@ -318,36 +341,19 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         let member = "SELECT concat_ws(' ', paid_as, achieved) FROM upline.period_member
                       WHERE period = '2026-02' AND distributor_id = 'ABC123'";
         assert_eq!(world.rows(member).await[0].get::<_, &str>(0), "gold silver");
-        let basis = "SELECT basis::text FROM upline.period_close ORDER BY starts_at";
-        let basis: Vec<Basis> = world
-            .rows(basis)
-            .await
-            .iter()
-            .map(|row| serde_json::from_str(row.get(0)).unwrap())
-            .collect();
-        let hashes = chain(world).await;
-        assert_eq!(basis[0].ranks, None);
-        assert_eq!(basis[1].ranks.map(|r| (r.seq, r.hash)), Some((3, hashes[2])));
+        anchored(world).await;
         knows(world, &app, "4").await;
         let march = order(6, "2026-03-02T10:00:00Z", "ABC123", "100.00");
         pays(world, &app, 6, &march, &["ABC123 9.00"]).await;
 
         // Cleared: what the close found holds again.
-        said(&rank(world, "clear ABC123 --plan field --from 2026-03", "the fair is over").await);
+        let clear = "clear ABC123 --plan field --from 2026-03";
+        assert!(rank(world, clear, "the fair is over").await.status.success());
         knows(world, &app, "5").await;
         let cleared = order(7, "2026-03-02T11:00:00Z", "ABC123", "100.00");
         pays(world, &app, 7, &cleared, &["ABC123 5.00", "breakage 4.00"]).await;
 
-        let listed = said(&world.run(&["rank", "list", "ABC123", "--json"]).await);
-        let listed: Vec<Value> =
-            listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let seqs: Vec<&Value> = listed.iter().map(|fact| &fact["seq"]).collect();
-        assert_eq!(seqs, [2, 3, 5]);
-        assert_eq!((&listed[1]["by"], &listed[1]["why"]), (&json!("staff-7"), &json!("the fair")));
-        assert_eq!(listed[1]["source"], json!({ "forced": { "hold": "at_least" } }));
-        let table = said(&world.run(&["rank", "list", "ABC123"]).await);
-        assert!(table.contains("cleared by staff-7: the fair is over"), "{table}");
-
+        tells(world).await;
         keeps(world).await;
         app.stop().await;
     });

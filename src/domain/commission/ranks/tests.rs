@@ -232,15 +232,15 @@ proptest! {
                     .filter(|r| &*r.plan == plan && r.fact.seq <= *version).cloned().collect();
                 let standings = standings(&known, at(time));
                 for (number, who) in PEOPLE.iter().enumerate() {
-                    let decided = said.clone().filter_map(|event| match event {
+                    let mut decided = said.clone().filter_map(|event| match event {
                         Event::Decide(of, name, from, source) if *of == number => {
                             Some((level(*name), *from, *source))
                         }
                         Event::Decide(..) | Event::Close(_) => None,
                     });
-                    let last = decided.filter(|(_, from, source)| {
+                    let last = decided.rfind(|(_, from, source)| {
                         *from <= time && source.until().is_none_or(|until| at(time) < until)
-                    }).next_back();
+                    });
                     let numbers = level(column[number]);
                     let wanted = match last {
                         Some((forced, _, RankSource::Forced { hold: Hold::Exactly, .. })) => forced,
