@@ -104,6 +104,7 @@ async fn commit(
         carries: &prepared.carries(),
         entries: &prepared.entries(),
         rank_bonuses: &prepared.rank_bonuses(),
+        ranks: &prepared.rank_changes,
         by,
         reason,
         now,
@@ -112,7 +113,9 @@ async fn commit(
         CloseOutcome::Sealed(block) => Ok(Some(block)),
         CloseOutcome::Already => Ok(None),
         CloseOutcome::Outdated => {
-            anyhow::bail!("another period was closed meanwhile: look at this one again")
+            anyhow::bail!(
+                "another period was closed, or a rank forced, meanwhile: look at this one again"
+            )
         }
     }
 }
@@ -133,6 +136,7 @@ fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_
         "basis": serde_json::to_value(&prepared.basis)?,
         "summary": serde_json::to_value(prepared.kept())?,
         "movers": movers,
+        "rank_changes": prepared.rank_changes.len(),
         "block": block,
     }))
 }
@@ -206,6 +210,10 @@ fn tell(prepared: &Prepared) -> String {
     let ranks: Vec<String> = somebody.map(|(rank, count)| format!("{rank} {count}")).collect();
     if !ranks.is_empty() {
         text += &format!("paid as: {}\n", ranks.join(", "));
+    }
+    if !prepared.rank_changes.is_empty() {
+        let (count, end) = (prepared.rank_changes.len(), basis.period.end);
+        text += &format!("{count} are paid as another rank for orders placed from {end} on\n");
     }
     for (id, mover) in &prepared.movers {
         text += &format!("{id}: {} after {} {currency}\n", mover.now, mover.before);

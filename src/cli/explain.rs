@@ -3,6 +3,7 @@
 //! stands, line by line and level by level. `upline explain DISTRIBUTOR PERIOD`: that of a period.
 
 mod period;
+mod ranks;
 mod story;
 
 use std::{collections::BTreeMap, process::ExitCode};
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             }
             output::line(&story::tell(story));
             if let Some(last) = story.runs.last() {
-                output::line(&explain(&last.run));
+                output::line(&(explain(&last.run) + &ranks::tell(&store, &last.run).await?));
             }
         }
         Ok(ExitCode::SUCCESS)

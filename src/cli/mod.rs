@@ -13,6 +13,7 @@ mod import;
 mod migrate;
 mod output;
 mod plan;
+mod rank;
 mod serve;
 mod services;
 mod skus;
@@ -59,6 +60,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Shows what a period comes to and, with --commit, closes it: nothing of it changes after that.
     Close(close::Arguments),
+    /// Forces or clears the rank that somebody is paid as, or tells where it comes from.
+    Rank(rank::Arguments),
     /// Checks and proves compensation plans and compares their versions.
     Plan(plan::Arguments),
 }
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Decide(arguments) => decide::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
         Command::Close(arguments) => close::run(&arguments, &environment),
+        Command::Rank(arguments) => rank::run(&arguments, &environment),
         Command::Plan(arguments) => plan::run(&arguments),
     };
     match result {

@@ -24,6 +24,7 @@ mod money;
 mod period_story;
 mod pipeline;
 mod posting;
+mod ranks;
 mod refunds;
 mod simulation;
 mod story;

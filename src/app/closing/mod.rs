@@ -1,6 +1,7 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
 mod inputs;
+mod ranks;
 mod story;
 mod told;
 mod verify;
@@ -21,7 +22,8 @@ use crate::{
     domain::{
         close::{
             self, Basis, CarryRecord, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
-            Inputs, MemberRecord, Mover, Population, PopulationError, RankBonusRecord, Summary,
+            Inputs, MemberRecord, Mover, Population, PopulationError, RankBonusRecord, RankChange,
+            Summary,
             gather::{Counted, Late},
         },
         genealogy::{Genealogy, GenealogyVersion},
@@ -117,6 +119,8 @@ pub struct Prepared {
     pub late: Late,
     /// Whose pay changed most against the period before.
     pub movers: Vec<(DistributorId, Mover)>,
+    /// The ranks that orders are paid by after the period, where they are others than now.
+    pub rank_changes: Vec<RankChange>,
     plan: ClosePlan,
     population: Population,
     close: Close,
@@ -229,9 +233,10 @@ pub async fn prepare(
     if let Some(closed) = store.close_of(&key).await? {
         return Ok(Found::Closed(Box::new(closed)));
     }
-    let basis = basis(store, plan, period, company.genealogy.version()).await?;
-    let tree = &company.genealogy;
-    compute(store, tree, plan, basis, movers, None).await.map(Box::new).map(Found::Open)
+    let basis = basis(store, plan, period, &company).await?;
+    let mut prepared = compute(store, &company.genealogy, plan, basis, movers, None).await?;
+    prepared.rank_changes = prepared.changed_ranks(&company.ranks, plan);
+    Ok(Found::Open(Box::new(prepared)))
 }
 
 /// Computes a closed period again from its basis: with the members that it knew, and with what it had read
@@ -298,10 +303,10 @@ async fn compute(
     let population = Population::new(&columns)?;
     drop(columns);
     let inputs = Inputs {
+        forced: ranks::forced(store, &basis, plan, tree).await?,
         given: given(store, &basis, plan, tree).await?,
         paid_ranks: history.paid_ranks,
         carried: history.carried,
-        ..Inputs::default()
     };
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
@@ -310,6 +315,7 @@ async fn compute(
         summary: close.summary(&close_plan, &population),
         late,
         movers: named.collect(),
+        rank_changes: Vec::new(),
         plan: close_plan,
         basis,
         population,
@@ -324,7 +330,7 @@ async fn basis(
     store: &Postgres,
     plan: &Plan,
     period: Period,
-    genealogy: GenealogyVersion,
+    company: &Company,
 ) -> Result<Basis, ClosingError> {
     let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
     let last = store.last_close(&plan.reference.id).await?;
@@ -341,7 +347,8 @@ async fn basis(
         engine: close::ENGINE.into(),
         plan: plan.reference.clone(),
         currency,
-        genealogy,
+        genealogy: company.genealogy.version(),
+        ranks: ranks::version(company, plan),
         previous: last.as_ref().map(|last| last.basis.period.id.clone()),
         before,
         counted: Counted { since: before.map_or(period.start, |before| before.since), upto },

@@ -55,7 +55,7 @@ pub async fn story(
     }
     reader.catch_up(&mut company).await?;
     let (plan, period) = asked(&company.plans, id, now)?;
-    let basis = basis(store, plan, period, company.genealogy.version()).await?;
+    let basis = basis(store, plan, period, &company).await?;
     let tree = &company.genealogy;
     let prepared = compute(store, tree, plan, basis, 0, Some(&mut watch)).await?;
     Told { store, plan, prepared: &prepared }.story(watch, None).await

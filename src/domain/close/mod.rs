@@ -41,7 +41,7 @@ pub use self::{
     explain::{ComponentStory, MemberStory, Stories},
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
     population::{BelowZero, Columns, Population, PopulationError},
-    ranking::{ActivityStory, ForcedRank, Hold, RankRules, Ranking, Shortfall},
+    ranking::{ActivityStory, ForcedRank, Hold, RankChange, RankRules, Ranking, Shortfall},
     record::{Basis, CarryRecord, ENGINE, MemberRecord, RankBonusRecord},
     summary::{Mover, Summary},
     withheld::{Instead, LevelSource, Withheld},

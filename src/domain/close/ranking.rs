@@ -4,16 +4,17 @@
 //! the last position to the first finds every rank with all that it depends on settled: the fixpoint,
 //! and the only one, for a tree has no circle. A sweep in another order would undercount.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Close, ClosePlan,
     column::{at, part, set},
     population::Population,
 };
 use crate::domain::{
-    id::{Operator, Reason},
+    id::{DistributorId, Operator, RankId, Reason},
     plan::{
         close::CloseParts,
         rank::{ActiveLeg, Activity, Ladder, Rank, RankLevel, Reach, Standing, Window},
@@ -40,7 +41,7 @@ pub struct ForcedRank {
 }
 
 /// How a forced rank relates to what the numbers support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// The member is paid as this rank or a higher one.
@@ -48,6 +49,42 @@ pub enum Hold {
     /// The member is paid as exactly this rank, and the period's numbers raise the highest rank ever
     /// reached no further.
     Exactly,
+}
+
+/// A rank that the numbers of a period support and that is not in force yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RankChange {
+    /// Who.
+    pub distributor: DistributorId,
+    /// The rank; `None` below the first.
+    pub rank: Option<RankId>,
+}
+
+impl Close {
+    /// Who has another rank by the numbers of the period than the one that is in force after it. A forced
+    /// rank of the member's own does not count here: it is in force by itself, as long as somebody decided.
+    /// `name` knows all members, `known` what closes before have found.
+    pub fn rank_changes<'a>(
+        &'a self,
+        plan: &'a ClosePlan,
+        population: &'a Population,
+        name: impl Fn(u32) -> Option<DistributorId> + 'a,
+        known: impl Fn(&DistributorId) -> Option<&'a RankId> + 'a,
+    ) -> impl Iterator<Item = RankChange> + 'a {
+        let forced: BTreeSet<u32> = self.forced.iter().map(|forced| forced.member).collect();
+        population.positions().filter_map(move |member| {
+            let position = population.position(member)?;
+            let level = if forced.contains(&member) {
+                plan.ranks.supported(&plan.ranks.facts(population, &self.ranking, position))
+            } else {
+                at(&self.ranking.paid_as, position)
+            };
+            let distributor = name(member)?;
+            let rank = plan.ladder.rank(level);
+            let changed = known(&distributor) != rank;
+            changed.then(|| RankChange { distributor, rank: rank.cloned() })
+        })
+    }
 }
 
 /// What a member lacks for a rank.

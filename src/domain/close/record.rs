@@ -7,6 +7,7 @@ use super::{
     gather::Counted,
 };
 use crate::domain::{
+    commission::RankVersion,
     digest::Digest,
     genealogy::GenealogyVersion,
     id::{ComponentId, DistributorId, RankId},
@@ -38,6 +39,10 @@ pub struct Basis {
     pub currency: Currency,
     /// The genealogy that was known.
     pub genealogy: GenealogyVersion,
+    /// The facts about ranks that were known, of which the forced ones count; none where there were
+    /// none, and in a plan without ranks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankVersion>,
     /// The close before it; none for the first of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PeriodId>,
@@ -107,7 +112,8 @@ impl MemberRecord {
     /// Whether there is anything to keep: somebody without volume, activity or rank has no record.
     fn says_something(&self) -> bool {
         let volumes = [self.pv, self.qv, self.cv, self.gv, self.pgv];
-        self.active || self.achieved.is_some() || volumes.iter().any(|v| *v != Volume::ZERO)
+        let ranked = self.paid_as.is_some() || self.achieved.is_some();
+        self.active || ranked || volumes.iter().any(|v| *v != Volume::ZERO)
     }
 
     /// The leaf of the record in its block's Merkle tree: everything that it says.

@@ -15,12 +15,15 @@ use tokio_postgres::{
 use super::{
     Postgres, classify,
     orders::from_json,
+    ranks,
     seal::{HEAD, LOCK, Uuid},
     to_i64, to_u64, unreadable,
 };
 use crate::{
     domain::{
-        close::{Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord},
+        close::{
+            Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord, RankChange,
+        },
         digest::Digest,
         id::{ComponentId, DistributorId, Operator, RankId, Reason},
         ledger::{block_hash, merkle_root},
@@ -46,6 +49,8 @@ pub struct Closing<'a> {
     pub entries: &'a [CloseEntry],
     /// The bonuses for ranks that it pays.
     pub rank_bonuses: &'a [RankBonusRecord],
+    /// The ranks that orders are paid by after the period.
+    pub ranks: &'a [RankChange],
     /// Who closes it.
     pub by: &'a Operator,
     /// Why, if there is something to say.
@@ -61,7 +66,7 @@ pub enum CloseOutcome {
     Sealed(u64),
     /// It was closed before.
     Already,
-    /// Another period of the plan was closed since the basis was made.
+    /// Another period of the plan was closed, or a rank forced or cleared, since the basis was made.
     Outdated,
 }
 
@@ -253,8 +258,12 @@ impl Postgres {
         let tx = client.transaction().await.map_err(classify)?;
         // Millions of rows take longer than a statement of a stage may.
         tx.batch_execute("SET LOCAL statement_timeout = '30min'").await.map_err(classify)?;
+        ranks::lock(&tx).await?;
         if let Some(known) = standing(&tx, closing.basis).await? {
             return Ok(known);
+        }
+        if !ranks::of_close(&tx, closing).await? {
+            return Ok(CloseOutcome::Outdated);
         }
         copy_members(&tx, &key, closing.members).await?;
         copy_carries(&tx, &key, closing.carries).await?;

@@ -11,7 +11,7 @@ use tokio_postgres::{
     types::Type,
 };
 
-use super::{Postgres, classify, to_i64, to_u64, unreadable};
+use super::{Postgres, classify, ranks, to_i64, to_u64, unreadable};
 use crate::{
     domain::{
         catalog::{Catalog, Scope, SkuEntry},
@@ -41,14 +41,17 @@ pub struct Versions {
     pub links: u64,
     /// How many plan versions there are.
     pub plans: u64,
+    /// Sequence number of the last fact about ranks.
+    pub ranks: u64,
 }
 
 /// Rows read in one round trip.
 const PAGE: i64 = 10_000;
-/// Genealogy events read in one statement, which so stays far below the time limit of statements.
-const EVENTS: u64 = 250_000;
-/// Genealogy events applied before other tasks get a turn.
-const YIELD: u64 = 2_000;
+/// Genealogy events (and facts about ranks) read in one statement, which so stays far below the time
+/// limit of statements.
+pub(super) const EVENTS: u64 = 250_000;
+/// Genealogy events (and facts about ranks) applied before other tasks get a turn.
+pub(super) const YIELD: u64 = 2_000;
 
 /// Reads the company from the books, from where an earlier read ended.
 #[derive(Debug, Clone)]
@@ -71,7 +74,8 @@ impl CompanyReader {
                         (SELECT coalesce(max(seq), 0) FROM upline.sku_mapping),
                         (SELECT count(*) FROM upline.plan_version),
                         (SELECT coalesce(max(seq), 0) FROM upline.exchange_rate),
-                        (SELECT coalesce(max(seq), 0) FROM upline.customer_attribution)",
+                        (SELECT coalesce(max(seq), 0) FROM upline.customer_attribution),
+                        (SELECT coalesce(max(seq), 0) FROM upline.rank_fact)",
                 &[],
             )
             .await
@@ -82,15 +86,19 @@ impl CompanyReader {
             plans: to_u64(row.get(2)),
             rates: to_u64(row.get(3)),
             links: to_u64(row.get(4)),
+            ranks: to_u64(row.get(5)),
         })
     }
 
-    /// Brings a company up to what is stored now. An altered genealogy is refused.
+    /// Brings a company up to what is stored now. An altered genealogy is refused, as are altered ranks.
     pub async fn catch_up(&self, company: &mut Company) -> Result<(), ServiceError> {
         let client = self.store.client().await?;
+        // Before the genealogy, so that it knows everybody of whom these facts are.
+        let facts = ranks::last(&client).await?;
         genealogy(&client, &mut company.genealogy, u64::MAX).await?;
         catalog(&client, &mut company.catalog).await?;
         rates(&client, &mut company.rates).await?;
+        ranks::catch_up(&client, &mut company.ranks, &company.genealogy, facts).await?;
         plans(&client, &mut company.plans).await
     }
 

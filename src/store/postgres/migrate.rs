@@ -17,6 +17,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (9, "volume_journal", include_str!("../../../schemas/postgres/0009_volume_journal.sql")),
     (10, "period_close", include_str!("../../../schemas/postgres/0010_period_close.sql")),
     (11, "carried_volume", include_str!("../../../schemas/postgres/0011_carried_volume.sql")),
+    (13, "rank_fact", include_str!("../../../schemas/postgres/0013_rank_fact.sql")),
 ];
 
 /// The number of the last migration that this release knows.

@@ -12,6 +12,7 @@ mod migrate;
 mod orders;
 mod periods;
 mod plans;
+mod ranks;
 mod seal;
 mod skus;
 mod story;
@@ -30,6 +31,7 @@ pub use self::{
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
     plans::PlanConflict,
+    ranks::RankDecision,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };
