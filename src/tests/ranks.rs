@@ -284,6 +284,13 @@ async fn tells(world: &World) {
     assert_eq!(facts[1]["source"], json!({ "forced": { "hold": "at_least" } }));
     let table = told_by(world, &["rank", "list", "ABC123"]).await;
     assert!(table.contains("cleared by staff-7: the fair is over"), "{table}");
+    // A period at the end is meant with its last day.
+    let april = "force 10090 unranked --exactly --plan field --from 2026-04 --until 2026-04";
+    assert!(rank(world, april, "on leave").await.status.success());
+    let table = told_by(world, &["rank", "list", "10090"]).await;
+    for part in ["exactly unranked", "2026-04-01T00:00:00Z", "2026-05-01T00:00:00Z"] {
+        assert!(table.contains(part), "{part:?} is not in\n{table}");
+    }
 }
 
 #[test]
@@ -462,6 +469,14 @@ fn a_close_is_looked_at_again_if_a_rank_was_forced_meanwhile() {
         let forced = decision("field", "ABC123", "2026-01-15T00:00:00Z");
         store.decide_rank(&RankDecision { plan: "q", ..forced }).await.unwrap();
         store.decide_rank(&forced).await.unwrap();
+        // In force at the last instant of the period, and no longer in force then.
+        let ends = |distributor: &'static str, until: &str| {
+            let until = Some(until.parse().unwrap());
+            let source = RankSource::Forced { hold: Hold::AtLeast, until };
+            RankDecision { distributor, source, raises_title: true, ..forced }
+        };
+        store.decide_rank(&ends("11043", "2026-02-01T00:00:00Z")).await.unwrap();
+        store.decide_rank(&ends("10090", "2026-01-31T23:59:59Z")).await.unwrap();
         for (known, outcome) in [(false, CloseOutcome::Outdated), (true, CloseOutcome::Sealed(1))] {
             if known {
                 before = prepared().await;
@@ -480,11 +495,12 @@ fn a_close_is_looked_at_again_if_a_rank_was_forced_meanwhile() {
             };
             assert_eq!(store.commit_close(&closing).await.unwrap(), outcome);
         }
-        let kept = "SELECT concat_ws(' ', distributor_id, paid_as) FROM upline.period_member";
+        let kept = "SELECT concat_ws(' ', distributor_id, paid_as, achieved)
+                    FROM upline.period_member ORDER BY 1";
         let kept = world.rows(kept).await;
         let kept: Vec<&str> = kept.iter().map(|row| row.get(0)).collect();
-        assert_eq!(kept, ["ABC123 gold"], "also without volume");
+        assert_eq!(kept, ["11043 gold gold", "ABC123 gold"], "also without volume");
         assert_eq!(before.rank_changes, [], "the numbers support nothing");
-        assert_eq!(chain(world).await.len(), 2);
+        assert_eq!(chain(world).await.len(), 4);
     });
 }
