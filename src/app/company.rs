@@ -43,6 +43,7 @@ fn versions(company: &Company) -> Versions {
         catalog: company.catalog.version(),
         rates: company.rates.version(),
         links: 0,
+        ranks: company.ranks.version().seq,
         plans: u64::try_from(company.plans.iter().count()).unwrap_or(u64::MAX),
     }
 }

@@ -1,5 +1,7 @@
 //! `upline close`: what a period comes to, and closing it.
 
+mod verify;
+
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -31,6 +33,9 @@ pub(super) struct Arguments {
     /// Close it. Without this nothing is written.
     #[arg(long, requires = "by")]
     commit: bool,
+    /// Compute a closed period again from what it came from, and compare it with the books.
+    #[arg(long, conflicts_with_all = ["commit", "by", "why"])]
+    verify: bool,
     /// Who closes it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
@@ -53,6 +58,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let clock = Clock::system();
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+        if arguments.verify {
+            return verify::run(&store, &period, arguments.json, clock.now()).await;
+        }
         let prepared = match prepare(&store, &period, clock.now(), arguments.movers).await? {
             Found::Closed(closed) => {
                 output::line(&told(arguments.json, &of_closed(&closed)?, || tell_closed(&closed)));
@@ -97,6 +105,7 @@ async fn commit(
         entries: &prepared.entries(),
         placed: prepared.placed(),
         rank_bonuses: &prepared.rank_bonuses(),
+        ranks: &prepared.rank_changes,
         by,
         reason,
         now,
@@ -105,7 +114,9 @@ async fn commit(
         CloseOutcome::Sealed(block) => Ok(Some(block)),
         CloseOutcome::Already => Ok(None),
         CloseOutcome::Outdated => {
-            anyhow::bail!("another period was closed meanwhile: look at this one again")
+            anyhow::bail!(
+                "another period was closed, or a rank forced, meanwhile: look at this one again"
+            )
         }
     }
 }
@@ -126,6 +137,7 @@ fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_
         "basis": serde_json::to_value(&prepared.basis)?,
         "summary": serde_json::to_value(prepared.kept())?,
         "movers": movers,
+        "rank_changes": prepared.rank_changes.len(),
         "block": block,
     }))
 }
@@ -200,6 +212,10 @@ fn tell(prepared: &Prepared) -> String {
     let ranks: Vec<String> = somebody.map(|(rank, count)| format!("{rank} {count}")).collect();
     if !ranks.is_empty() {
         text += &format!("paid as: {}\n", ranks.join(", "));
+    }
+    if !prepared.rank_changes.is_empty() {
+        let (count, end) = (prepared.rank_changes.len(), basis.period.end);
+        text += &format!("{count} are paid as another rank for orders placed from {end} on\n");
     }
     for (id, mover) in &prepared.movers {
         text += &format!("{id}: {} after {} {currency}\n", mover.now, mover.before);

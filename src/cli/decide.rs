@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     config::{Config, Environment},
     domain::{
-        commission::{RankBook, Run, run as compute},
+        commission::{Run, run as compute},
         id::{CommissionClass, DistributorId, LineId, Operator, OrderKey, Reason, RefundId, Sku},
         money::Money,
         order::{Decision, LineKind, OrderEvent, OrderState, Sells, Snapshot, Verdict},
@@ -283,8 +283,8 @@ impl Known {
             Mapping::Ready(order) => {
                 let plan = self.company.plans.get(&order.locks.plan);
                 let plan = plan.context("the plan of the order is not in the books")?;
-                let ranks = RankBook::default();
-                Ok(Trial::Earns(Box::new(compute(*order, &self.company.genealogy, &ranks, plan)?)))
+                let ranks = self.company.ranks.of(&plan.reference.id);
+                Ok(Trial::Earns(Box::new(compute(*order, &self.company.genealogy, ranks, plan)?)))
             }
             Mapping::Parked(waits) => Ok(Trial::Waits(waits.into_iter().collect())),
             Mapping::NoOrderYet => bail!("no plan was in force when {} was placed", self.key),

@@ -1,7 +1,9 @@
-//! `upline explain`: the whole story of an order: each event received and what became of it, each
+//! `upline explain ORDER`: the whole story of an order: each event received and what became of it, each
 //! revision and why it differs from the one before, each entry posted; then the commission as it
-//! stands, line by line and level by level.
+//! stands, line by line and level by level. `upline explain DISTRIBUTOR PERIOD`: that of a period.
 
+mod period;
+mod ranks;
 mod story;
 
 use std::{collections::BTreeMap, process::ExitCode};
@@ -27,19 +29,26 @@ use crate::{
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The order: `platform/store/id`, or just the platform's id.
-    order: String,
-    /// As one JSON object per order.
+    /// The order: `platform/store/id`, or just the platform's id. Before a period, the distributor.
+    #[arg(value_name = "ORDER | DISTRIBUTOR")]
+    of: String,
+    /// The period of the distributor: the month `2026-02`, the week `2026-02-02` by its first day, or the
+    /// plan's name for it.
+    period: Option<String>,
+    /// As one JSON object, per order where the platform's id names several.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
+    if let Some(period) = &arguments.period {
+        return period::run(&arguments.of, period, arguments.json, environment);
+    }
     let connected = services::connect(environment, "upline")?;
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let stories = store.stories(&arguments.order).await.map_err(unmigrated)?;
-        anyhow::ensure!(!stories.is_empty(), "no order {} is known", arguments.order);
+        let stories = store.stories(&arguments.of).await.map_err(unmigrated)?;
+        anyhow::ensure!(!stories.is_empty(), "no order {} is known", arguments.of);
         for story in &stories {
             if arguments.json {
                 output::line(&serde_json::to_string(story)?);
@@ -47,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             }
             output::line(&story::tell(story));
             if let Some(last) = story.runs.last() {
-                output::line(&explain(&last.run));
+                output::line(&(explain(&last.run) + &ranks::tell(&store, &last.run).await?));
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ mod import;
 mod migrate;
 mod output;
 mod plan;
+mod rank;
 mod serve;
 mod services;
 mod skus;
@@ -55,10 +56,12 @@ enum Command {
     /// Decides what only a person can say about an order: what a line sells, what a chargeback in
     /// another currency takes, who referred it.
     Decide(decide::Arguments),
-    /// Explains the commission of an order line by line.
+    /// Explains the commission of an order line by line, or the period of a distributor.
     Explain(explain::Arguments),
     /// Shows what a period comes to and, with --commit, closes it: nothing of it changes after that.
     Close(close::Arguments),
+    /// Forces or clears the rank that somebody is paid as, or tells where it comes from.
+    Rank(rank::Arguments),
     /// Checks and proves compensation plans and compares their versions.
     Plan(plan::Arguments),
 }
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Decide(arguments) => decide::run(&arguments, &environment),
         Command::Explain(arguments) => explain::run(&arguments, &environment),
         Command::Close(arguments) => close::run(&arguments, &environment),
+        Command::Rank(arguments) => rank::run(&arguments, &environment),
         Command::Plan(arguments) => plan::run(&arguments),
     };
     match result {

@@ -324,7 +324,11 @@ fn not_loaded(company: &Company, known: &BTreeMap<OrderKey, Booked>) -> Result<(
     let ahead = known.iter().find(|(_, booked)| {
         booked.locks.as_ref().is_some_and(|locks| {
             let plan = company.plans.get(&locks.plan);
-            locks.genealogy.seq > genealogy || locks.catalog_needed() > catalog || plan.is_none()
+            let ranks = company.ranks.of(&locks.plan.id).version();
+            locks.genealogy.seq > genealogy
+                || locks.catalog_needed() > catalog
+                || locks.ranks.is_some_and(|locked| locked > ranks)
+                || plan.is_none()
         })
     });
     match ahead {

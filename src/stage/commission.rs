@@ -7,7 +7,7 @@ use super::{
     map::Company,
     message::{Computed, Mapped},
 };
-use crate::domain::commission::{RankBook, run};
+use crate::domain::commission::run;
 
 /// Where a stage finds the company as it is loaded now.
 pub trait CurrentCompany: Send + Sync + 'static {
@@ -38,7 +38,8 @@ impl<C: CurrentCompany> Judge for Commission<C> {
         let Some(plan) = company.plans.get(&order.locks.plan) else {
             return Verdict::Defer(DeferReason::VersionNotLoaded);
         };
-        match run(order, &company.genealogy, &RankBook::default(), plan) {
+        let ranks = company.ranks.of(&plan.reference.id);
+        match run(order, &company.genealogy, ranks, plan) {
             Ok(run) => Verdict::Emit(Computed { run, trace }),
             Err(_not_loaded) => Verdict::Defer(DeferReason::VersionNotLoaded),
         }

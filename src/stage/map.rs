@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     catalog::Catalog,
     commission::{
-        Attribution, DecidedChargeback, Locks, MappedLine, MappedOrder, VolumeBasis, ZeroReason,
+        Attribution, DecidedChargeback, Locks, MappedLine, MappedOrder, RankBooks, VolumeBasis,
+        ZeroReason,
     },
     customer::{AttributionLock, AttributionPolicy, CustomerLink},
     digest::Digest,
@@ -27,7 +28,7 @@ use crate::domain::{
     id::{CommissionClass, DistributorId, OrderKey, RefundId, Sku},
     money::{Currency, Money},
     order::{EffectiveLine, Line, LineKind, OrderState, Sells, Snapshot, Status},
-    plan::PlanBook,
+    plan::{Plan, PlanBook},
     volume::Volume,
 };
 
@@ -94,7 +95,7 @@ pub enum Mapping {
     NoOrderYet,
 }
 
-/// What a process has loaded of the company: tree, articles and plans.
+/// What a process has loaded of the company: tree, articles, plans and ranks.
 #[derive(Debug, Clone, Default)]
 pub struct Company {
     /// Who enrolled whom.
@@ -105,6 +106,8 @@ pub struct Company {
     pub plans: PlanBook,
     /// Every exchange rate.
     pub rates: RateBook,
+    /// Every fact about ranks.
+    pub ranks: RankBooks,
 }
 
 /// What a store's pipeline file says about paying for its orders.
@@ -264,8 +267,14 @@ fn bind(
         late_lines: BTreeMap::new(),
         rate,
         attribution: attribution_lock(snapshot, terms, links),
-        ranks: None,
+        ranks: rank_lock(plan, company),
     })
+}
+
+/// The facts about ranks that are known now, if the plan's orders ask for ranks and there are any.
+fn rank_lock(plan: &Plan, company: &Company) -> Option<u64> {
+    let known = company.ranks.of(&plan.reference.id).version();
+    (known > 0 && plan.asks_ranks()).then_some(known)
 }
 
 /// Binds lines whose article the locked mapping does not know to the mapping of now, once: a line that

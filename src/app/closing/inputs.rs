@@ -24,12 +24,20 @@ use crate::{
     store::{JournalRange, postgres::Postgres},
 };
 
+/// Somebody whose entries in the journal are asked for: those that count in the period, by number.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) distributor: DistributorId,
+    pub(super) seqs: Vec<u64>,
+}
+
 /// The volumes of the period, and what of them came late.
 pub(super) async fn gather(
     store: &Postgres,
     basis: &Basis,
     tree: &Genealogy,
     group: Measure,
+    mut watch: Option<&mut Watch>,
 ) -> Result<(Volumes, Late), ClosingError> {
     let (before, upto) = (basis.before, basis.counted.upto);
     let mut gather = Gather::new(&basis.period, before, upto, group, tree.len());
@@ -38,6 +46,8 @@ pub(super) async fn gather(
         let found = DistributorId::parse(id).ok().and_then(|id| tree.find(&id));
         found.map_or(u32::MAX, Member::number)
     };
+    let watched = watch.as_ref().and_then(|watch| tree.find(&watch.distributor));
+    let watched = watched.map(Member::number);
     store
         .volume_journal(range, number, |page| {
             let who = page.seq.iter().zip(&page.member).zip(&page.placed_at);
@@ -45,6 +55,11 @@ pub(super) async fn gather(
             for (((seq, member), placed_at), ((pv, qv), cv)) in who.zip(what) {
                 let amount = LineVolumes { pv: *pv, qv: *qv, cv: *cv };
                 gather.take(*seq, *member, *placed_at, amount);
+                if let Some(watch) = watch.as_mut().filter(|_| watched == Some(*member))
+                    && gather.is_late(*seq, *placed_at).is_some()
+                {
+                    watch.seqs.push(*seq);
+                }
             }
         })
         .await?;
@@ -118,7 +133,7 @@ impl History {
             history.carried = carried.into_iter().map(carry).collect();
         }
         for RankBonusRecord { component, distributor, rank } in
-            store.rank_bonuses(&basis.plan.id).await?
+            store.rank_bonuses(&basis.plan.id, basis.period.start).await?
         {
             // A rank or a component that the plan no longer has can be paid no second time.
             let kept = plan.components.iter().any(|known| *known.id() == component);

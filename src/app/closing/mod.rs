@@ -2,21 +2,33 @@
 
 mod inputs;
 pub mod placement;
+mod ranks;
 mod returns;
+mod story;
+mod told;
+mod verify;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use self::{
-    inputs::{History, gather, given},
+    inputs::{History, Watch, gather, given},
     placement::Unplaced,
+};
+pub use self::{
+    story::story,
+    told::{
+        ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing, OrderTold,
+        OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold, To, WithheldTold,
+    },
+    verify::{Difference, Part, Verified, verify},
 };
 use crate::{
     domain::{
         close::{
             self, Basis, CarryRecord, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
             Inputs, MemberRecord, Mover, PlacedTree, Population, PopulationError, RankBonusRecord,
-            Summary,
+            RankChange, Summary,
             binary::{self, unpair::UnpairError},
             gather::{Counted, Late, Volumes},
             matrix::MatrixError,
@@ -24,9 +36,9 @@ use crate::{
         },
         genealogy::{Genealogy, GenealogyVersion},
         id::{ComponentId, DistributorId, TreeId},
-        money::{Currency, Money},
+        money::Money,
         plan::{
-            Plan, PlanBook,
+            Plan, PlanBook, PlanRef,
             close::ClosePlanError,
             period::{Calendar, Period, PeriodError, PeriodId},
         },
@@ -92,6 +104,25 @@ pub enum ClosingError {
     /// The journal names somebody who is not in the genealogy.
     #[error("{0} journal entries count for distributors who are not in the genealogy")]
     Unknown(u64),
+    /// A closed period cannot be computed again from what it says that it came from.
+    #[error("period {period} cannot be computed again: {why}")]
+    Again {
+        /// The period.
+        period: PeriodId,
+        /// What is in the way.
+        why: String,
+    },
+    /// Only what is closed can be held against what was written.
+    #[error("period {0} is not closed: there is nothing to verify yet")]
+    NotClosed(PeriodId),
+    /// The period has no such member.
+    #[error("the genealogy of period {period} has no distributor {distributor}")]
+    NoMember {
+        /// The distributor.
+        distributor: DistributorId,
+        /// The period.
+        period: PeriodId,
+    },
 }
 
 /// A close, computed and not yet written.
@@ -105,6 +136,8 @@ pub struct Prepared {
     pub late: Late,
     /// Whose pay changed most against the period before.
     pub movers: Vec<(DistributorId, Mover)>,
+    /// The ranks that orders are paid by after the period, where they are others than now.
+    pub rank_changes: Vec<RankChange>,
     plan: ClosePlan,
     population: Population,
     close: Close,
@@ -185,12 +218,12 @@ pub enum Found {
 
 /// The plan that closes periods, in its version of now. The volume journal is one for all plans, so it
 /// can be one only.
-fn plan_of(company: &Company, at: Timestamp) -> Result<&Plan, ClosingError> {
-    let closing = company.plans.iter().filter(|plan| plan.is_closed());
+fn plan_of(plans: &PlanBook, at: Timestamp) -> Result<&Plan, ClosingError> {
+    let closing = plans.iter().filter(|plan| plan.is_closed());
     let mut ids: Vec<&str> = closing.map(|plan| &*plan.reference.id).collect();
     ids.dedup();
     let found = match ids.as_slice() {
-        [only] => company.plans.in_force(only, at).filter(|plan| plan.is_closed()),
+        [only] => plans.in_force(only, at).filter(|plan| plan.is_closed()),
         [] => None,
         several => {
             let several = several.join(", ");
@@ -208,6 +241,18 @@ fn calendar(plan: &Plan) -> Result<&Calendar, ClosingError> {
     plan.period.as_ref().ok_or_else(|| ClosingError::Plan(format!("plan {id} has no [period]")))
 }
 
+/// The plan of a period, which is the one in force when it begins, and the period.
+fn asked<'a>(
+    plans: &'a PlanBook,
+    id: &PeriodId,
+    now: Timestamp,
+) -> Result<(&'a Plan, Period), ClosingError> {
+    let current = plan_of(plans, now)?;
+    let start = calendar(current)?.period(id)?.start;
+    let plan = plans.in_force(&current.reference.id, start).unwrap_or(current);
+    Ok((plan, calendar(plan)?.period(id)?))
+}
+
 /// Computes the close of a period from the books as they are now, or finds that it is closed.
 pub async fn prepare(
     store: &Postgres,
@@ -217,19 +262,42 @@ pub async fn prepare(
 ) -> Result<Found, ClosingError> {
     let mut company = Company::default();
     CompanyReader::new(store.clone()).catch_up(&mut company).await?;
-    let current = plan_of(&company, now)?;
-    // The plan of a period is the one in force when it begins.
-    let start = calendar(current)?.period(id)?.start;
-    let plan = company.plans.in_force(&current.reference.id, start).unwrap_or(current);
-    let period = calendar(plan)?.period(id)?;
+    let (plan, period) = asked(&company.plans, id, now)?;
     let key = CloseKey { plan: plan.reference.id.clone(), period: id.clone() };
     if let Some(closed) = store.close_of(&key).await? {
         return Ok(Found::Closed(Box::new(closed)));
     }
-    let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
-    let basis = basis(store, plan, period, currency, company.genealogy.version()).await?;
+    let basis = basis(store, plan, period, &company).await?;
     let (tree, plans) = (&company.genealogy, &company.plans);
-    compute(store, tree, (plan, plans), basis, movers).await.map(Box::new).map(Found::Open)
+    let mut prepared = compute(store, tree, (plan, plans), basis, movers, None).await?;
+    prepared.rank_changes = prepared.changed_ranks(&company.ranks, plan);
+    Ok(Found::Open(Box::new(prepared)))
+}
+
+/// Computes a closed period again from its basis: with the members that it knew, and with what it had read
+/// of journal, ledger and earlier closes.
+async fn again(
+    store: &Postgres,
+    plans: &PlanBook,
+    basis: &Basis,
+    watch: Option<&mut Watch>,
+) -> Result<Prepared, ClosingError> {
+    let in_the_way = |why| ClosingError::Again { period: basis.period.id.clone(), why };
+    if *basis.engine != *close::ENGINE {
+        let (was, is) = (&basis.engine, close::ENGINE);
+        return Err(in_the_way(format!("it was closed by the rules {was}, these are {is}")));
+    }
+    let plan = plans.get(&basis.plan).ok_or_else(|| {
+        let PlanRef { id, version, hash } = &basis.plan;
+        in_the_way(format!("plan {id} version {version} with the hash {hash} is not in the books"))
+    })?;
+    let reader = CompanyReader::new(store.clone());
+    let tree = reader.genealogy_upto(basis.genealogy.seq).await?;
+    if tree.version() != basis.genealogy {
+        let GenealogyVersion { seq, hash } = basis.genealogy;
+        return Err(in_the_way(format!("the genealogy up to event {seq} has not the hash {hash}")));
+    }
+    compute(store, &tree, (plan, plans), basis.clone(), 0, watch).await
 }
 
 fn unclosed(plan: &Plan) -> ClosingError {
@@ -243,6 +311,7 @@ async fn compute(
     (plan, plans): (&Plan, &PlanBook),
     basis: Basis,
     movers: usize,
+    watch: Option<&mut Watch>,
 ) -> Result<Prepared, ClosingError> {
     let parts = plan.close().map_err(|source| ClosingError::ClosePlan {
         plan: plan.reference.id.clone(),
@@ -252,7 +321,7 @@ async fn compute(
     let (Some(close_plan), Some(volumes)) = (parts, &plan.volumes) else {
         return Err(unclosed(plan));
     };
-    let (volumes, late) = gather(store, &basis, tree, volumes.group).await?;
+    let (volumes, late) = gather(store, &basis, tree, volumes.group, watch).await?;
     let counted = if plan.trees().is_empty() { Volumes::default() } else { volumes.clone() };
     let history = History::read(store, &basis, plan, tree).await?;
     let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
@@ -270,10 +339,10 @@ async fn compute(
     let population = Population::new(&columns)?;
     drop(columns);
     let mut inputs = Inputs {
+        forced: ranks::forced(store, &basis, plan, tree).await?,
         given: given(store, &basis, plan, tree).await?,
         paid_ranks: history.paid_ranks,
         carried: history.carried,
-        ..Inputs::default()
     };
     let ranking = close_plan.ranks().rank(&population, &inputs.forced);
     let scene = placement::Scene {
@@ -296,6 +365,7 @@ async fn compute(
         summary: close.summary(&close_plan, &population),
         late,
         movers: named.collect(),
+        rank_changes: Vec::new(),
         plan: close_plan,
         basis,
         population,
@@ -312,9 +382,9 @@ async fn basis(
     store: &Postgres,
     plan: &Plan,
     period: Period,
-    currency: Currency,
-    genealogy: GenealogyVersion,
+    company: &Company,
 ) -> Result<Basis, ClosingError> {
+    let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
     let last = store.last_close(&plan.reference.id).await?;
     if let Some(last) = &last {
         let expected = calendar(plan)?.next(&last.basis.period)?.id;
@@ -334,7 +404,8 @@ async fn basis(
         engine: close::ENGINE.into(),
         plan: plan.reference.clone(),
         currency,
-        genealogy,
+        genealogy: company.genealogy.version(),
+        ranks: ranks::version(company, plan),
         previous: last.as_ref().map(|last| last.basis.period.id.clone()),
         before,
         counted: Counted { since: before.map_or(period.start, |before| before.since), upto },

@@ -6,12 +6,14 @@
 //! what was carried from the period before.
 
 use super::{
-    Scene,
+    PaidRank, Population, Scene,
     line::{Base, ComponentClose, Earning, Title, Unpaid},
     share::split,
     table::ByRank,
+    withheld::{Ear, Instead, Withheld, keep},
 };
 use crate::domain::{
+    id::ComponentId,
     money::{Money, Rate},
     plan::{
         close::{Nobody, Passed, Pays, Pool, PoolSize, RankBonus},
@@ -25,7 +27,15 @@ use crate::domain::{
 pub(super) struct Paid(Vec<(u32, RankLevel)>);
 
 impl Paid {
-    pub(super) fn new(mut paid: Vec<(u32, RankLevel)>) -> Self {
+    /// Those of one component.
+    pub(super) fn of_component(
+        component: &ComponentId,
+        population: &Population,
+        paid: &[PaidRank],
+    ) -> Self {
+        let paid = paid.iter().filter(|paid| paid.component == *component);
+        let place = |p: &PaidRank| Some((population.position(p.member)?, p.rank));
+        let mut paid: Vec<_> = paid.filter_map(place).collect();
         paid.sort_unstable();
         Self(paid)
     }
@@ -59,28 +69,61 @@ fn due<'r>(
     })
 }
 
-pub(super) fn rank_bonus(plan: &RankBonus, scene: &Scene<'_>, paid: &Paid) -> ComponentClose {
+pub(super) fn rank_bonus<E: Ear>(
+    plan: &RankBonus,
+    scene: &Scene<'_>,
+    paid: &Paid,
+    ear: &mut E,
+) -> ComponentClose {
     let rows = ByRank::amounts(&plan.amounts, scene.ladder);
     let mut close = ComponentClose::new(&plan.id, scene.population.len());
     let lowest = rows.rows.first().map(|(rank, _)| *rank).unwrap_or_default();
     for member in scene.population.positions() {
         let rank = scene.ranking.rank(plan.rank, member);
         let waits = plan.pays == Pays::Once && !scene.ranking.is_active(member);
-        if rank < lowest || waits {
+        if rank < lowest {
             continue;
         }
+        if E::LISTENS {
+            had_before(plan, &rows, rank, (member, paid.of(member)), ear);
+        }
         for (from, amount) in due(plan, &rows, rank, paid.of(member)) {
+            let (source, level, base) = (None, u32::from(from.0), Base::Money(amount));
+            let not = |to| {
+                let reason = Unpaid::NotActive;
+                Withheld { source, level, reason, base, amount, to }
+            };
+            if waits {
+                ear.hear(member, not(Instead::Later));
+                continue;
+            }
             close.offer(amount);
             if !scene.ranking.is_active(member) {
-                close.breakage(Unpaid::NotActive, amount);
+                keep(&mut close, ear, member, not(Instead::Company));
             } else if amount.is_positive() {
-                let (base, rate) = (Base::Money(amount), Rate::WHOLE);
-                let (level, title) = (u32::from(from.0), Title::Rank);
-                close.earn(Earning { member, source: None, title, level, base, rate, amount });
+                let (rate, title) = (Rate::WHOLE, Title::Rank);
+                close.earn(Earning { member, source, title, level, base, rate, amount });
             }
         }
     }
     close
+}
+
+/// Tells of the bonuses for ranks that a member holds and has had.
+fn had_before<E: Ear>(
+    plan: &RankBonus,
+    rows: &ByRank<Money>,
+    rank: RankLevel,
+    (member, paid): (u32, &[(u32, RankLevel)]),
+    ear: &mut E,
+) {
+    let held = rows.rows.iter().filter(|(from, _)| *from <= rank);
+    let had = held.filter(|(from, _)| paid.iter().any(|(_, rank)| rank == from));
+    for (from, amount) in had.filter(|_| plan.pays == Pays::Once) {
+        let (source, level, base) = (None, u32::from(from.0), Base::Money(*amount));
+        let (reason, to) = (Unpaid::AlreadyPaid, Instead::Earlier);
+        ear.hear(member, Withheld { source, level, reason, base, amount: *amount, to });
+    }
 }
 
 /// Why a member who got no bonus did not.

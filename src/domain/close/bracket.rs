@@ -10,6 +10,7 @@ use super::{
     Scene,
     column::{NOBODY, at, set, update},
     line::{Base, ComponentClose, Earning, Title, Unpaid},
+    withheld::{Ear, Instead, Withheld, at_or_nobody, keep},
 };
 use crate::domain::{
     money::{Money, Rate},
@@ -44,6 +45,14 @@ pub struct BracketStanding {
     pub bracket: Option<BracketStep>,
     /// The next bracket; `None` at the top.
     pub next: Option<BracketStep>,
+    /// The volume of the own group that carries the money.
+    pub cv: Volume,
+    /// The gross: the bracket's rate of it.
+    pub gross: Money,
+    /// What the groups of the frontline are owed of the gross.
+    pub owed: Money,
+    /// Whether the group has left the one above.
+    pub broken: bool,
 }
 
 /// The bracket of a group.
@@ -53,13 +62,31 @@ fn reached(table: &[BracketStep], group: Volume) -> Option<&BracketStep> {
 }
 
 /// Where a member stands in the table of a bracket component.
-pub(super) fn standing(plan: &Bracket, groups: &Groups, position: u32) -> BracketStanding {
-    let group = at(&groups.picks, position);
-    let next = plan.table.iter().find(|step| step.from > group).copied();
-    BracketStanding { group, bracket: reached(&plan.table, group).copied(), next }
+pub(super) fn standing(
+    plan: &Bracket,
+    scene: &Scene<'_>,
+    groups: &Groups,
+    position: u32,
+) -> BracketStanding {
+    let (group, cv) = (at(&groups.picks, position), at(&groups.cv, position));
+    BracketStanding {
+        group,
+        bracket: reached(&plan.table, group).copied(),
+        next: plan.table.iter().find(|step| step.from > group).copied(),
+        cv,
+        gross: gross(plan, scene, group, cv).1,
+        owed: at(&groups.frontline, position),
+        broken: at(&groups.broken, position),
+    }
 }
 
-pub(super) fn compute(plan: &Bracket, scene: &Scene<'_>) -> ComponentClose {
+/// The bracket's rate of a group and the money that it is.
+fn gross(plan: &Bracket, scene: &Scene<'_>, picks: Volume, cv: Volume) -> (Rate, Money) {
+    let rate = reached(&plan.table, picks).map_or(Rate::ZERO, |step| step.rate);
+    (rate, scene.earning(cv.at_least_zero(), plan.conversion, rate))
+}
+
+pub(super) fn compute<E: Ear>(plan: &Bracket, scene: &Scene<'_>, ear: &mut E) -> ComponentClose {
     let population = scene.population;
     let len = population.len();
     let mut close = ComponentClose::new(&plan.id, len);
@@ -70,11 +97,11 @@ pub(super) fn compute(plan: &Bracket, scene: &Scene<'_>) -> ComponentClose {
         frontline: vec![Money::ZERO; len],
         broken: vec![false; len],
     };
+    let mut given_up: Vec<(u32, Withheld)> = Vec::new();
     let top = plan.table.last().map(|step| step.from);
     for position in population.positions().rev() {
         let (picks, cv) = (at(&groups.picks, position), at(&groups.cv, position));
-        let rate = reached(&plan.table, picks).map_or(Rate::ZERO, |step| step.rate);
-        let gross = scene.earning(cv.at_least_zero(), plan.conversion, rate);
+        let (rate, gross) = gross(plan, scene, picks, cv);
         let frontline = at(&groups.frontline, position);
         let active = scene.ranking.is_active(position);
         let broken =
@@ -93,13 +120,20 @@ pub(super) fn compute(plan: &Bracket, scene: &Scene<'_>) -> ComponentClose {
             update(&mut groups.cv, sponsor, |group| *group += cv);
             update(&mut groups.frontline, sponsor, |sum| *sum += owed);
         }
+        let (source, level, base) = (None, 0, Base::Volume(cv));
+        let not = |amount, to| {
+            let reason = Unpaid::NotActive;
+            Withheld { source, level, reason, base, amount, to }
+        };
+        if E::LISTENS && passes && gross > frontline {
+            given_up.push((position, not(gross - frontline, Instead::Nobody)));
+        }
         let keeps = owed - frontline;
         if keeps.is_negative() {
             close.offer(-keeps);
         } else if keeps.is_positive() && !active {
-            close.breakage(Unpaid::NotActive, keeps);
+            keep(&mut close, ear, position, not(keeps, Instead::Company));
         } else if keeps.is_positive() {
-            let (source, level, base) = (None, 0, Base::Volume(cv));
             let title = Title::Share;
             let line =
                 Earning { member: position, source, title, level, base, rate, amount: gross };
@@ -111,8 +145,38 @@ pub(super) fn compute(plan: &Bracket, scene: &Scene<'_>) -> ComponentClose {
             }
         }
     }
+    if E::LISTENS {
+        tell(scene, &groups, &given_up, ear);
+    }
     close.groups = Some(Box::new(groups));
     close
+}
+
+/// Tells who has what the gross of a group does not leave its member: the groups of the frontline, and
+/// of who passes up the next above who does not.
+fn tell<E: Ear>(scene: &Scene<'_>, groups: &Groups, given_up: &[(u32, Withheld)], ear: &mut E) {
+    let population = scene.population;
+    for group in population.positions().filter(|group| !at(&groups.broken, *group)) {
+        let (owed, sponsor) = (at(&groups.owed, group), population.sponsor(group));
+        if sponsor != NOBODY && owed.is_positive() {
+            let (source, level, base) = (Some(group), 0, Base::Volume(at(&groups.cv, group)));
+            let (reason, to) = (Unpaid::OwedToFrontline, Instead::Member(group));
+            ear.hear(sponsor, Withheld { source, level, reason, base, amount: owed, to });
+        }
+    }
+    let mut passes = vec![false; population.len()];
+    for (member, _) in given_up {
+        set(&mut passes, *member, true);
+    }
+    let above = population.next_above(|member| !at(&passes, member));
+    for (member, withheld) in given_up {
+        let to = match at_or_nobody(&above, *member) {
+            NOBODY => Instead::Nobody,
+            holder if scene.ranking.is_active(holder) => Instead::Member(holder),
+            holder => Instead::Rose(holder),
+        };
+        ear.hear(*member, Withheld { to, ..*withheld });
+    }
 }
 
 /// Why a member who earned nothing did not.

@@ -6,8 +6,9 @@
 use super::{
     Scene,
     bracket::Groups,
-    column::{NOBODY, at, index, update},
+    column::{NOBODY, at, index, set, update},
     line::{Base, ComponentClose, Earning, Title, Unpaid},
+    withheld::{Ear, Instead, Withheld, at_or_nobody, keep, passing},
 };
 use crate::domain::{
     money::{Money, Rate},
@@ -15,7 +16,12 @@ use crate::domain::{
     volume::Volume,
 };
 
-pub(super) fn compute(plan: &Breakaway, scene: &Scene<'_>, groups: &Groups) -> ComponentClose {
+pub(super) fn compute<E: Ear>(
+    plan: &Breakaway,
+    scene: &Scene<'_>,
+    groups: &Groups,
+    ear: &mut E,
+) -> ComponentClose {
     let population = scene.population;
     let mut close = ComponentClose::new(&plan.id, population.len());
     let may_receive = |member| refusal(plan, scene, groups, member).is_none();
@@ -38,16 +44,17 @@ pub(super) fn compute(plan: &Breakaway, scene: &Scene<'_>, groups: &Groups) -> C
         }
         close.offer(own);
         let receiver = receivers.get(index(leg)).copied().unwrap_or(NOBODY);
-        let refused = match receiver {
-            NOBODY => Some(Unpaid::EndOfUpline),
-            receiver => refusal(plan, scene, groups, receiver),
-        };
-        if let Some(reason) = refused {
-            close.breakage(reason, own);
-            continue;
-        }
         let (source, title, level) = (Some(leg), Title::Share, 0);
         let (base, rate) = (Base::Volume(cv), plan.rate);
+        if receiver == NOBODY {
+            close.breakage(Unpaid::EndOfUpline, own);
+            continue;
+        }
+        if let Some(reason) = refusal(plan, scene, groups, receiver) {
+            let (amount, to) = (own, Instead::Company);
+            keep(&mut close, ear, receiver, Withheld { source, level, reason, base, amount, to });
+            continue;
+        }
         let line = Earning { member: receiver, source, title, level, base, rate, amount: own };
         if own.is_positive() {
             close.earn(line);
@@ -61,10 +68,47 @@ pub(super) fn compute(plan: &Breakaway, scene: &Scene<'_>, groups: &Groups) -> C
             let title = Title::Guaranteed;
             close.earn(Earning { title, base, rate, amount: moved, ..line });
             update(&mut held, leg, |held| *held -= moved);
+            if E::LISTENS {
+                let (reason, to) = (Unpaid::PassedUp, Instead::Member(receiver));
+                let (source, amount) = (None, moved);
+                ear.hear(leg, Withheld { source, level, reason, base, amount, to });
+            }
         }
         update(&mut held, receiver, |held| *held += own + moved);
     }
+    if E::LISTENS {
+        passed_over(plan, scene, groups, &receivers, ear);
+    }
     close
+}
+
+/// Tells those who may not receive the override on legs below them to whom it rose.
+fn passed_over<E: Ear>(
+    plan: &Breakaway,
+    scene: &Scene<'_>,
+    groups: &Groups,
+    receivers: &[u32],
+    ear: &mut E,
+) {
+    let population = scene.population;
+    let mut volumes = vec![Volume::ZERO; population.len()];
+    let mut amounts = vec![Money::ZERO; population.len()];
+    for leg in population.positions().filter(|leg| at(&groups.broken, *leg)) {
+        let cv = at(&groups.cv, leg).at_least_zero();
+        set(&mut volumes, leg, cv);
+        set(&mut amounts, leg, scene.earning(cv, plan.conversion, plan.rate));
+    }
+    let volumes = passing(population, receivers, &volumes);
+    let amounts = passing(population, receivers, &amounts);
+    for ((member, volume), amount) in population.positions().zip(volumes).zip(amounts) {
+        let Some(reason) = refusal(plan, scene, groups, member) else { continue };
+        let to = match at_or_nobody(receivers, member) {
+            NOBODY => Instead::Nobody,
+            receiver => Instead::Member(receiver),
+        };
+        let (source, level, base) = (None, 0, Base::Volume(volume));
+        ear.hear(member, Withheld { source, level, reason, base, amount, to });
+    }
 }
 
 /// Why a member may not receive the override.

@@ -78,7 +78,7 @@ impl Gather {
     }
 
     /// Whether an entry counts in this period, and if so whether it came late.
-    fn is_late(&self, seq: u64, placed_at: Timestamp) -> Option<bool> {
+    pub fn is_late(&self, seq: u64, placed_at: Timestamp) -> Option<bool> {
         if seq > self.upto || placed_at >= self.end {
             return None;
         }

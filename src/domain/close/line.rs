@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Population, Unearned,
-    column::{NOBODY, at, update},
+    column::{NOBODY, at, index, update},
 };
 use crate::domain::{
     id::ComponentId,
@@ -57,6 +57,11 @@ pub enum Unpaid {
 }
 
 impl Unpaid {
+    /// Whether breakage of this reason is withheld from nobody: there is no member who could have had it.
+    pub fn of_nobody(self) -> bool {
+        matches!(self, Self::EndOfUpline | Self::NobodyQualified)
+    }
+
     /// The lower-case name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -160,6 +165,21 @@ impl Lines {
                 rate: *rate,
                 amount: *amount,
             }
+        })
+    }
+
+    /// One line; `name` gives the caller's number of a position.
+    pub(super) fn get(&self, row: u32, name: impl Fn(u32) -> u32) -> Option<Earning> {
+        let row = index(row);
+        let source = *self.source.get(row)?;
+        Some(Earning {
+            member: name(*self.member.get(row)?),
+            source: (source != NOBODY).then(|| name(source)),
+            title: *self.title.get(row)?,
+            level: *self.level.get(row)?,
+            base: *self.base.get(row)?,
+            rate: *self.rate.get(row)?,
+            amount: *self.amount.get(row)?,
         })
     }
 }

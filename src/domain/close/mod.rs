@@ -31,23 +31,25 @@ pub mod returns;
 mod share;
 mod summary;
 mod table;
+mod withheld;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::column::set;
 pub use self::{
     bracket::BracketStanding,
     column::NOBODY,
     entry::{Beneficiary, CloseEntry, CloseKey},
-    explain::{ComponentStory, MemberStory},
+    explain::{ComponentStory, MemberStory, Stories},
     line::{Base, ComponentClose, Earning, Title, Totals, Unpaid},
     population::{BelowZero, Columns, Population, PopulationError},
-    ranking::{ForcedRank, Hold, RankRules, Ranking, Shortfall},
+    ranking::{ActivityStory, ForcedRank, Hold, RankChange, RankRules, Ranking, Shortfall},
     record::{Basis, CarryRecord, ENGINE, MemberRecord, PlacedTree, RankBonusRecord},
     summary::{Mover, Summary},
+    withheld::{Instead, LevelSource, Withheld},
 };
+use self::{column::set, withheld::Deaf};
 use super::{
     id::ComponentId,
     money::{Currency, Money, Rate, Rounding},
@@ -239,6 +241,8 @@ pub struct Close {
     pub ranking: Ranking,
     /// The ranks that were decided by hand, with who and why.
     pub forced: Vec<ForcedRank>,
+    /// The ranks for which a bonus was paid before.
+    pub paid_ranks: Vec<PaidRank>,
     /// The personal volume below zero that is part of the next period, by member number: it goes into
     /// [`Columns::carry_in`]. Empty where the plan forgives it.
     pub carried_volume: Vec<BelowZero>,
@@ -319,25 +323,25 @@ pub fn evaluate(
     for component in &plan.parts.components {
         let close = match component {
             CloseComponent::Given(given) => self::given(&given.id, &scene, inputs)?,
-            CloseComponent::UnilevelVolume(unilevel) => levels::compute(unilevel, &scene),
-            CloseComponent::Bracket(bracket) => bracket::compute(bracket, &scene),
+            CloseComponent::UnilevelVolume(unilevel) => {
+                levels::compute(unilevel, &scene, &mut Deaf)
+            }
+            CloseComponent::Bracket(bracket) => bracket::compute(bracket, &scene, &mut Deaf),
             CloseComponent::Breakaway(breakaway) => {
                 let of = components.iter().find(|c| c.id == breakaway.bracket);
                 let Some(groups) = of.and_then(|component| component.groups.as_ref()) else {
                     let component = breakaway.bracket.clone();
                     return Err(CloseError::Component { what: "breakaway", component });
                 };
-                breakaway::compute(breakaway, &scene, groups)
+                breakaway::compute(breakaway, &scene, groups, &mut Deaf)
             }
-            CloseComponent::Matching(matching) => matching::compute(matching, &scene, &components),
+            CloseComponent::Matching(matching) => {
+                let earned = matching::earned(matching, &components, population.len());
+                matching::compute(matching, &scene, &earned, &mut Deaf)
+            }
             CloseComponent::RankBonus(bonus) => {
-                let paid = inputs.paid_ranks.iter().filter(|paid| paid.component == bonus.id);
-                let place = |p: &PaidRank| Some((population.position(p.member)?, p.rank));
-                bonus::rank_bonus(
-                    bonus,
-                    &scene,
-                    &bonus::Paid::new(paid.filter_map(place).collect()),
-                )
+                let paid = bonus::Paid::of_component(&bonus.id, population, &inputs.paid_ranks);
+                bonus::rank_bonus(bonus, &scene, &paid, &mut Deaf)
             }
             CloseComponent::Pool(pool) => {
                 let carried = inputs.carried.iter().find(|carried| carried.component == pool.id);
@@ -356,7 +360,8 @@ pub fn evaluate(
         NegativeVolume::Carry => population.below_zero().to_vec(),
         NegativeVolume::Forgive => Vec::new(),
     };
-    Ok(Close { ranking, forced: inputs.forced.clone(), carried_volume, components })
+    let (forced, paid_ranks) = (inputs.forced.clone(), inputs.paid_ranks.clone());
+    Ok(Close { ranking, forced, paid_ranks, carried_volume, components })
 }
 
 fn given(

@@ -4,16 +4,17 @@
 //! the last position to the first finds every rank with all that it depends on settled: the fixpoint,
 //! and the only one, for a tree has no circle. A sweep in another order would undercount.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Close, ClosePlan,
     column::{at, part, set},
     population::Population,
 };
 use crate::domain::{
-    id::{Operator, Reason},
+    id::{DistributorId, Operator, RankId, Reason},
     plan::{
         close::CloseParts,
         rank::{ActiveLeg, Activity, Ladder, Rank, RankLevel, Reach, Standing, Window},
@@ -40,7 +41,7 @@ pub struct ForcedRank {
 }
 
 /// How a forced rank relates to what the numbers support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// The member is paid as this rank or a higher one.
@@ -48,6 +49,42 @@ pub enum Hold {
     /// The member is paid as exactly this rank, and the period's numbers raise the highest rank ever
     /// reached no further.
     Exactly,
+}
+
+/// A rank that the numbers of a period support and that is not in force yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RankChange {
+    /// Who.
+    pub distributor: DistributorId,
+    /// The rank; `None` below the first.
+    pub rank: Option<RankId>,
+}
+
+impl Close {
+    /// Who has another rank by the numbers of the period than the one that is in force after it. A forced
+    /// rank of the member's own does not count here: it is in force by itself, as long as somebody decided.
+    /// `name` knows all members, `known` what closes before have found.
+    pub fn rank_changes<'a>(
+        &'a self,
+        plan: &'a ClosePlan,
+        population: &'a Population,
+        name: impl Fn(u32) -> Option<DistributorId> + 'a,
+        known: impl Fn(&DistributorId) -> Option<&'a RankId> + 'a,
+    ) -> impl Iterator<Item = RankChange> + 'a {
+        let forced: BTreeSet<u32> = self.forced.iter().map(|forced| forced.member).collect();
+        population.positions().filter_map(move |member| {
+            let position = population.position(member)?;
+            let level = if forced.contains(&member) {
+                plan.ranks.supported(&plan.ranks.facts(population, &self.ranking, position))
+            } else {
+                at(&self.ranking.paid_as, position)
+            };
+            let distributor = name(member)?;
+            let rank = plan.ladder.rank(level);
+            let changed = known(&distributor) != rank;
+            changed.then(|| RankChange { distributor, rank: rank.cloned() })
+        })
+    }
 }
 
 /// What a member lacks for a rank.
@@ -73,6 +110,25 @@ pub enum Shortfall {
     ActiveLegs { needs: u16, has: u16 },
     /// Personally enrolled people who are active.
     EnrolledActive { needs: u16, has: u16 },
+}
+
+/// What a member's activity rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActivityStory {
+    /// Whether they are active.
+    pub active: bool,
+    /// Whether their status lets them be.
+    pub status: bool,
+    /// The least PV; nothing where the plan asks for none.
+    pub needs: Volume,
+    /// How the periods of the look-back count.
+    pub window: Window,
+    /// The PV of each period of the look-back, this one first.
+    pub periods: Vec<Volume>,
+    /// What of it counts: the sum, or the most of one period.
+    pub has: Volume,
+    /// The PV that is missing.
+    pub missing: Volume,
 }
 
 /// A rank's requirements with the names resolved.
@@ -119,10 +175,7 @@ impl RankRules {
     }
 
     fn is_active(&self, population: &Population, position: u32) -> bool {
-        let own = at(population.volume(Measure::Pv), position);
-        let before = usize::from(self.activity.look_back).saturating_sub(1);
-        let earlier = population.earlier_pv().iter().take(before).map(|pv| at(pv, position));
-        let mut window = std::iter::once(own).chain(earlier);
+        let mut window = self.window(population, position);
         let enough = match self.activity.window {
             // A floor of nothing holds for whoever returned more than they bought, too.
             _ if !self.activity.pv.is_positive() => true,
@@ -130,6 +183,37 @@ impl RankRules {
             Window::Sum => window.sum::<Volume>() >= self.activity.pv,
         };
         enough && population.may_earn(position)
+    }
+
+    /// The PV of the periods of the look-back, this one first.
+    fn window<'a>(
+        &self,
+        population: &'a Population,
+        position: u32,
+    ) -> impl Iterator<Item = Volume> + use<'a> {
+        let own = at(population.volume(Measure::Pv), position);
+        let before = usize::from(self.activity.look_back).saturating_sub(1);
+        let earlier = population.earlier_pv().iter().take(before);
+        std::iter::once(own).chain(earlier.map(move |pv| at(pv, position)))
+    }
+
+    /// What a member's activity rests on.
+    pub(super) fn activity(&self, population: &Population, position: u32) -> ActivityStory {
+        let periods: Vec<Volume> = self.window(population, position).collect();
+        let has = match self.activity.window {
+            Window::AnyPeriod => periods.iter().copied().max().unwrap_or_default(),
+            Window::Sum => periods.iter().copied().sum(),
+        };
+        let needs = self.activity.pv.at_least_zero();
+        ActivityStory {
+            active: self.is_active(population, position),
+            status: population.may_earn(position),
+            needs,
+            window: self.activity.window,
+            periods,
+            has,
+            missing: (needs - has).at_least_zero(),
+        }
     }
 }
 

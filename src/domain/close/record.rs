@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BelowZero, Close, CloseKey, ClosePlan, Population, Title, column::at, gather::Counted,
+    BelowZero, Close, CloseEntry, CloseKey, ClosePlan, Population, Title, column::at,
+    gather::Counted, placed::PlacedRecords,
 };
 use crate::domain::{
+    commission::RankVersion,
     digest::Digest,
     genealogy::GenealogyVersion,
     id::{ComponentId, DistributorId, RankId, TreeId},
@@ -38,6 +40,10 @@ pub struct Basis {
     pub currency: Currency,
     /// The genealogy that was known.
     pub genealogy: GenealogyVersion,
+    /// The facts about ranks that were known, of which the forced ones count; none where there were
+    /// none, and in a plan without ranks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankVersion>,
     /// The close before it; none for the first of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PeriodId>,
@@ -69,6 +75,24 @@ impl Basis {
     /// Which close it is.
     pub fn key(&self) -> CloseKey {
         CloseKey { plan: self.plan.id.clone(), period: self.period.id.clone() }
+    }
+
+    /// The leaves of a close in its block's Merkle tree: `text` is the basis as it is stored.
+    pub fn leaves(
+        &self,
+        text: &str,
+        members: &[MemberRecord],
+        carries: &[CarryRecord],
+        entries: &[CloseEntry],
+        placed: &PlacedRecords,
+    ) -> Vec<Digest> {
+        let key = self.key();
+        let mut leaves = vec![Self::leaf(text)];
+        leaves.extend(members.iter().map(|member| member.leaf(&key)));
+        leaves.extend(carries.iter().map(|carry| carry.leaf(&key)));
+        leaves.extend(entries.iter().map(|entry| entry.leaf(&key, self.currency)));
+        leaves.extend(placed.leaves(&key));
+        leaves
     }
 
     /// The leaf of the close in its block's Merkle tree: `basis` is the text that is stored.
@@ -104,7 +128,8 @@ impl MemberRecord {
     /// Whether there is anything to keep: somebody without volume, activity or rank has no record.
     fn says_something(&self) -> bool {
         let volumes = [self.pv, self.qv, self.cv, self.gv, self.pgv];
-        self.active || self.achieved.is_some() || volumes.iter().any(|v| *v != Volume::ZERO)
+        let ranked = self.paid_as.is_some() || self.achieved.is_some();
+        self.active || ranked || volumes.iter().any(|v| *v != Volume::ZERO)
     }
 
     /// The leaf of the record in its block's Merkle tree: everything that it says.

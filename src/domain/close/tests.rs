@@ -2,6 +2,7 @@
 
 mod money;
 mod ranks;
+mod withheld;
 
 use super::{population::tests::people, *};
 use crate::domain::plan::close::CloseParts;

@@ -36,7 +36,10 @@ pub use self::{
         Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, VolumeBasis,
         WonBy, ZeroReason,
     },
-    ranks::{RankBook, RankError, RankFact, RankSource, RanksAsOf},
+    ranks::{
+        RankBook, RankBooks, RankError, RankFact, RankLine, RankRecord, RankSource, RankVersion,
+        RanksAsOf, Standing, standings,
+    },
     volume::{VolumeLine, VolumeSource},
 };
 use super::{

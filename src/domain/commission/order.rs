@@ -38,7 +38,8 @@ pub struct Locks {
     /// The customer's links and the store's policy; absent if the store asks for neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<AttributionLock>,
-    /// The ranks, by the sequence number of their last fact; absent if nobody had one.
+    /// The ranks in the plan, by the sequence number of their last fact; absent if there was none, and
+    /// in a plan whose orders pay without ranks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<u64>,
 }

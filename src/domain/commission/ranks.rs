@@ -1,9 +1,14 @@
-//! Which rank each distributor is paid as, as of any instant and any version.
+//! Which rank each distributor is paid as in a plan, as of any instant and any version.
 //!
 //! Facts are appended by the close of a period and by hand (a forced rank); a version is the sequence
 //! number of the last one, and an order that is locked to a version is not changed by facts that came
-//! later. In force is, of the facts known at the version and effective at the order's time, the one
-//! effective last; of two of one instant the one recorded last.
+//! later. Of the facts known at the version, two kinds count for an order:
+//!
+//! * what closes found: the one effective last before the order; of two of one instant the one recorded
+//!   last;
+//! * what people decided: of those whose time the order lies in, the one recorded last. A forced rank
+//!   takes the place of what the closes found (`exactly`) or lifts it (`at_least`); a cleared one says
+//!   that the closes hold.
 //!
 //! Facts name ranks, because the steps of a ladder belong to one version of a plan. A rank that the
 //! order's plan does not have counts as none.
@@ -11,43 +16,24 @@
 //! The facts lie beside the tree under the numbers of its distributors, in blocks that the versions of
 //! the book share: looking one up while walking allocates and hashes nothing.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+mod fact;
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+pub use self::fact::{
+    RankFact, RankLine, RankRecord, RankSource, RankVersion, Standing, standings,
+};
 use crate::domain::{
+    close::Hold,
     genealogy::{Genealogy, Member, spine::Spine},
-    id::{DistributorId, RankId},
+    id::{DistributorId, IdError, RankId},
     plan::rank::{Ladder, RankLevel},
 };
 
 /// Distributors of a block.
 const BLOCK: usize = 1024;
-
-/// Somebody is paid as a rank, from an instant on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RankFact {
-    /// Sequence number of the fact; it grows, gaps are allowed.
-    pub seq: u64,
-    /// Who.
-    pub distributor: DistributorId,
-    /// The rank; `None` below the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paid_as: Option<RankId>,
-    /// From when it holds, by the order's time.
-    pub effective_at: Timestamp,
-    /// Where it comes from.
-    pub source: RankSource,
-}
-
-/// Where a rank comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RankSource {
-    /// The numbers of a closed period.
-    PeriodClose,
-    /// Somebody decided it.
-    Forced,
-}
 
 /// Why a fact cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +46,15 @@ pub enum RankError {
         /// The one that came.
         found: u64,
     },
+    /// The fact does not carry the hash that its content and its predecessor require.
+    #[error("the hash of rank fact {0} does not match its content: the chain was altered")]
+    Hash(u64),
+    /// The fact names something by what is no id.
+    #[error("rank fact {0} cannot be read")]
+    Id(u64, #[source] IdError),
+    /// The fact comes from a period whose name cannot be read.
+    #[error("rank fact {0} names no period")]
+    Period(u64),
     /// The tree does not know the distributor.
     #[error(
         "rank fact {seq} is for {distributor}, whom the tree does not know: load its events first"
@@ -75,6 +70,26 @@ pub enum RankError {
     Full(u64),
 }
 
+/// What a fact does, in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Close,
+    AtLeast,
+    Exactly,
+    Cleared,
+}
+
+impl Kind {
+    fn of(source: RankSource) -> Self {
+        match source {
+            RankSource::PeriodClose => Self::Close,
+            RankSource::Forced { hold: Hold::AtLeast, .. } => Self::AtLeast,
+            RankSource::Forced { hold: Hold::Exactly, .. } => Self::Exactly,
+            RankSource::Cleared { .. } => Self::Cleared,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     at: Timestamp,
@@ -83,6 +98,7 @@ struct Entry {
     before: u32,
     /// The name, counted from 1; 0 for no rank.
     name: u8,
+    kind: Kind,
 }
 
 /// The facts about the distributors of a block.
@@ -91,9 +107,22 @@ struct Facts {
     /// The last entry of each, counted from 1; 0 for none.
     last: [u32; BLOCK],
     entries: Vec<Entry>,
+    /// When entries end, by their number; only what people decided does.
+    ends: Vec<(u32, Timestamp)>,
 }
 
-/// Every fact, by distributor. A clone shares all of them with the original.
+impl Facts {
+    fn entry(&self, number: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    fn end(&self, number: u32) -> Option<Timestamp> {
+        let found = self.ends.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.ends.get(found).map(|(_, end)| *end)
+    }
+}
+
+/// Every fact about the ranks of one plan, by distributor. A clone shares all of them with the original.
 #[derive(Debug, Clone, Default)]
 pub struct RankBook {
     blocks: Spine<Facts>,
@@ -128,13 +157,16 @@ impl RankBook {
         };
         let (block, slot) = split(member);
         while self.blocks.len() <= block {
-            self.blocks.push(Facts { last: [0; BLOCK], entries: Vec::new() });
+            let (entries, ends) = (Vec::new(), Vec::new());
+            self.blocks.push(Facts { last: [0; BLOCK], entries, ends });
         }
         let facts = self.blocks.get_mut(block).ok_or_else(full)?;
         let last = facts.last.get_mut(slot).ok_or_else(full)?;
         let seq = u32::try_from(fact.seq).map_err(|_too_many| full())?;
-        facts.entries.push(Entry { at: fact.effective_at, seq, before: *last, name });
+        let (at, kind) = (fact.effective_at, Kind::of(fact.source));
+        facts.entries.push(Entry { at, seq, before: *last, name, kind });
         *last = u32::try_from(facts.entries.len()).map_err(|_too_many| full())?;
+        facts.ends.extend(fact.source.until().map(|until| (*last, until)));
         self.version = fact.seq;
         Ok(())
     }
@@ -173,118 +205,95 @@ pub struct RanksAsOf<'a> {
     steps: [RankLevel; 256],
 }
 
-impl RanksAsOf<'_> {
-    /// The rank that a distributor is paid as; 0 for none.
-    pub fn rank(&self, member: Member) -> RankLevel {
+impl<'a> RanksAsOf<'a> {
+    /// What holds for a distributor: the name that the closes found, and what people decided.
+    fn held(&self, member: Member) -> (u8, Option<&'a Entry>) {
         let (block, slot) = split(member);
-        let Some(facts) = self.book.blocks.get(block) else { return RankLevel(0) };
-        let entry = |number: u32| facts.entries.get(usize::try_from(number).ok()?.checked_sub(1)?);
+        let Some(facts) = self.book.blocks.get(block) else { return (0, None) };
         let mut next = facts.last.get(slot).copied().unwrap_or_default();
-        let mut held: Option<&Entry> = None;
-        while let Some(fact) = entry(next) {
-            // Later recorded ones come first here, so an equal instant does not take their place.
-            if u64::from(fact.seq) <= self.seq
-                && fact.at <= self.at
-                && held.is_none_or(|held| held.at < fact.at)
-            {
-                held = Some(fact);
+        let (mut by_close, mut by_hand): (Option<&Entry>, Option<&Entry>) = (None, None);
+        while let Some(fact) = facts.entry(next) {
+            let counts = u64::from(fact.seq) <= self.seq && fact.at <= self.at;
+            match fact.kind {
+                // Later recorded ones come first here, so an equal instant does not take their place.
+                Kind::Close if counts && by_close.is_none_or(|held| held.at < fact.at) => {
+                    by_close = Some(fact);
+                }
+                Kind::AtLeast | Kind::Exactly | Kind::Cleared
+                    if counts
+                        && by_hand.is_none()
+                        && facts.end(next).is_none_or(|end| self.at < end) =>
+                {
+                    by_hand = Some(fact);
+                }
+                Kind::Close | Kind::AtLeast | Kind::Exactly | Kind::Cleared => {}
             }
             next = fact.before;
         }
-        let name = held.map_or(0, |fact| fact.name);
+        (by_close.map_or(0, |fact| fact.name), by_hand)
+    }
+
+    fn step(&self, name: u8) -> RankLevel {
         self.steps.get(usize::from(name)).copied().unwrap_or_default()
+    }
+
+    /// The rank that a distributor is paid as; 0 for none.
+    pub fn rank(&self, member: Member) -> RankLevel {
+        let (by_close, by_hand) = self.held(member);
+        match by_hand {
+            Some(forced) if forced.kind == Kind::Exactly => self.step(forced.name),
+            Some(forced) if forced.kind == Kind::AtLeast => {
+                self.step(by_close).max(self.step(forced.name))
+            }
+            Some(_) | None => self.step(by_close),
+        }
+    }
+
+    /// The rank that the closes found, whatever people decided.
+    pub fn by_close(&self, member: Member) -> Option<&'a RankId> {
+        let (name, _) = self.held(member);
+        self.book.names.get(usize::from(name).checked_sub(1)?)
+    }
+}
+
+/// The facts about the ranks of every plan. A clone shares all of them with the original.
+#[derive(Debug, Clone, Default)]
+pub struct RankBooks {
+    books: BTreeMap<Box<str>, RankBook>,
+    /// What holds for a plan of which there are no facts.
+    empty: RankBook,
+    version: RankVersion,
+}
+
+impl RankBooks {
+    /// The version: all facts up to it are in, of whatever plan.
+    pub fn version(&self) -> RankVersion {
+        self.version
+    }
+
+    /// The facts about the ranks of a plan.
+    pub fn of(&self, plan: &str) -> &RankBook {
+        self.books.get(plan).unwrap_or(&self.empty)
+    }
+
+    /// Applies the next fact of the chain after checking its number, its hash and its content.
+    pub fn apply(&mut self, line: &RankLine<'_>, tree: &Genealogy) -> Result<(), RankError> {
+        if Some(line.seq) != self.version.seq.checked_add(1) {
+            return Err(RankError::Sequence { last: self.version.seq, found: line.seq });
+        }
+        if line.chained(&self.version.hash) != line.hash {
+            return Err(RankError::Hash(line.seq));
+        }
+        if !self.books.contains_key(line.plan) {
+            self.books.insert(line.plan.into(), RankBook::default());
+        }
+        if let Some(book) = self.books.get_mut(line.plan) {
+            book.record(&line.fact()?, tree)?;
+        }
+        self.version = RankVersion { seq: line.seq, hash: line.hash };
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::LazyLock;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::domain::genealogy::tests::{at, chain, id};
-
-    const NAMES: [&str; 4] = ["silver", "gold", "retired", "star"];
-
-    fn rank(text: &str) -> RankId {
-        RankId::parse(text).unwrap()
-    }
-
-    fn ladder() -> Ladder {
-        Ladder::new(vec![rank("silver"), rank("gold"), rank("star")])
-    }
-
-    fn fact(seq: u64, who: &str, paid_as: Option<&str>, from: i64) -> RankFact {
-        RankFact {
-            seq,
-            distributor: id(who),
-            paid_as: paid_as.map(rank),
-            effective_at: at(from),
-            source: RankSource::PeriodClose,
-        }
-    }
-
-    #[test]
-    fn a_rank_holds_from_its_instant_for_versions_that_know_it() {
-        let tree = chain(&["a", "b"]);
-        let mut book = RankBook::default();
-        book.record(&fact(3, "b", Some("silver"), 10), &tree).unwrap();
-        let kept = book.clone();
-        book.record(&fact(5, "b", Some("gold"), 20), &tree).unwrap();
-        book.record(&fact(6, "b", None, 30), &tree).unwrap();
-        let b = tree.find(&id("b")).unwrap();
-        let of =
-            |book: &RankBook, time: i64, seq: u64| book.as_of(at(time), seq, &ladder()).rank(b).0;
-        assert_eq!([9, 10, 20, 29, 30].map(|time| of(&book, time, 6)), [0, 1, 2, 2, 0]);
-        assert_eq!([of(&book, 99, 5), of(&book, 99, 4), of(&book, 99, 2)], [2, 1, 0]);
-        assert_eq!(of(&kept, 99, 6), 1, "a copy does not see what came after it");
-        assert_eq!(book.as_of(at(99), 6, &ladder()).rank(tree.find(&id("a")).unwrap()).0, 0);
-        assert_eq!(book.version(), 6);
-    }
-
-    #[test]
-    fn facts_out_of_order_or_about_strangers_are_refused() {
-        let tree = chain(&["a"]);
-        let mut book = RankBook::default();
-        book.record(&fact(2, "a", None, 0), &tree).unwrap();
-        let error = book.record(&fact(2, "a", None, 0), &tree);
-        assert_eq!(error, Err(RankError::Sequence { last: 2, found: 2 }));
-        let error = book.record(&fact(3, "x", None, 0), &tree);
-        assert_eq!(error, Err(RankError::Unknown { seq: 3, distributor: id("x") }));
-        assert_eq!(book.version(), 2);
-    }
-
-    static LONG: LazyLock<Genealogy> = LazyLock::new(|| {
-        let names: Vec<String> = (0..2500).map(|n| format!("d{n}")).collect();
-        chain(&names.iter().map(String::as_str).collect::<Vec<_>>())
-    });
-
-    proptest! {
-        /// The book answers as a plain list of facts does, at every instant and version, over
-        /// several blocks of distributors.
-        #[test]
-        fn the_book_answers_as_a_list_does(
-            facts in prop::collection::vec((0usize..6, 0usize..5, 0i64..5), 0..40),
-            (time, seq) in (-1i64..6, 0u64..45),
-        ) {
-            let tree = &*LONG;
-            let people = ["d0", "d1", "d1023", "d1024", "d1025", "d2400"];
-            let mut book = RankBook::default();
-            let mut list: Vec<RankFact> = Vec::new();
-            for (seq, (who, name, from)) in (1u64..).zip(facts) {
-                let fact = fact(seq, people[who], NAMES.get(name).copied(), from);
-                book.record(&fact, tree).unwrap();
-                list.push(fact);
-            }
-            let ranks = book.as_of(at(time), seq, &ladder());
-            for who in people {
-                let known = list.iter().filter(|fact| fact.distributor == id(who));
-                let held = known.filter(|fact| fact.seq <= seq && fact.effective_at <= at(time));
-                let last = held.max_by_key(|fact| (fact.effective_at, fact.seq));
-                let step = last.and_then(|fact| ladder().level(fact.paid_as.as_ref()?));
-                prop_assert_eq!(ranks.rank(tree.find(&id(who)).unwrap()), step.unwrap_or_default());
-            }
-        }
-    }
-}
+mod tests;

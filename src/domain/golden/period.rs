@@ -15,7 +15,8 @@ use super::{
 use crate::domain::{
     close::{
         Base, BelowZero, Carried, Close, ClosePlan, Columns, Earning, ForcedRank, GivenEarnings,
-        Inputs, MemberStory, PaidRank, Population, Ranking, Shortfall, Title, evaluate,
+        Inputs, Instead, MemberStory, PaidRank, Population, Ranking, Shortfall, Title, Withheld,
+        evaluate,
     },
     id::{ComponentId, Operator, RankId, Reason},
     money::Money,
@@ -277,9 +278,14 @@ impl<'a> Running<'a> {
                 });
             }
         }
+        let stories = close.stories(&self.close, population);
         for (member, name) in self.company.numbered() {
-            let Some(story) = close.explain(&self.close, population, member) else { continue };
+            let Some(story) = stories.of(member) else { continue };
             for part in story.components {
+                for withheld in &part.withheld {
+                    let told = self.not_got(&part.component, name.as_str(), withheld);
+                    results.step(&part.component, name.as_str(), told);
+                }
                 for (cap, amount) in part.cuts {
                     let told = format!("{}: {name}: the cap {cap} takes {amount}", part.component);
                     let (component, who) = (part.component.clone(), name.as_str().into());
@@ -304,6 +310,26 @@ impl<'a> Running<'a> {
                 }
             }
         }
+    }
+
+    /// What a member did not get, and who has it.
+    fn not_got(&self, component: &ComponentId, name: &str, withheld: &Withheld) -> String {
+        let level = Some(withheld.level).filter(|level| *level > 0);
+        let level = level.map(|level| format!(" level {level},")).unwrap_or_default();
+        let of = withheld.source.map(|source| format!(" of {}", self.company.name(source)));
+        let has = match withheld.to {
+            Instead::Company => "the company keeps it".to_owned(),
+            Instead::Member(member) => format!("it goes to {}", self.company.name(member)),
+            Instead::Rose(member) => {
+                format!("it rises to {}, who does not get it either", self.company.name(member))
+            }
+            Instead::Nobody => "nobody above can have it".to_owned(),
+            Instead::Earlier => "it was paid before".to_owned(),
+            Instead::Later => "it stays due".to_owned(),
+        };
+        let (amount, reason) = (withheld.amount, word(&withheld.reason));
+        let of = of.unwrap_or_default();
+        format!("{component}:{level} {name} does not get {amount}{of} ({reason}): {has}")
     }
 
     fn line(&self, component: &ComponentId, line: &Earning) -> Got {

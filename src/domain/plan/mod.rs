@@ -176,6 +176,16 @@ impl Component {
         }
     }
 
+    /// Whether it is computed for each order and asks for ranks.
+    fn asks_ranks(&self) -> bool {
+        match self {
+            Self::Direct(direct) => !direct.rates_by_rank.is_empty(),
+            Self::Unilevel(unilevel) => unilevel.asks_ranks(),
+            Self::Differential(_) | Self::Infinity(_) | Self::Generation(_) => true,
+            Self::FastStart(_) | Self::Binary(_) | Self::Matrix(_) | Self::Close(_) => false,
+        }
+    }
+
     /// Whether it has a rate for this class, or pays on the volume of every class.
     pub fn pays_for(&self, class: &CommissionClass) -> bool {
         match self {
@@ -208,6 +218,11 @@ impl Plan {
     /// Whether a component of the plan has a rate for this class.
     pub fn pays_for(&self, class: &CommissionClass) -> bool {
         self.components.iter().any(|component| component.pays_for(class))
+    }
+
+    /// Whether what an order pays depends on anybody's rank.
+    pub fn asks_ranks(&self) -> bool {
+        self.components.iter().any(Component::asks_ranks)
     }
 
     /// Reads a plan file.

@@ -1,3 +1,4 @@
+mod ranks;
 mod volume;
 
 use jiff::Timestamp;

@@ -16,13 +16,14 @@ use super::{
     Postgres, classify,
     orders::from_json,
     placed::copy_placed,
+    ranks,
     seal::{HEAD, LOCK, Uuid},
     to_i64, to_u64, unreadable,
 };
 use crate::{
     domain::{
         close::{
-            Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord,
+            Basis, CarryRecord, CloseEntry, CloseKey, MemberRecord, RankBonusRecord, RankChange,
             placed::PlacedRecords,
         },
         digest::Digest,
@@ -52,6 +53,8 @@ pub struct Closing<'a> {
     pub placed: &'a PlacedRecords,
     /// The bonuses for ranks that it pays.
     pub rank_bonuses: &'a [RankBonusRecord],
+    /// The ranks that orders are paid by after the period.
+    pub ranks: &'a [RankChange],
     /// Who closes it.
     pub by: &'a Operator,
     /// Why, if there is something to say.
@@ -67,7 +70,7 @@ pub enum CloseOutcome {
     Sealed(u64),
     /// It was closed before.
     Already,
-    /// Another period of the plan was closed since the basis was made.
+    /// Another period of the plan was closed, or a rank forced or cleared, since the basis was made.
     Outdated,
 }
 
@@ -191,12 +194,17 @@ impl Postgres {
         rows.iter().map(carry).collect()
     }
 
-    /// The bonuses for ranks that a plan has paid.
-    pub async fn rank_bonuses(&self, plan: &str) -> Result<Vec<RankBonusRecord>, ServiceError> {
-        let query = "SELECT DISTINCT component, distributor_id, rank FROM upline.period_rank_bonus
-                     WHERE plan_id = $1";
+    /// The bonuses for ranks that a plan has paid for periods that began before an instant.
+    pub async fn rank_bonuses(
+        &self,
+        plan: &str,
+        before: Timestamp,
+    ) -> Result<Vec<RankBonusRecord>, ServiceError> {
+        let query = "SELECT DISTINCT component, distributor_id, rank
+                     FROM upline.period_rank_bonus JOIN upline.period_close USING (plan_id, period)
+                     WHERE plan_id = $1 AND starts_at < $2";
         let client = self.client().await?;
-        let rows = client.query(query, &[&plan]).await.map_err(classify)?;
+        let rows = client.query(query, &[&plan, &before]).await.map_err(classify)?;
         let bonus = |row: &Row| {
             Ok(RankBonusRecord {
                 component: ComponentId::parse(row.get(0)).map_err(unreadable)?,
@@ -256,24 +264,20 @@ impl Postgres {
         let tx = client.transaction().await.map_err(classify)?;
         // Millions of rows take longer than a statement of a stage may.
         tx.batch_execute("SET LOCAL statement_timeout = '30min'").await.map_err(classify)?;
+        ranks::lock(&tx).await?;
         if let Some(known) = standing(&tx, closing.basis).await? {
             return Ok(known);
+        }
+        if !ranks::of_close(&tx, closing).await? {
+            return Ok(CloseOutcome::Outdated);
         }
         copy_members(&tx, &key, closing.members).await?;
         copy_carries(&tx, &key, closing.carries).await?;
         copy_entries(&tx, closing).await?;
         copy_rank_bonuses(&tx, &key, closing.rank_bonuses).await?;
         copy_placed(&tx, &key, closing.placed).await?;
-        let members = closing.members.iter().map(|member| member.leaf(&key));
-        let carries = closing.carries.iter().map(|carry| carry.leaf(&key));
-        let entries = closing.entries.iter().map(|entry| entry.leaf(&key, closing.basis.currency));
-        let leaves: Vec<Digest> = std::iter::once(Basis::leaf(&basis))
-            .chain(members)
-            .chain(carries)
-            .chain(entries)
-            .chain(closing.placed.leaves(&key))
-            .collect();
-        let root = merkle_root(&leaves);
+        let Closing { members, carries, entries, placed, .. } = closing;
+        let root = merkle_root(&closing.basis.leaves(&basis, members, carries, entries, placed));
         // From here on the ledger waits: two rows.
         tx.execute(LOCK, &[]).await.map_err(classify)?;
         if let Some(known) = standing(&tx, closing.basis).await? {

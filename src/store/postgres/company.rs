@@ -11,7 +11,7 @@ use tokio_postgres::{
     types::Type,
 };
 
-use super::{Postgres, classify, to_i64, to_u64, unreadable};
+use super::{Postgres, classify, ranks, to_i64, to_u64, unreadable};
 use crate::{
     domain::{
         catalog::{Catalog, Scope, SkuEntry},
@@ -41,14 +41,17 @@ pub struct Versions {
     pub links: u64,
     /// How many plan versions there are.
     pub plans: u64,
+    /// Sequence number of the last fact about ranks.
+    pub ranks: u64,
 }
 
 /// Rows read in one round trip.
 const PAGE: i64 = 10_000;
-/// Genealogy events read in one statement, which so stays far below the time limit of statements.
-const EVENTS: u64 = 250_000;
-/// Genealogy events applied before other tasks get a turn.
-const YIELD: u64 = 2_000;
+/// Genealogy events (and facts about ranks) read in one statement, which so stays far below the time
+/// limit of statements.
+pub(super) const EVENTS: u64 = 250_000;
+/// Genealogy events (and facts about ranks) applied before other tasks get a turn.
+pub(super) const YIELD: u64 = 2_000;
 
 /// Reads the company from the books, from where an earlier read ended.
 #[derive(Debug, Clone)]
@@ -71,7 +74,8 @@ impl CompanyReader {
                         (SELECT coalesce(max(seq), 0) FROM upline.sku_mapping),
                         (SELECT count(*) FROM upline.plan_version),
                         (SELECT coalesce(max(seq), 0) FROM upline.exchange_rate),
-                        (SELECT coalesce(max(seq), 0) FROM upline.customer_attribution)",
+                        (SELECT coalesce(max(seq), 0) FROM upline.customer_attribution),
+                        (SELECT coalesce(max(seq), 0) FROM upline.rank_fact)",
                 &[],
             )
             .await
@@ -82,16 +86,34 @@ impl CompanyReader {
             plans: to_u64(row.get(2)),
             rates: to_u64(row.get(3)),
             links: to_u64(row.get(4)),
+            ranks: to_u64(row.get(5)),
         })
     }
 
-    /// Brings a company up to what is stored now. An altered genealogy is refused.
+    /// Brings a company up to what is stored now. An altered genealogy is refused, as are altered ranks.
     pub async fn catch_up(&self, company: &mut Company) -> Result<(), ServiceError> {
         let client = self.store.client().await?;
-        genealogy(&client, &mut company.genealogy).await?;
+        // Before the genealogy, so that it knows everybody of whom these facts are.
+        let facts = ranks::last(&client).await?;
+        genealogy(&client, &mut company.genealogy, u64::MAX).await?;
         catalog(&client, &mut company.catalog).await?;
         rates(&client, &mut company.rates).await?;
+        ranks::catch_up(&client, &mut company.ranks, &company.genealogy, facts).await?;
         plans(&client, &mut company.plans).await
+    }
+
+    /// The plans alone.
+    pub async fn plans(&self) -> Result<PlanBook, ServiceError> {
+        let mut book = PlanBook::default();
+        plans(&*self.store.client().await?, &mut book).await?;
+        Ok(book)
+    }
+
+    /// The genealogy up to an event, and nothing that was recorded after it.
+    pub async fn genealogy_upto(&self, seq: u64) -> Result<Genealogy, ServiceError> {
+        let mut tree = Genealogy::default();
+        genealogy(&*self.store.client().await?, &mut tree, seq).await?;
+        Ok(tree)
     }
 
     /// Orders that wait for something that is known now, by their keys from the one after `after`
@@ -161,12 +183,16 @@ impl CompanyReader {
     }
 }
 
-/// Applies the events after the last one in memory, a page at a time; each page is a copy in binary
-/// form, which costs the server the least.
-async fn genealogy(client: &ClientWrapper, tree: &mut Genealogy) -> Result<(), ServiceError> {
+/// Applies the events after the last one in memory up to one, a page at a time; each page is a copy in
+/// binary form, which costs the server the least.
+async fn genealogy(
+    client: &ClientWrapper,
+    tree: &mut Genealogy,
+    upto: u64,
+) -> Result<(), ServiceError> {
     loop {
         let first = tree.version().seq;
-        let end = first.saturating_add(EVENTS);
+        let end = first.saturating_add(EVENTS).min(upto);
         // The numbers are ours: a copy takes no parameters.
         let copy = format!(
             "COPY (SELECT seq, distributor_id, sponsor_id, kind, effective_at, recorded_at, hash
@@ -183,7 +209,7 @@ async fn genealogy(client: &ClientWrapper, tree: &mut Genealogy) -> Result<(), S
             }
         }
         // The numbers have no gaps, so a page that is not full is the last.
-        if tree.version().seq < end {
+        if tree.version().seq < end || end == upto {
             return Ok(());
         }
     }

@@ -10,9 +10,11 @@ mod journal;
 mod ledger;
 mod migrate;
 mod orders;
+mod periods;
 mod placed;
 mod placements;
 mod plans;
+mod ranks;
 mod seal;
 mod skus;
 mod story;
@@ -29,9 +31,11 @@ pub use self::{
     company::{CompanyReader, Versions},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
+    periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
     placed::{PastPosition, Pasts, ReturnedEntry},
     placements::{PlacementRow, ShapeConflict},
     plans::PlanConflict,
+    ranks::RankDecision,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::{
     close::oracle::{Oracle, Stand},
     genealogy::DistributorStatus,
-    id::{Operator, Reason},
+    id::{DistributorId, Operator, RankId, Reason},
     plan::rank::RankLevel,
 };
 
@@ -174,6 +174,43 @@ fn the_highest_rank_ever_reached_stays_and_a_forced_one_is_told_apart() {
     let nobody = Inputs { forced: vec![force(2, 1, Hold::AtLeast, false)], ..Inputs::default() };
     let error = evaluate(&plan, &population, &nobody).unwrap_err();
     assert_eq!(error, CloseError::Member { what: "a forced rank", member: 2 });
+}
+
+#[test]
+fn orders_after_a_period_are_paid_by_its_numbers_and_only_what_changes_is_said() {
+    let plan = plan(CHAIN);
+    let people = [(NOBODY, 10), (0, 100), (0, 100), (0, 10)];
+    let population = population(&people);
+    let forced = [(1, 0, Hold::Exactly), (3, 1, Hold::AtLeast)].map(|(member, rank, hold)| {
+        let (rank, raises_title) = (RankLevel(rank), false);
+        let operator = Operator::parse("staff-7").unwrap();
+        let reason = Reason::parse("promised").unwrap();
+        ForcedRank { member, rank, hold, raises_title, operator, reason }
+    });
+    let inputs = Inputs { forced: forced.to_vec(), ..Inputs::default() };
+    let close = evaluate(&plan, &population, &inputs).unwrap();
+    let name = |member: u32| DistributorId::parse(&format!("d{member}")).ok();
+    let changes = |known: [Option<&str>; 4]| {
+        let known = known.map(|rank| rank.map(|rank| RankId::parse(rank).unwrap()));
+        let of = |id: &DistributorId| {
+            let place = (0..4).position(|member| name(member).as_ref() == Some(id))?;
+            known[place].as_ref()
+        };
+        let changes = close.rank_changes(&plan, &population, name, of);
+        let said = |change: RankChange| {
+            let rank = change.rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
+            format!("{} {rank}", change.distributor)
+        };
+        changes.map(said).collect::<Vec<_>>()
+    };
+    // 0 is gold by two legs of a silver: of 2, and of 3, whose forced rank counts as any other; 1 and 3
+    // are paid as somebody decided, and their own numbers support silver and nothing.
+    let all = ["d0 gold", "d1 silver", "d2 silver"];
+    assert_eq!(changes([None; 4]), all);
+    let (silver, gold) = (Some("silver"), Some("gold"));
+    assert_eq!(changes([gold, silver, silver, None]), [""; 0]);
+    assert_eq!(changes([gold, None, silver, silver]), ["d1 silver", "d3 -"]);
+    assert_eq!(changes([gold, silver, silver, Some("of-an-earlier-plan")]), ["d3 -"]);
 }
 
 #[test]

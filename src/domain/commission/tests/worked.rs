@@ -31,7 +31,7 @@ fn company(upline: &str) -> (Genealogy, RankBook) {
             distributor: id(name),
             paid_as: rank.map(|rank| RankId::parse(rank).unwrap()),
             effective_at: at(0),
-            source: RankSource::Forced,
+            source: RankSource::PeriodClose,
         };
         ranks.record(&fact, &tree).unwrap();
     }
@@ -420,7 +420,7 @@ fn a_long_walk_ends_at_its_limit_and_is_told_briefly() {
     let mut ranks = RankBook::default();
     for (seq, who) in [(1, "d300"), (2, "d50")] {
         let gold = RankId::parse("gold").ok();
-        let (distributor, source) = (id(who), RankSource::Forced);
+        let (distributor, source) = (id(who), RankSource::PeriodClose);
         let fact = RankFact { seq, distributor, paid_as: gold, effective_at: at(0), source };
         ranks.record(&fact, &tree).unwrap();
     }

@@ -1,0 +1,325 @@
+//! A period from one distributor's side: of an open one as the books are now, of a closed one computed
+//! again from its basis and held against its block.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+use super::{
+    ClosingError, Prepared, Watch, again, asked, basis, calendar, compute,
+    told::{
+        ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing, OrderTold,
+        OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold, To, WithheldTold,
+    },
+};
+use crate::{
+    domain::{
+        close::{
+            Base, CloseKey, ComponentStory, Earning, Instead, LevelSource, MemberStory, Shortfall,
+            Title, Withheld,
+        },
+        genealogy::Member,
+        id::{DistributorId, RankId},
+        ledger::merkle_root,
+        plan::{
+            Component, Plan,
+            period::PeriodId,
+            rank::RankLevel,
+            volume::{LineVolumes, NegativeVolume},
+        },
+        volume::Conversion,
+    },
+    stage::map::Company,
+    store::postgres::{Closed, CompanyReader, Postgres},
+};
+
+/// Tells a period of a distributor.
+pub async fn story(
+    store: &Postgres,
+    distributor: &DistributorId,
+    id: &PeriodId,
+    now: Timestamp,
+) -> Result<PeriodStory, ClosingError> {
+    let mut company = Company::default();
+    let reader = CompanyReader::new(store.clone());
+    company.plans = reader.plans().await?;
+    let (plan, period) = asked(&company.plans, id, now)?;
+    let key = CloseKey { plan: plan.reference.id.clone(), period: period.id.clone() };
+    let mut watch = Watch { distributor: distributor.clone(), seqs: Vec::new() };
+    if let Some(closed) = store.close_of(&key).await? {
+        let prepared = again(store, &company.plans, &closed.basis, Some(&mut watch)).await?;
+        let plan = company.plans.get(&closed.basis.plan).unwrap_or(plan);
+        let closed = closed_by(store, &prepared, closed).await?;
+        return Told { store, plan, prepared: &prepared }.story(watch, Some(closed)).await;
+    }
+    reader.catch_up(&mut company).await?;
+    let (plan, period) = asked(&company.plans, id, now)?;
+    let basis = basis(store, plan, period, &company).await?;
+    let tree = &company.genealogy;
+    let prepared = compute(store, tree, plan, basis, 0, Some(&mut watch)).await?;
+    Told { store, plan, prepared: &prepared }.story(watch, None).await
+}
+
+/// Whether a period that was computed again is what its block sealed.
+async fn closed_by(
+    store: &Postgres,
+    prepared: &Prepared,
+    closed: Closed,
+) -> Result<ClosedBy, ClosingError> {
+    let text = store.stored_close(&prepared.basis.key()).await?.map(|stored| stored.basis);
+    let block = store.stored_block(closed.block).await?;
+    let sealed = text.zip(block).is_some_and(|(text, block)| {
+        let (members, carries) = (prepared.members(), prepared.carries());
+        let leaves = prepared.basis.leaves(&text, &members, &carries, &prepared.entries());
+        merkle_root(&leaves) == block.root
+    });
+    Ok(ClosedBy { by: closed.by, at: closed.at, block: closed.block, sealed })
+}
+
+/// What a story is told from.
+struct Told<'a> {
+    store: &'a Postgres,
+    plan: &'a Plan,
+    prepared: &'a Prepared,
+}
+
+impl Told<'_> {
+    async fn story(
+        &self,
+        watch: Watch,
+        closed: Option<ClosedBy>,
+    ) -> Result<PeriodStory, ClosingError> {
+        let Prepared { basis, plan, population, close, tree, .. } = self.prepared;
+        let Watch { distributor, seqs } = watch;
+        let member = tree.find(&distributor).map(Member::number);
+        let found = member.and_then(|member| close.explain(plan, population, member));
+        let Some(story) = found else {
+            let period = basis.period.id.clone();
+            return Err(ClosingError::NoMember { distributor, period });
+        };
+        Ok(PeriodStory {
+            period: basis.period.clone(),
+            plan: basis.plan.clone(),
+            currency: basis.currency,
+            rounding: self.plan.rounding,
+            closed,
+            basis: basis.clone(),
+            paid: story.components.iter().map(|part| part.paid).sum(),
+            volumes: self.volumes(&distributor, &story, &seqs).await?,
+            look_back: self.look_back(story.activity.periods.len())?,
+            rank: self.rank(&story),
+            components: story.components.iter().map(|part| self.component(&story, part)).collect(),
+            orders: self.orders(&distributor).await?,
+            activity: story.activity,
+            distributor,
+        })
+    }
+
+    /// The closed period that something placed before this one belongs to.
+    fn late_for(&self, placed_at: Timestamp) -> Option<PeriodId> {
+        let late = placed_at < self.prepared.basis.period.start;
+        late.then(|| Some(calendar(self.plan).ok()?.at(placed_at).ok()?.id)).flatten()
+    }
+
+    async fn volumes(
+        &self,
+        distributor: &DistributorId,
+        story: &MemberStory,
+        seqs: &[u64],
+    ) -> Result<OwnVolumes, ClosingError> {
+        let basis = &self.prepared.basis;
+        let mut carried_in = None;
+        if let Some(previous) = &basis.previous {
+            let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
+            let mut carries = self.store.period_carries(&key).await?.into_iter();
+            let own = carries.find(|carry| carry.distributor == *distributor);
+            carried_in = own.map(|own| LineVolumes { pv: own.pv, qv: own.qv, cv: own.cv });
+        }
+        let below = story.below_zero;
+        let below = below.map(|below| LineVolumes { pv: below.pv, qv: below.qv, cv: below.cv });
+        let entries = self.store.own_volumes(seqs).await?.into_iter();
+        let volumes = self.plan.volumes.as_ref();
+        Ok(OwnVolumes {
+            counted: LineVolumes { pv: story.pv, qv: story.qv, cv: story.cv },
+            carried_in,
+            below_zero: below,
+            negative_volume: volumes.map_or(NegativeVolume::Forgive, |v| v.negative_volume),
+            entries: entries
+                .map(|entry| OwnEntry { late_for: self.late_for(entry.placed_at), entry })
+                .collect(),
+        })
+    }
+
+    /// The ids of the periods that activity looks back at.
+    fn look_back(&self, periods: usize) -> Result<Vec<Option<PeriodId>>, ClosingError> {
+        let calendar = calendar(self.plan)?;
+        let mut period = Some(self.prepared.basis.period.clone());
+        let mut ids = Vec::with_capacity(periods);
+        for _ in 0..periods {
+            ids.push(period.as_ref().map(|period| period.id.clone()));
+            period = period.and_then(|period| calendar.previous(&period).ok());
+        }
+        Ok(ids)
+    }
+
+    fn rank_name(&self, level: u32) -> Option<RankId> {
+        let level = RankLevel(u8::try_from(level).ok()?);
+        self.prepared.plan.ladder().rank(level).cloned()
+    }
+
+    fn rank(&self, story: &MemberStory) -> RankTold {
+        let missing = story.missing.iter().map(|shortfall| {
+            let leg_rank = match shortfall {
+                Shortfall::Legs { rank: Some(rank), .. } => self.rank_name(u32::from(rank.0)),
+                Shortfall::Legs { rank: None, .. }
+                | Shortfall::Active
+                | Shortfall::Pv { .. }
+                | Shortfall::Qv { .. }
+                | Shortfall::Gv { .. }
+                | Shortfall::Pgv { .. }
+                | Shortfall::Accumulated { .. }
+                | Shortfall::ActiveLegs { .. }
+                | Shortfall::EnrolledActive { .. } => None,
+            };
+            Missing { shortfall: *shortfall, leg_rank }
+        });
+        let forced = story.forced.iter().map(|forced| ForcedTold {
+            rank: self.rank_name(u32::from(forced.rank.0)),
+            hold: forced.hold,
+            operator: forced.operator.clone(),
+            reason: forced.reason.clone(),
+        });
+        RankTold {
+            paid_as: story.paid_as.clone(),
+            achieved: story.achieved.clone(),
+            next: story.next.clone(),
+            missing: missing.collect(),
+            forced: forced.collect(),
+            gv: story.gv,
+            pgv: story.pgv,
+            accumulated: story.accumulated,
+            active_legs: story.active_legs,
+        }
+    }
+
+    fn component(&self, story: &MemberStory, part: &ComponentStory) -> ComponentTold {
+        let Prepared { plan, population, close, .. } = self.prepared;
+        let sources = close.level_sources(plan, population, &part.component, story.member);
+        let kind = self.plan.components.iter().find(|known| *known.id() == part.component);
+        let kind = kind.map_or("given", Component::kind);
+        let lines = part.lines.iter().map(|line| self.line(line, part.conversion, &sources));
+        let withheld = part.withheld.iter().map(|withheld| self.withheld(withheld, kind));
+        let cuts = part.cuts.iter();
+        let locked = part.closed.iter();
+        ComponentTold {
+            component: part.component.clone(),
+            kind,
+            conversion: part.conversion,
+            paid: part.paid,
+            unpaid: part.unpaid,
+            lines: lines.collect(),
+            cuts: cuts.map(|(cap, amount)| CutTold { cap: cap.clone(), amount: *amount }).collect(),
+            withheld: withheld.collect(),
+            locked: locked
+                .map(|(level, reason)| LockedLevel { level: *level, reason: *reason })
+                .collect(),
+            bracket: part.bracket,
+            totals: part.totals.clone(),
+        }
+    }
+
+    fn name(&self, member: u32) -> Option<DistributorId> {
+        self.prepared.tree.by_number(member)
+    }
+
+    fn line(
+        &self,
+        line: &Earning,
+        conversion: Option<Conversion>,
+        sources: &[LevelSource],
+    ) -> LineTold {
+        let of_rank = line.title == Title::Rank;
+        let sources = sources.iter().filter(|source| source.level == line.level);
+        let mut sources: Vec<SourceTold> = sources
+            .filter_map(|source| {
+                Some(SourceTold { distributor: self.name(source.member)?, volume: source.volume })
+            })
+            .collect();
+        sources.sort_by_key(|source| Reverse(source.volume));
+        LineTold {
+            from: line.source.and_then(|source| self.name(source)),
+            sources,
+            title: line.title,
+            level: if of_rank { 0 } else { line.level },
+            rank: of_rank.then(|| self.rank_name(line.level)).flatten(),
+            base: line.base,
+            rate: line.rate,
+            exact: exact(line, conversion),
+            amount: line.amount,
+        }
+    }
+
+    fn withheld(&self, withheld: &Withheld, kind: &str) -> WithheldTold {
+        let of_rank = kind == "rank_bonus";
+        let to = match withheld.to {
+            Instead::Company => To::Company,
+            Instead::Member(member) => self.name(member).map_or(To::Nobody, To::Distributor),
+            Instead::Rose(member) => self.name(member).map_or(To::Nobody, To::Rose),
+            Instead::Nobody => To::Nobody,
+            Instead::Earlier => To::Earlier,
+            Instead::Later => To::Later,
+        };
+        WithheldTold {
+            from: withheld.source.and_then(|source| self.name(source)),
+            level: if of_rank { 0 } else { withheld.level },
+            rank: of_rank.then(|| self.rank_name(withheld.level)).flatten(),
+            reason: withheld.reason,
+            base: withheld.base,
+            amount: withheld.amount,
+            to,
+        }
+    }
+
+    async fn orders(&self, distributor: &DistributorId) -> Result<Vec<OrdersTold>, ClosingError> {
+        let mut told: Vec<OrdersTold> = Vec::new();
+        for earning in self.store.own_earnings(&self.prepared.basis, distributor).await? {
+            let order = OrderTold {
+                order: earning.order,
+                placed_at: earning.placed_at,
+                amount: earning.amount,
+                late_for: self.late_for(earning.placed_at),
+            };
+            // They come sorted by component and currency.
+            match told.last_mut() {
+                Some(last)
+                    if last.component == earning.component && last.currency == earning.currency =>
+                {
+                    last.earned += earning.amount;
+                    last.orders.push(order);
+                }
+                _ => told.push(OrdersTold {
+                    component: earning.component,
+                    currency: earning.currency,
+                    earned: earning.amount,
+                    orders: vec![order],
+                }),
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// The amount of a line before it was rounded; none where it is no rate of its base.
+fn exact(line: &Earning, conversion: Option<Conversion>) -> Option<Decimal> {
+    if line.title != Title::Share {
+        return None;
+    }
+    let base = match line.base {
+        Base::Money(money) => money.as_decimal(),
+        Base::Volume(volume) => {
+            volume.at_least_zero().as_decimal().checked_mul(conversion?.as_decimal())?
+        }
+    };
+    Some(base.checked_mul(line.rate.as_decimal())?.normalize())
+}

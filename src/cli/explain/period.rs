@@ -1,0 +1,470 @@
+//! The period of a distributor, to the last cent and to the last zero.
+
+use std::process::ExitCode;
+
+use secrecy::ExposeSecret;
+
+use super::{block_on, output, services};
+use crate::{
+    app::closing::{ComponentTold, LineTold, OrdersTold, PeriodStory, To, WithheldTold, story},
+    clock::Clock,
+    config::Environment,
+    domain::{
+        close::{Base, Hold, Shortfall, Title, Unpaid},
+        id::{DistributorId, RankId},
+        plan::{
+            period::PeriodId,
+            rank::Window,
+            volume::{LineVolumes, NegativeVolume},
+        },
+        volume::Volume,
+    },
+    store::postgres::Postgres,
+};
+
+/// Rows of a table that are shown; `--json` has all of them.
+const SHOWN: usize = 12;
+
+pub(super) fn run(
+    distributor: &str,
+    period: &str,
+    json: bool,
+    environment: &Environment,
+) -> anyhow::Result<ExitCode> {
+    let distributor = DistributorId::parse(distributor)?;
+    let period = PeriodId::parse(period)?;
+    let connected = services::connect(environment, "upline")?;
+    let clock = Clock::system();
+    block_on(async {
+        let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
+        let told = story(&store, &distributor, &period, clock.now()).await?;
+        let text = if json { serde_json::to_string(&told)? } else { tell(&told) };
+        output::line(&text);
+        let holds = told.closed.is_none_or(|closed| closed.sealed);
+        Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })?
+}
+
+/// The whole story as text.
+fn tell(story: &PeriodStory) -> String {
+    let mut text = head(story);
+    text += &volumes(story);
+    text += &activity(story);
+    text += &rank(story);
+    for part in &story.components {
+        text += &component(part, story);
+    }
+    for part in &story.orders {
+        text += &orders(part);
+    }
+    text.trim_end().to_owned()
+}
+
+fn head(story: &PeriodStory) -> String {
+    let PeriodStory { distributor, period, plan, currency, basis, .. } = story;
+    let mut text = format!(
+        "{distributor} in {} of plan {} version {}: {} to {}, paid on {}\n",
+        period.id, plan.id, plan.version, period.start, period.end, period.distribution
+    );
+    let read = format!(
+        "genealogy {}, journal {}, ledger {}",
+        basis.genealogy.seq, basis.counted.upto, basis.ledger
+    );
+    text += &match &story.closed {
+        None => format!("open: as the books are now ({read})\n"),
+        Some(closed) => {
+            let agrees = if closed.sealed {
+                "is what the block seals".to_owned()
+            } else {
+                format!(
+                    "IS NOT WHAT THE BLOCK SEALS: `upline close {} --verify` lists the differences",
+                    period.id
+                )
+            };
+            format!(
+                "closed {} by {}, block {}: computed again ({read}): it {agrees}\n",
+                closed.at, closed.by, closed.block
+            )
+        }
+    };
+    let gets: Vec<String> = story
+        .components
+        .iter()
+        .filter(|part| !part.paid.is_zero())
+        .map(|part| format!("{} {}", part.component, part.paid))
+        .collect();
+    let of = if gets.is_empty() { String::new() } else { format!(": {}", gets.join(", ")) };
+    text + &format!("gets {} {currency}{of}\n", story.paid)
+}
+
+/// The rows that are shown, without columns that say nothing, and how many are not. A column whose name
+/// begins with a blank is of numbers.
+fn shown<T>(rows: &[T], row: impl Fn(&T) -> Vec<String>, head: &[&str]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let some: Vec<Vec<String>> = rows.iter().take(SHOWN).map(row).collect();
+    let columns = (0..).zip(head).filter_map(|(column, name)| {
+        let cells: Vec<&str> =
+            some.iter().filter_map(|row| row.get(column)).map(AsRef::as_ref).collect();
+        cells.iter().any(|cell| !cell.is_empty()).then(|| aligned(name, &cells))
+    });
+    let columns: Vec<Vec<String>> = columns.collect();
+    let line = |number: usize| columns.iter().filter_map(|c| c.get(number)).cloned().collect();
+    let lines: Vec<Vec<String>> = (1..=some.len()).map(line).collect();
+    let head: Vec<&str> = columns.iter().filter_map(|c| c.first()).map(AsRef::as_ref).collect();
+    let mut text = output::table(&head, &lines);
+    let left = rows.len().saturating_sub(some.len());
+    if left > 0 {
+        text += &format!("  and {left} more: --json lists them\n");
+    }
+    text
+}
+
+/// A column with its name, numbers to the right.
+fn aligned(name: &str, cells: &[&str]) -> Vec<String> {
+    let column = || std::iter::once(name.trim_start()).chain(cells.iter().copied());
+    let width = column().map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let number = name.starts_with(' ');
+    column().map(|cell| if number { format!("{cell:>width$}") } else { cell.to_owned() }).collect()
+}
+
+fn points(volumes: LineVolumes) -> String {
+    format!("PV {}, QV {}, CV {}", volumes.pv, volumes.qv, volumes.cv)
+}
+
+fn late(period: Option<&PeriodId>) -> String {
+    period.map(|period| format!("late: belongs to {period}")).unwrap_or_default()
+}
+
+fn volumes(story: &PeriodStory) -> String {
+    let own = &story.volumes;
+    let mut text = format!("\nown volumes: {}\n", points(own.counted));
+    if let Some(carried_in) = own.carried_in {
+        let from = story.basis.previous.as_ref().map(|from| format!(" from {from}"));
+        let from = from.unwrap_or_default();
+        text += &format!("  carried in below zero{from}: {}\n", points(carried_in));
+    }
+    if let Some(below_zero) = own.below_zero {
+        let goes = match own.negative_volume {
+            NegativeVolume::Carry => "counts as none here and goes into the next period",
+            NegativeVolume::Forgive => "counts as none and is forgiven",
+        };
+        text += &format!("  below zero: {}: {goes}\n", points(below_zero));
+    }
+    let head = ["order", "line", "placed", "source", " PV", " QV", " CV", "note"];
+    text + &shown(
+        &own.entries,
+        |own| {
+            let entry = &own.entry;
+            let LineVolumes { pv, qv, cv } = entry.amount;
+            let mut row = vec![entry.order.clone(), entry.line.to_string()];
+            row.extend([entry.placed_at.to_string(), entry.source.replace('_', " ")]);
+            row.extend([pv, qv, cv].map(|volume| volume.to_string()));
+            let corrects = entry.corrects.map(|seq| format!("corrects volume #{seq}"));
+            let notes = [late(own.late_for.as_ref()), corrects.unwrap_or_default()];
+            let notes: Vec<_> = notes.into_iter().filter(|note| !note.is_empty()).collect();
+            row.push(notes.join("; "));
+            row
+        },
+        &head,
+    )
+}
+
+fn activity(story: &PeriodStory) -> String {
+    let activity = &story.activity;
+    let word = if activity.active { "active" } else { "not active" };
+    let mut why = Vec::new();
+    if !activity.status {
+        why.push("the status is not active".to_owned());
+    }
+    if activity.needs.is_positive() {
+        let periods = story.look_back.iter().zip(&activity.periods);
+        let of: Vec<String> = periods
+            .map(|(id, pv)| {
+                let id = id.as_ref().map_or("before the first period", PeriodId::as_str);
+                format!("{id} {pv}")
+            })
+            .collect();
+        let what = match activity.window {
+            _ if of.len() == 1 => "PV",
+            Window::Sum => "PV of the look-back together",
+            Window::AnyPeriod => "most PV of one period of the look-back",
+        };
+        let mut said = format!("{what} {} of {}", activity.has, activity.needs);
+        if of.len() > 1 {
+            said += &format!(" ({})", of.join(", "));
+        }
+        if activity.missing.is_positive() {
+            said += &format!(", {} missing", activity.missing);
+        }
+        why.push(said);
+    } else {
+        why.push("the plan asks for no PV".to_owned());
+    }
+    format!("\n{word}: {}\n", why.join("; "))
+}
+
+fn rank(story: &PeriodStory) -> String {
+    let rank = &story.rank;
+    let name = |rank: &Option<RankId>| rank.as_ref().map_or("no rank", RankId::as_str).to_owned();
+    let mut text = format!(
+        "paid as {}, highest ever {}; GV {}, PGV {}, lifetime {}, active legs {}\n",
+        name(&rank.paid_as),
+        name(&rank.achieved),
+        rank.gv,
+        rank.pgv,
+        rank.accumulated,
+        rank.active_legs
+    );
+    for forced in &rank.forced {
+        let hold = match forced.hold {
+            Hold::AtLeast => "at least",
+            Hold::Exactly => "exactly",
+        };
+        text += &format!(
+            "  {hold} {} by decision of {}: {}\n",
+            name(&forced.rank),
+            forced.operator,
+            forced.reason
+        );
+    }
+    let Some(next) = &rank.next else { return text };
+    if rank.missing.is_empty() {
+        text +=
+            &format!("  for {next} nothing is missing: a rank in between or a decision holds\n");
+    }
+    for missing in &rank.missing {
+        let of = missing.leg_rank.as_ref();
+        text += &format!("  for {next}: {}\n", lacks(&missing.shortfall, of));
+    }
+    text
+}
+
+/// What somebody lacks for a rank.
+fn lacks(shortfall: &Shortfall, leg_rank: Option<&RankId>) -> String {
+    let volume = |what: &str, needs: &Volume, has: &Volume| {
+        format!("{what} {has} of {needs}, {} missing", *needs - *has)
+    };
+    let count = |what: &str, needs: &u16, has: &u16| {
+        format!("{what} {has} of {needs}, {} missing", needs.saturating_sub(*has))
+    };
+    match shortfall {
+        Shortfall::Active => "not active".to_owned(),
+        Shortfall::Pv { needs, has } => volume("PV", needs, has),
+        Shortfall::Qv { needs, has } => volume("QV", needs, has),
+        Shortfall::Gv { needs, has } => volume("GV (each leg up to its cap)", needs, has),
+        Shortfall::Pgv { needs, has } => volume("PGV", needs, has),
+        Shortfall::Accumulated { needs, has } => volume("lifetime volume", needs, has),
+        Shortfall::ActiveLegs { needs, has } => count("active legs", needs, has),
+        Shortfall::EnrolledActive { needs, has } => count("active enrolled", needs, has),
+        Shortfall::Legs { needs, has, gv, .. } => {
+            let gv = gv.map(|gv| format!(" of GV {gv}")).unwrap_or_default();
+            let with = leg_rank.map(|rank| format!(" with a {rank}")).unwrap_or_default();
+            count(&format!("legs{gv}{with}"), needs, has)
+        }
+    }
+}
+
+fn component(part: &ComponentTold, story: &PeriodStory) -> String {
+    let currency = story.currency;
+    let kind = part.kind.replace('_', " ");
+    let mut text = format!("\n{} ({kind}): {} {currency}", part.component, part.paid);
+    if let Some(reason) = part.unpaid {
+        text += &format!(", because {}", because(reason));
+    }
+    text += "\n";
+    let rounding = serde_json::to_value(story.rounding).ok();
+    let rounding = rounding.as_ref().and_then(|r| r.as_str()).unwrap_or_default();
+    if !part.lines.is_empty() {
+        let conversion = part.conversion.filter(|_| on_volume(part));
+        let conversion = conversion.map(|c| format!("a point is {} {currency}; ", c.as_decimal()));
+        let rounding = rounding.replace('_', " ");
+        text += &format!("  {}each line rounded {rounding}\n", conversion.unwrap_or_default());
+    }
+    let head = ["level", "from", " of", " rate", " exact", " amount", "note"];
+    text += &shown(&part.lines, line, &head);
+    if let Some(standing) = &part.bracket {
+        let reached = standing.bracket.map_or_else(
+            || "below the first bracket".to_owned(),
+            |step| format!("in the bracket of {} from {} on", step.rate, step.from),
+        );
+        let next = standing.next.map(|step| {
+            format!("; {} from {} on, {} away", step.rate, step.from, step.from - standing.group)
+        });
+        let broken = if standing.broken { "; the group has broken away" } else { "" };
+        text += &format!(
+            "  group {}: {reached}{}{broken}\n  gross {} on CV {}, {} owed to the groups below\n",
+            standing.group,
+            next.unwrap_or_default(),
+            standing.gross,
+            standing.cv,
+            standing.owed
+        );
+    }
+    for cut in &part.cuts {
+        text += &format!("  the cap {} takes {}: the company keeps it\n", cut.cap, cut.amount);
+    }
+    if !part.withheld.is_empty() {
+        text += "  not got\n";
+    }
+    text += &shown(
+        &part.withheld,
+        withheld,
+        &["level", "from", " on", " amount", "because", "who has it"],
+    );
+    let told = |level: &u32| part.withheld.iter().any(|withheld| withheld.level == *level);
+    let locked = part.locked.iter().filter(|locked| !told(&locked.level));
+    let locked: Vec<String> =
+        locked.map(|locked| format!("{} ({})", locked.level, word(locked.reason))).collect();
+    if !locked.is_empty() && part.locked.len() < SHOWN {
+        text += &format!("  closed, with nothing in it: level {}\n", locked.join(", "));
+    }
+    text + &totals(part)
+}
+
+fn on_volume(part: &ComponentTold) -> bool {
+    part.lines.iter().any(|line| matches!(line.base, Base::Volume(_)))
+}
+
+/// Where the money of the component went, of everybody.
+fn totals(part: &ComponentTold) -> String {
+    let totals = &part.totals;
+    let broken = totals.breakage.iter().map(|(why, amount)| format!("{amount} {}", word(*why)));
+    let capped = totals.capped.iter().map(|(cap, amount)| format!("{amount} cut by {cap}"));
+    let kept: Vec<String> = broken.chain(capped).collect();
+    let kept = if kept.is_empty() {
+        String::new()
+    } else {
+        format!(", kept by the company {}", kept.join(", "))
+    };
+    let carried = Some(totals.carried).filter(|carried| !carried.is_zero());
+    let carried = carried.map(|carried| format!(", carried on {carried}")).unwrap_or_default();
+    format!("  of everybody: offered {}, paid {}{kept}{carried}\n", totals.pool, totals.paid)
+}
+
+fn level(level: u32, rank: Option<&RankId>) -> String {
+    match (rank, level) {
+        (Some(rank), _) => rank.to_string(),
+        (None, 0) => String::new(),
+        (None, level) => level.to_string(),
+    }
+}
+
+fn base(base: Base) -> String {
+    match base {
+        Base::Volume(volume) => format!("{volume} points"),
+        Base::Money(money) => money.to_string(),
+    }
+}
+
+fn line(line: &LineTold) -> Vec<String> {
+    let title = match line.title {
+        Title::Share => "",
+        Title::OwedToFrontline => "owed to the groups below",
+        Title::Guarantee => "guaranteed to the sponsor",
+        Title::Guaranteed => "guaranteed by the leg",
+        Title::Rank => "rank",
+        Title::Shares => "shares",
+    };
+    let exact = line.exact.filter(|exact| *exact != line.amount.as_decimal());
+    vec![
+        level(line.level, line.rank.as_ref()),
+        from(line),
+        base(line.base),
+        line.rate.to_string(),
+        exact.map(|exact| exact.to_string()).unwrap_or_default(),
+        line.amount.to_string(),
+        title.to_owned(),
+    ]
+}
+
+/// Whom a line comes from: of several the one who brings most, and how many more.
+fn from(line: &LineTold) -> String {
+    let most = line.sources.first().map(|source| &source.distributor);
+    match (line.from.as_ref().or(most), line.sources.len().saturating_sub(1)) {
+        (None, _) => String::new(),
+        (Some(one), 0) => one.to_string(),
+        (Some(one), more) => format!("{one} and {more} more"),
+    }
+}
+
+fn name(id: Option<&DistributorId>) -> String {
+    id.map(ToString::to_string).unwrap_or_default()
+}
+
+fn withheld(withheld: &WithheldTold) -> Vec<String> {
+    let has = match &withheld.to {
+        To::Company => "the company".to_owned(),
+        To::Distributor(id) if withheld.reason == Unpaid::OwedToFrontline => {
+            format!("the group of {id}")
+        }
+        To::Distributor(id) => format!("went up to {id}"),
+        To::Rose(id) => format!("the company: it rose to {id}, who may not have it either"),
+        To::Nobody => "the company: nobody above could have it".to_owned(),
+        To::Earlier => "paid in an earlier period".to_owned(),
+        To::Later => "stays due".to_owned(),
+    };
+    vec![
+        level(withheld.level, withheld.rank.as_ref()),
+        name(withheld.from.as_ref()),
+        base(withheld.base),
+        withheld.amount.to_string(),
+        word(withheld.reason),
+        has,
+    ]
+}
+
+fn orders(part: &OrdersTold) -> String {
+    let count = part.orders.len();
+    let s = if count == 1 { "" } else { "s" };
+    let text = format!(
+        "\n{}, posted with {count} order{s} of the period: {} {}\n",
+        part.component, part.earned, part.currency
+    );
+    text + &shown(
+        &part.orders,
+        |order| {
+            let placed_at = order.placed_at.to_string();
+            vec![
+                order.order.clone(),
+                placed_at,
+                order.amount.to_string(),
+                late(order.late_for.as_ref()),
+            ]
+        },
+        &["order", "placed", " earned", "note"],
+    )
+}
+
+/// A reason as words in a table.
+fn word(reason: Unpaid) -> String {
+    reason.as_str().replace('_', " ")
+}
+
+/// A reason as the end of a sentence.
+fn because(reason: Unpaid) -> &'static str {
+    match reason {
+        Unpaid::NotActive => "they were not active",
+        Unpaid::RankTooLow => "their rank has no part in it",
+        Unpaid::LevelLocked => "too few active legs open the level",
+        Unpaid::LowerRate => "their rank has 0 % where others have more",
+        Unpaid::EndOfUpline => "nobody above could have it",
+        Unpaid::NoVolume => "there was no volume to be paid on, or too little for a cent",
+        Unpaid::BelowFirstBracket => "the group does not reach the first bracket",
+        Unpaid::OwedToFrontline => "all of the gross is owed to the groups below",
+        Unpaid::OwnGroupTooSmall => "the own group is too small to receive it",
+        Unpaid::NoLegBrokeAway => "no leg has broken away",
+        Unpaid::PassedUp => "it went up as the guaranteed amount of the sponsor",
+        Unpaid::NothingBelow => "nobody in reach below earned anything",
+        Unpaid::AlreadyPaid => "it was paid before",
+        Unpaid::NobodyQualified => "nobody has a rank that shares in it",
+        Unpaid::Capped => "a cap took all of it",
+        Unpaid::NothingGiven => "nothing of it was earned",
+        Unpaid::NoneEnrolledLeft => "the left leg holds no active distributor whom they enrolled",
+        Unpaid::NoneEnrolledRight => "the right leg holds no active distributor whom they enrolled",
+    }
+}
+
+#[cfg(test)]
+mod tests;
