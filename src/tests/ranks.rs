@@ -487,6 +487,7 @@ fn a_close_is_looked_at_again_if_a_rank_was_forced_meanwhile() {
                 members: &before.members(),
                 carries: &before.carries(),
                 entries: &before.entries(),
+                placed: before.placed(),
                 rank_bonuses: &before.rank_bonuses(),
                 ranks: &before.rank_changes,
                 by: &by,

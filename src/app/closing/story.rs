@@ -56,8 +56,8 @@ pub async fn story(
     reader.catch_up(&mut company).await?;
     let (plan, period) = asked(&company.plans, id, now)?;
     let basis = basis(store, plan, period, &company).await?;
-    let tree = &company.genealogy;
-    let prepared = compute(store, tree, plan, basis, 0, Some(&mut watch)).await?;
+    let (tree, plans) = (&company.genealogy, &company.plans);
+    let prepared = compute(store, tree, (plan, plans), basis, 0, Some(&mut watch)).await?;
     Told { store, plan, prepared: &prepared }.story(watch, None).await
 }
 
@@ -71,7 +71,8 @@ async fn closed_by(
     let block = store.stored_block(closed.block).await?;
     let sealed = text.zip(block).is_some_and(|(text, block)| {
         let (members, carries) = (prepared.members(), prepared.carries());
-        let leaves = prepared.basis.leaves(&text, &members, &carries, &prepared.entries());
+        let (entries, placed) = (prepared.entries(), prepared.placed());
+        let leaves = prepared.basis.leaves(&text, &members, &carries, &entries, placed);
         merkle_root(&leaves) == block.root
     });
     Ok(ClosedBy { by: closed.by, at: closed.at, block: closed.block, sealed })
