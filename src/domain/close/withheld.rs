@@ -3,7 +3,7 @@
 //!
 //! Invariant: for every component and reason, what is withheld from all members and stays with the
 //! company is the component's breakage of that reason. The breakage of nobody ([`Unpaid::of_nobody`]) has
-//! no member to tell it to.
+//! no member to tell it to, and that of a binary or a matrix is kept by position ([`super::placed`]).
 
 use std::iter::Sum;
 
