@@ -397,6 +397,9 @@ impl Pipelines {
         if pipelines.stores.is_empty() {
             return Err(PipelineError::Empty(folder.to_owned()));
         }
+        // A version of a plan may stand in a file that is read after its stores.
+        let plans = pipelines.plans.values().map(|source| &source.plan);
+        pipelines.stores.iter().try_for_each(|store| access::pays_as(store, plans.clone()))?;
         Ok(pipelines)
     }
 
@@ -418,10 +421,8 @@ impl Pipelines {
         environment: &Environment,
     ) -> Result<(), PipelineError> {
         self.add_plans(path, file.plans)?;
-        let plans = self.plans.values().map(|source| &source.plan);
-        let versions: Vec<&Plan> = plans.filter(|plan| plan.reference.id == file.plan).collect();
         // Orders of a plan that nobody knows would wait for ever.
-        if versions.is_empty() {
+        if !self.plans.values().any(|source| source.plan.reference.id == file.plan) {
             return Err(PipelineError::NoPlan { path: path.to_owned(), plan: file.plan });
         }
         for store in file.stores {
@@ -436,7 +437,6 @@ impl Pipelines {
                 return Err(PipelineError::Repeated(platform, name));
             }
             let place = Place { path, platform, store: &name };
-            place.pays_as(&versions, store.payout_currency)?;
             place.for_the_api("currency", store.currency.is_some())?;
             place.for_the_api("writes", store.writes != Writes::default())?;
             let house = matches!(store.unattributed, Unattributed::House(_));

@@ -41,27 +41,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
         output::line(&format!("limits          {name} = {value}"));
     }
     output::line("");
-    let rows: Vec<Vec<String>> = config
-        .pipelines
-        .stores
-        .iter()
-        .map(|store| {
-            let plans = config.pipelines.plans.values().map(|source| &source.plan);
-            let of_store = |plan: &&Plan| plan.reference.id == store.plan;
-            let pays = plans.filter(of_store).find_map(|plan| plan.currency).or(store.payout);
-            let adobe = store.adobe.iter();
-            let adobe = adobe.map(|adobe| format!("adobe({} keys)", adobe.keys.len()));
-            let secrets = store.variables.iter().map(|name| format!("{name}=***")).chain(adobe);
-            vec![
-                store.platform.to_string(),
-                store.name.to_string(),
-                store.plan.to_string(),
-                pays.map_or_else(|| "the order's".to_owned(), |code| code.to_string()),
-                secrets.collect::<Vec<_>>().join(" "),
-            ]
-        })
-        .collect();
-    output::line(&output::table(&["platform", "store", "plan", "pays in", "secrets"], &rows));
+    output::line(&stores(&config));
     output::line(&policies(&config.pipelines.stores));
     let rows: Vec<Vec<String>> = config
         .pipelines
@@ -85,6 +65,32 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
         .collect();
     output::line(&output::table(&["variable", "meaning"], &rows));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The stores, what they pay by and how they prove themselves.
+fn stores(config: &Config) -> String {
+    let rows: Vec<Vec<String>> = config
+        .pipelines
+        .stores
+        .iter()
+        .map(|store| {
+            let plans = config.pipelines.plans.values().map(|source| &source.plan);
+            let of_store = |plan: &&Plan| plan.reference.id == store.plan;
+            let last = plans.filter(of_store).max_by_key(|plan| plan.reference.version);
+            let pays = last.and_then(|plan| plan.currency).or(store.payout);
+            let adobe = store.adobe.iter();
+            let adobe = adobe.map(|adobe| format!("adobe({} keys)", adobe.keys.len()));
+            let secrets = store.variables.iter().map(|name| format!("{name}=***")).chain(adobe);
+            vec![
+                store.platform.to_string(),
+                store.name.to_string(),
+                store.plan.to_string(),
+                pays.map_or_else(|| "the order's".to_owned(), |code| code.to_string()),
+                secrets.collect::<Vec<_>>().join(" "),
+            ]
+        })
+        .collect();
+    output::table(&["platform", "store", "plan", "pays in", "secrets"], &rows)
 }
 
 fn stream_size(max_mib: u32) -> String {

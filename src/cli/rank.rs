@@ -145,6 +145,8 @@ async fn decide(
         bail!("period {id} is closed, and stays as it was paid: let it begin at {end} or later");
     }
     let plan = plans.in_force(&decision.plan, from).unwrap_or(known);
+    let (of, version) = (&plan.reference.id, plan.reference.version);
+    ensure!(!plan.ranks.is_empty(), "plan {of} version {version} has no ranks");
     let rank = force.map(|force| rank_of(plan, force)).transpose()?.flatten();
     let source = force.map_or(RankSource::Cleared { until }, |force| RankSource::Forced {
         hold: force.hold,
@@ -209,7 +211,6 @@ fn instant(
 /// The rank that is forced; none for `unranked`.
 fn rank_of(plan: &Plan, force: &Force<'_>) -> anyhow::Result<Option<RankId>> {
     let (id, version) = (&plan.reference.id, plan.reference.version);
-    ensure!(!plan.ranks.is_empty(), "plan {id} version {version} has no ranks");
     if force.rank == UNRANKED {
         ensure!(
             force.hold == Hold::Exactly,

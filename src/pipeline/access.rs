@@ -8,11 +8,10 @@ use std::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{PipelineError, read};
+use super::{PipelineError, Store, read};
 use crate::{
     domain::{
         id::{Platform, StoreId},
-        money::Currency,
         plan::Plan,
     },
     ingest::{ADOBE_KEYS_MAX, AdobeEvents, AdobeKey},
@@ -42,26 +41,33 @@ impl Place<'_> {
         Err(self.fail(key, "is for API stores only"))
     }
 
-    /// Refuses another payout currency than that of the plan.
-    pub(super) fn pays_as(
-        self,
-        versions: &[&Plan],
-        payout: Option<Currency>,
-    ) -> Result<(), PipelineError> {
-        let other =
-            |plan: &&&Plan| payout.is_some() && plan.currency.is_some_and(|c| Some(c) != payout);
-        let Some(plan) = versions.iter().find(other) else { return Ok(()) };
-        let (id, currency) = (&plan.reference.id, plan.currency.map(|code| code.to_string()));
-        let currency = currency.unwrap_or_default();
-        let reason = format!("differs from {currency}, in which the plan {id} pays: leave it out");
-        Err(self.fail("payout_currency", reason))
-    }
-
     /// Refuses rules that could find no code on the store's orders, or anything.
     pub(super) fn finds_codes(self, rules: &[ReferralRule]) -> Result<(), PipelineError> {
         let wrong = rules.iter().find_map(|rule| rule.check(self.platform).err());
         wrong.map_or(Ok(()), |reason| Err(self.fail("attribution", reason)))
     }
+}
+
+/// Refuses another payout currency than that of the store's plan.
+pub(super) fn pays_as<'a>(
+    store: &Store,
+    mut plans: impl Iterator<Item = &'a Plan>,
+) -> Result<(), PipelineError> {
+    let Some(payout) = store.payout else { return Ok(()) };
+    let other = |plan: &&Plan| plan.reference.id == store.plan && plan.currency != Some(payout);
+    let Some(plan) = plans.find(|plan| other(plan) && plan.currency.is_some()) else {
+        return Ok(());
+    };
+    let (id, version) = (&plan.reference.id, plan.reference.version);
+    let currency = plan.currency.map_or_else(String::new, |currency| currency.to_string());
+    Err(PipelineError::Access {
+        platform: store.platform,
+        store: store.name.clone(),
+        key: "payout_currency",
+        reason: format!(
+            "differs from {currency}, in which version {version} of the plan {id} pays: leave it out"
+        ),
+    })
 }
 
 /// Deliveries of Adobe I/O Events, as a file describes them.

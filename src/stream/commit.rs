@@ -323,8 +323,9 @@ impl<J: Journal> Writer<J> {
         count > REFUSALS
     }
 
-    /// Writes messages in as few writes as the limits allow. After an outage the rest is not tried:
-    /// what came later must not be written before what failed.
+    /// Writes the messages of a group in as few writes as the limits allow. After an outage the rest is not
+    /// tried. (Single messages are on their way before those before them have a receipt: of two groups the
+    /// later one may be written where the earlier is lost, and its sender sends it again.)
     async fn write(&mut self, messages: &[Outgoing]) -> Vec<Result<Receipt, ServiceError>> {
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut stack: Vec<&[Outgoing]> = in_writes(messages);

@@ -245,6 +245,15 @@ fn a_closed_period_is_computed_again_and_what_was_altered_is_found() {
         let why = String::from_utf8_lossy(&early.stderr).into_owned();
         assert!(!early.status.success() && why.contains("is not closed"), "{why}");
         close(world, "2026-01").await;
+        // What orders earned stands in the ledger: the close counts it and posts it no second time.
+        let earned = "SELECT count(*) FROM upline.ledger_entry WHERE component = 'direct'";
+        assert!(world.count(earned).await > 0);
+        let again = "SELECT count(*) FROM upline.period_entry WHERE component = 'direct'";
+        assert_eq!(world.count(again).await, 0);
+        let paid = "SELECT sum(amount)::text FROM upline.period_entry
+                    WHERE period = '2026-01' AND credit = 'distributor:11043'";
+        let paid: String = world.rows(paid).await[0].get(0);
+        assert_eq!(story(world, "11043", "2026-01").await["paid"], paid);
         // Members, orders, a correction, the close of the next period: January stays what it was.
         february(world, &app).await;
         close(world, "2026-02").await;

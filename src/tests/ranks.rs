@@ -293,6 +293,30 @@ async fn tells(world: &World) {
     }
 }
 
+/// What was decided after a close changes nothing when it is computed again; what was altered is found.
+async fn verified(world: &World) {
+    let verify = async |period| world.run(&["close", period, "--verify"]).await;
+    for period in ["2026-01", "2026-02"] {
+        let output = verify(period).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    let off = "ALTER TABLE upline.rank_fact DISABLE TRIGGER append_only";
+    world.execute(off).await.unwrap();
+    world.execute("DELETE FROM upline.rank_fact WHERE seq > 3").await.unwrap();
+    let output = verify("2026-02").await;
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let words: Vec<String> =
+        told.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(words.iter().any(|line| line.contains("rank 11043 row nothing none")), "{told}");
+    assert!(verify("2026-01").await.status.success(), "its facts are there");
+    let why = "UPDATE upline.rank_fact SET reason = 'a friend' WHERE seq = 3";
+    world.execute(why).await.unwrap();
+    let output = verify("2026-02").await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("rank fact 3"), "{told}");
+}
+
 #[test]
 fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
     world("ranks", async |world| {
@@ -363,6 +387,7 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         tells(world).await;
         keeps(world).await;
         app.stop().await;
+        verified(world).await;
     });
 }
 

@@ -34,6 +34,7 @@ use crate::{
             matrix::MatrixError,
             placed::PlacedRecords,
         },
+        commission::RankVersion,
         genealogy::{Genealogy, GenealogyVersion},
         id::{ComponentId, DistributorId, TreeId},
         money::Money,
@@ -297,7 +298,13 @@ async fn again(
         let GenealogyVersion { seq, hash } = basis.genealogy;
         return Err(in_the_way(format!("the genealogy up to event {seq} has not the hash {hash}")));
     }
-    compute(store, &tree, (plan, plans), basis.clone(), 0, watch).await
+    let ranks = reader.ranks_upto(basis.ranks.map_or(0, |ranks| ranks.seq), &tree).await?;
+    if let Some(RankVersion { seq, hash }) = basis.ranks.filter(|known| *known != ranks.version()) {
+        return Err(in_the_way(format!("the ranks up to fact {seq} have not the hash {hash}")));
+    }
+    let mut prepared = compute(store, &tree, (plan, plans), basis.clone(), 0, watch).await?;
+    prepared.rank_changes = prepared.changed_ranks(&ranks, plan);
+    Ok(prepared)
 }
 
 fn unclosed(plan: &Plan) -> ClosingError {
@@ -405,7 +412,7 @@ async fn basis(
         plan: plan.reference.clone(),
         currency,
         genealogy: company.genealogy.version(),
-        ranks: ranks::version(company, plan),
+        ranks: ranks::version(company),
         previous: last.as_ref().map(|last| last.basis.period.id.clone()),
         before,
         counted: Counted { since: before.map_or(period.start, |before| before.since), upto },

@@ -14,10 +14,11 @@ use crate::{
     store::postgres::Postgres,
 };
 
-/// The version of the facts that a close of this plan takes.
-pub(super) fn version(company: &Company, plan: &Plan) -> Option<RankVersion> {
+/// The version of the facts that a close takes, also of a plan without ranks: an earlier version of it may
+/// have had some.
+pub(super) fn version(company: &Company) -> Option<RankVersion> {
     let version = company.ranks.version();
-    (version.seq > 0 && !plan.ranks.is_empty()).then_some(version)
+    (version.seq > 0).then_some(version)
 }
 
 /// The forced ranks of a period: those in force at its last instant.

@@ -156,6 +156,8 @@ pub struct ComponentTold {
     pub conversion: Option<Conversion>,
     /// What the distributor gets.
     pub paid: Money,
+    /// What of it the close posts: not what orders earned, which stands in the ledger already.
+    pub posted: Money,
     /// Why it is nothing, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unpaid: Option<Unpaid>,

@@ -82,6 +82,8 @@ pub enum Part {
     Entry,
     /// A bonus for a rank.
     RankBonus,
+    /// A rank that orders are paid by.
+    Rank,
     /// The block that seals it.
     Block,
 }
@@ -96,6 +98,7 @@ impl Part {
             Self::Carry => "carry",
             Self::Entry => "entry",
             Self::RankBonus => "rank bonus",
+            Self::Rank => "rank",
             Self::Block => "block",
         }
     }
@@ -160,6 +163,7 @@ pub async fn verify(
     let carries = carries(store, &key, &prepared, &mut found).await?;
     let entries = entries(store, &key, &prepared, &mut found).await?;
     let rank_bonuses = bonuses(store, &key, &prepared, &mut found).await?;
+    ranks(store, &key, &prepared, &mut found).await?;
     let block = store.stored_block(stored.block).await?;
     sealed(&stored, block, &prepared, &mut found);
     let Found { mut kept, more } = found;
@@ -412,6 +416,31 @@ async fn bonuses(
         found.too_many((Part::RankBonus, &which(bonus)), "paid".to_owned());
     }
     Ok(computed.len())
+}
+
+/// The facts about ranks that the close recorded.
+async fn ranks(
+    store: &Postgres,
+    key: &CloseKey,
+    prepared: &Prepared,
+    found: &mut Found,
+) -> Result<(), ClosingError> {
+    let text = |rank: Option<&str>| rank.unwrap_or("none").to_owned();
+    let computed = prepared.rank_changes.iter();
+    let mut left: HashMap<&str, String> = computed
+        .map(|c| (c.distributor.as_str(), text(c.rank.as_ref().map(RankId::as_str))))
+        .collect();
+    for (distributor, rank) in store.stored_ranks(key).await? {
+        let (of, stored) = ((Part::Rank, distributor.as_str()), text(rank.as_deref()));
+        match left.remove(distributor.as_str()) {
+            Some(computed) => found.add(of, "rank", Some(stored), Some(computed)),
+            None => found.too_many(of, stored),
+        }
+    }
+    for (distributor, computed) in left {
+        found.missing((Part::Rank, distributor), computed);
+    }
+    Ok(())
 }
 
 /// The block: its root over the leaves that were computed again, its hash, and its place in the chain.

@@ -90,8 +90,8 @@ fn head(story: &PeriodStory) -> String {
     let gets: Vec<String> = story
         .components
         .iter()
-        .filter(|part| !part.paid.is_zero())
-        .map(|part| format!("{} {}", part.component, part.paid))
+        .filter(|part| !part.posted.is_zero())
+        .map(|part| format!("{} {}", part.component, part.posted))
         .collect();
     let of = if gets.is_empty() { String::new() } else { format!(": {}", gets.join(", ")) };
     text + &format!("gets {} {currency}{of}\n", story.paid)

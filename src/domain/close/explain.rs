@@ -83,6 +83,8 @@ pub struct ComponentStory {
     pub cuts: Vec<(ComponentId, Money)>,
     /// What the member gets; below zero where more is taken back.
     pub paid: Money,
+    /// What of it the close posts: not what orders earned, which stands in the ledger already.
+    pub posted: Money,
     /// Why it is nothing, if it is.
     pub unpaid: Option<Unpaid>,
     /// The levels or generations that the member did not hold a rate for, each with the reason: also of who
@@ -319,6 +321,7 @@ impl<'a> Stories<'a> {
             lines,
             cuts,
             paid,
+            posted: close.posted_to(position),
             unpaid,
             closed,
             withheld,

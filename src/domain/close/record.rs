@@ -40,8 +40,7 @@ pub struct Basis {
     pub currency: Currency,
     /// The genealogy that was known.
     pub genealogy: GenealogyVersion,
-    /// The facts about ranks that were known, of which the forced ones count; none where there were
-    /// none, and in a plan without ranks.
+    /// The facts about ranks that were known, of which the forced ones count; none where there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankVersion>,
     /// The close before it; none for the first of the plan.

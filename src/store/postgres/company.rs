@@ -15,6 +15,7 @@ use super::{Postgres, classify, ranks, to_i64, to_u64, unreadable};
 use crate::{
     domain::{
         catalog::{Catalog, Scope, SkuEntry},
+        commission::RankBooks,
         digest::Digest,
         fx::{ExchangeRate, RateBook, RateEntry},
         genealogy::{EventLine, Genealogy},
@@ -114,6 +115,13 @@ impl CompanyReader {
         let mut tree = Genealogy::default();
         genealogy(&*self.store.client().await?, &mut tree, seq).await?;
         Ok(tree)
+    }
+
+    /// The ranks up to a fact, as far as the chain holds; the tree knows everybody of whom they are.
+    pub async fn ranks_upto(&self, seq: u64, tree: &Genealogy) -> Result<RankBooks, ServiceError> {
+        let mut books = RankBooks::default();
+        ranks::catch_up(&*self.store.client().await?, &mut books, tree, seq).await?;
+        Ok(books)
     }
 
     /// Orders that wait for something that is known now, by their keys from the one after `after`

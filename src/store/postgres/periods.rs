@@ -281,6 +281,19 @@ impl Postgres {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
     }
 
+    /// The ranks that a close recorded for the orders after it, by distributor.
+    pub async fn stored_ranks(
+        &self,
+        key: &CloseKey,
+    ) -> Result<Vec<(String, Option<String>)>, ServiceError> {
+        let query = "SELECT distributor_id, rank FROM upline.rank_fact
+                     WHERE source = 'period_close' AND plan_id = $1 AND period = $2";
+        let client = self.client().await?;
+        let period = key.period.as_str();
+        let rows = client.query(query, &[&&*key.plan, &period]).await.map_err(classify)?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// Entries of the volume journal by their numbers, in that order.
     pub async fn own_volumes(&self, seqs: &[u64]) -> Result<Vec<OwnVolume>, ServiceError> {
         let query = "SELECT e.seq, e.order_key, e.revision, e.line_id, e.source, e.order_ts, e.pv,

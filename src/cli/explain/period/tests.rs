@@ -26,6 +26,7 @@ fn part(component: &str, kind: &'static str, paid: &str, unpaid: Option<Unpaid>)
         kind,
         conversion: None,
         paid: money(paid),
+        posted: money(paid),
         unpaid,
         lines: Vec::new(),
         cuts: Vec::new(),
