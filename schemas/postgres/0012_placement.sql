@@ -213,6 +213,8 @@ CREATE TABLE upline.period_correction (
     breakage  numeric NOT NULL,
     capped    numeric NOT NULL,
     reason    text, -- of breakage
+    cap       text, -- of the plan, which had taken some of what is taken back now
+    spared    numeric NOT NULL CHECK ((cap IS NULL) = (spared = 0)), -- that part: not the owner's to give
     PRIMARY KEY (plan_id, component, period, corrects, position)
 );
 

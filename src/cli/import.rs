@@ -108,12 +108,16 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             let tree = tree.as_deref().map(TreeId::parse).transpose().context("--tree")?;
             let (rows, refused) = placements::read(File::open(file).context(opening(file))?)?;
             let now = Clock::system().now();
-            let placed = placements::place(&store, &rows, tree.as_ref(), now, *dry_run);
+            // A row that is missing would change where all that come after it go, for ever.
+            let whole = refused.is_empty();
+            let placed = placements::place(&store, &rows, tree.as_ref(), now, *dry_run || !whole);
             let mut imported = block_on(placed)??;
             imported.refused.extend(refused);
             imported.refused.sort_by_key(|refused| refused.row);
             if *dry_run {
                 written = "would be written";
+            } else if !imported.refused.is_empty() {
+                written = "would be, but nothing is placed while a row is refused";
             }
             imported
         }

@@ -264,8 +264,7 @@ fn a_closed_period_is_computed_again_and_what_was_altered_is_found() {
         }
 
         for (table, change, found) in ALTERATIONS {
-            let triggers =
-                |word: &str| format!("ALTER TABLE upline.{table} {word} TRIGGER append_only");
+            let triggers = |word: &str| format!("ALTER TABLE upline.{table} {word} TRIGGER USER");
             world.execute(&triggers("DISABLE")).await.unwrap();
             let keep = format!("CREATE TABLE kept AS SELECT * FROM upline.{table}");
             world.execute(&keep).await.unwrap();

@@ -133,7 +133,11 @@ async fn imported(world: &World, file: &str, tree: &str, wanted: &str) {
 
 /// The company of every world, and L2 under 10090.
 async fn found(world: &World) -> crate::support::Running {
-    fs::write(world.folder.join("pipelines/plans/field.toml"), PLAN).unwrap();
+    found_with(world, PLAN).await
+}
+
+async fn found_with(world: &World, plan: &str) -> crate::support::Running {
+    fs::write(world.folder.join("pipelines/plans/field.toml"), plan).unwrap();
     world.enrol(&[("L2", Some("10090"))]).await;
     world.start().await
 }
@@ -174,9 +178,18 @@ fn a_tree_is_imported_row_by_row_and_chained_by_the_books() {
         ] {
             assert!(told.contains(says), "{says}: {told}");
         }
+        let told = String::from_utf8_lossy(&output.stdout);
         assert!(
-            String::from_utf8_lossy(&output.stdout).contains("1 written, 0 unchanged, 8 refused")
+            told.contains("1 would be, but nothing is placed while a row is refused"),
+            "{told}"
         );
+        let positions = "SELECT count(*) FROM upline.placement";
+        assert_eq!(world.count(positions).await, 4, "the row that is right waits for the others");
+        let unread = "position,distributor,parent,side\n?!,\nh,10001,left,left\n";
+        failed(&import(world, unread, "legs", &[]).await);
+        assert_eq!(world.count(positions).await, 4, "also where a row cannot be read");
+        let right = "position,distributor,parent,side\nh,10001,left,left\n";
+        imported(world, right, "legs", "1 written").await;
 
         // In the matrix everybody spills below their sponsor.
         imported(world, GRID, "grid", "5 written").await;
@@ -326,7 +339,7 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
         });
     }
     let query = format!(
-        "SELECT component, corrects, position, paid, breakage, capped, reason
+        "SELECT component, corrects, position, paid, breakage, capped, reason, cap, spared
          FROM upline.period_correction WHERE period = '{period}' ORDER BY corrects, position"
     );
     for row in world.rows(&query).await {
@@ -339,6 +352,9 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
             breakage: money(&row, 4),
             capped: money(&row, 5),
             refused: word(&row, 6),
+            spared: row
+                .get::<_, Option<&str>>(7)
+                .map(|cap| (ComponentId::parse(cap).unwrap(), money(&row, 8))),
         });
     }
     records
@@ -493,4 +509,75 @@ fn what_comes_back_after_the_close_is_unpaired_there_and_all_closes_together_pay
     world("never_sold", async |world| without = three_months(world, false).await);
     assert_eq!(with, without);
     assert_eq!(with["pairs distributor:10090"], "39.00");
+}
+
+/// The limit of 35 as a cap of the plan instead of one of the binary.
+fn capped_by_the_plan() -> String {
+    let own = "cap = { semantics = \"pay_cap\", limit = \"35\" }";
+    assert!(PLAN.contains(own));
+    let cap = "[[cap]]\nid = \"most\"\nafter = \"pairs\"\ncounts = [\"pairs\"]\n\
+               limit = { per = \"distributor\", amount = \"35\", rank = \"paid_as\" }\n";
+    format!("{}\n{cap}", PLAN.replace(own, "cap = { semantics = \"none\" }"))
+}
+
+#[test]
+fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_period() {
+    world("plan_cap", async |world| {
+        let app = found_with(world, &capped_by_the_plan()).await;
+        imported(world, LEGS, "legs", "4 written").await;
+        imported(world, GRID, "grid", "5 written").await;
+        let deliver = async |id, placed: &str, status: &str, who: &str, price: &str| {
+            let order = closes::order(id, placed, status, who, price);
+            world.client.deliver(app.http, &order).await;
+        };
+        deliver(1, "2026-01-05T10:00:00Z", "paid", "11043", "300.00").await;
+        deliver(2, "2026-01-06T10:00:00Z", "paid", "L2", "500.00").await;
+        deliver(3, "2026-01-07T10:00:00Z", "paid", "11043", "140.00").await;
+        closes::journal_reaches(world, 3).await;
+        closes::commit(world, "2026-01").await;
+        sealed(world, "2026-01").await;
+        let pairs = async |period| {
+            let entries = entries(world, period).await;
+            entries.into_iter().filter(|entry| entry.starts_with("pairs")).collect::<Vec<_>>()
+        };
+        // 440 with 500 earn 44, of which the plan's cap takes 9.
+        let wanted = ["pairs distributor:10090 35.00", "pairs capped:most 9.00"];
+        assert_eq!(pairs("2026-01").await, wanted);
+
+        // 140 with 500 would have earned 14: 30 less, of which 9 were never paid.
+        deliver(1, "2026-01-05T10:00:00Z", "cancelled", "11043", "300.00").await;
+        closes::journal_reaches(world, 4).await;
+        closes::commit(world, "2026-02").await;
+        sealed(world, "2026-02").await;
+        let wanted = ["pairs distributor:10090 -21.00 2026-01", "pairs capped:most -9.00 2026-01"];
+        assert_eq!(pairs("2026-02").await, wanted);
+
+        // The rest comes back too: what is left is nothing, also of the cap.
+        deliver(3, "2026-01-07T10:00:00Z", "cancelled", "11043", "140.00").await;
+        closes::journal_reaches(world, 5).await;
+        closes::commit(world, "2026-03").await;
+        sealed(world, "2026-03").await;
+        assert_eq!(pairs("2026-03").await, ["pairs distributor:10090 -14.00 2026-01"]);
+        for period in ["2026-01", "2026-02", "2026-03"] {
+            closes::said(&world.run(&["close", period, "--verify"]).await);
+        }
+        let sums = sums(world).await;
+        assert!(!sums.keys().any(|account| account.starts_with("pairs")), "{sums:?}");
+
+        for row in [
+            "period_position SELECT plan_id, period, component, 3, standing, left_opening,
+                 left_arrived, left_paired, left_expired, left_flushed, left_carried, right_opening,
+                 right_arrived, right_paired, right_expired, right_flushed, right_carried, pool, paid,
+                 breakage, capped, reason FROM upline.period_position WHERE period = '2026-01' LIMIT 1",
+            "period_carry VALUES ('field', '2026-01', '11043', -1, 0, 0)",
+            "period_entry VALUES (gen_random_uuid(), 'field', '2026-02', 99, 'pairs', 'commission',
+                 'distributor:L2', 1, 'USD')",
+        ] {
+            let error = world.execute(&format!("INSERT INTO upline.{row}")).await.unwrap_err();
+            let told = error.as_db_error().map(|error| error.message().to_owned());
+            let says = "is closed: nothing is added to it";
+            assert!(told.as_ref().is_some_and(|told| told.contains(says)), "{row}: {error}");
+        }
+        app.stop().await;
+    });
 }

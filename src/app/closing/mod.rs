@@ -202,7 +202,7 @@ impl Prepared {
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
         let corrections = &self.placed.corrections;
-        let corrected = corrections.iter().map(|correction| correction.paid).sum();
+        let corrected = corrections.iter().map(|correction| correction.to_owner()).sum();
         let corrected = Some(corrected).filter(|_| !corrections.is_empty());
         Kept { summary: &self.summary, late: self.late, unplaced: &self.unplaced, corrected }
     }

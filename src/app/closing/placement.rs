@@ -125,6 +125,11 @@ impl Before {
                 close,
                 rules: Rules::new(then.clone(), plan.rounding, basis.currency),
                 binary: then.clone(),
+                cap: plan
+                    .caps
+                    .iter()
+                    .find(|cap| cap.counts.contains(&then.id))
+                    .map(|c| c.id.clone()),
                 positions: placed.map_or(0, |placed| placed.version.seq),
             });
         }
@@ -141,6 +146,8 @@ pub(super) struct Past {
     /// The binary of then.
     pub(super) binary: Binary,
     pub(super) rules: Rules,
+    /// The first cap of the plan of then that cuts it.
+    pub(super) cap: Option<ComponentId>,
     /// How many positions the tree had.
     pub(super) positions: u64,
 }
@@ -350,12 +357,21 @@ async fn matrix(
     let (rounding, currency) = (scene.plan.rounding, scene.basis.currency);
     let climb = Climb::new(plan, rounding, currency, parents, &reach)?;
     // Volume is linear, so what came back goes up from the same position and takes back. What was never
-    // paid here, because its owner was not placed then, takes nothing.
+    // paid here, because its owner was not placed then or the plan of then had no such matrix, takes nothing.
+    let same = |other: &Component| {
+        matches!(other, Component::Matrix(then)
+            if (&then.id, &then.tree, then.volume) == (&plan.id, &plan.tree, plan.volume))
+    };
+    let positions_of = |basis: &Basis| {
+        let then = scene.plans.get(&basis.plan)?;
+        let paid = then.components.iter().any(same) && basis.currency == scene.basis.currency;
+        let placed = basis.placements.iter().find(|p| paid && p.tree == plan.tree)?;
+        Some(placed.version.seq)
+    };
     let backs = returns::backs(scene, before, plan.volume);
     let backs = backs.iter().filter(|back| back.take.at == before.open()).filter(|back| {
         let then = before.bases.get(back.take.from);
-        let then = then.and_then(|basis| basis.placements.iter().find(|p| p.tree == plan.tree));
-        let positions = then.map_or(0, |placed| placed.version.seq);
+        let positions = then.and_then(positions_of).unwrap_or_default();
         let position = register.first_of(Owner(back.member));
         position.is_none_or(|position| u64::from(position.0) >= positions)
     });

@@ -13,7 +13,7 @@ use crate::{
                 Legs, Standing,
                 unpair::{self, Correction, History, Posted, Returned, unpair},
             },
-            placed::CorrectionRecord,
+            placed::{CorrectionRecord, spare},
             returns::{Take, takes},
         },
         genealogy::Member,
@@ -134,6 +134,7 @@ impl Case<'_> {
             breakage,
             capped,
             refused: refused.filter(|_| breakage != Money::ZERO),
+            spared: None,
         })
     }
 
@@ -210,6 +211,47 @@ pub(super) async fn correct(
         };
         corrections.extend(unpaired.corrections.iter().filter_map(record));
     }
+    spared(scene, case, &known, &mut corrections).await?;
     corrections.sort_by_key(|(period, record)| (*period, record.position));
     Ok(corrections.into_iter().map(|(_, record)| record).collect())
+}
+
+/// What caps of the plan had taken of what is taken back is theirs to give.
+async fn spared(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    known: &Pasts,
+    corrections: &mut [(usize, CorrectionRecord)],
+) -> Result<(), ClosingError> {
+    let capped = |period: usize| case.pasts.get(period).and_then(|past| past.cap.as_ref());
+    let owners: BTreeMap<Owner, DistributorId> = corrections
+        .iter()
+        .filter(|(period, _)| capped(*period).is_some())
+        .filter_map(|(_, record)| Some((record.owner, scene.tree.by_number(record.owner.0)?)))
+        .collect();
+    if owners.is_empty() {
+        return Ok(());
+    }
+    let closed: Vec<&str> = case.before.bases.iter().map(|b| b.period.id.as_str()).collect();
+    let names: Vec<&DistributorId> = owners.values().collect();
+    let (plan, component) = (&*scene.basis.plan.id, &case.plan.id);
+    let got = scene.store.component_money(plan, component, &names, &closed).await?;
+    let mut earned: BTreeMap<(Owner, &PeriodId), Money> = BTreeMap::new();
+    for ((period, position), past) in known {
+        if let Some(owner) = case.columns.owner(*position) {
+            *earned.entry((owner, period)).or_default() += past.posted.paid;
+        }
+    }
+    let mut of_owner: BTreeMap<(usize, Owner), Vec<&mut CorrectionRecord>> = BTreeMap::new();
+    for (period, record) in corrections {
+        of_owner.entry((*period, record.owner)).or_default().push(record);
+    }
+    for ((period, owner), mut records) in of_owner {
+        let (Some(cap), Some(id)) = (capped(period), owners.get(&owner)) else { continue };
+        let Some(closed) = case.period(period) else { continue };
+        let earned = earned.get(&(owner, closed)).copied().unwrap_or_default();
+        let got = got.get(&(closed.clone(), id.clone())).copied().unwrap_or_default();
+        spare(&mut records, cap, earned - got);
+    }
+    Ok(())
 }

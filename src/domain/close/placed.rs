@@ -89,6 +89,31 @@ pub struct CorrectionRecord {
     pub capped: Money,
     /// Why there is breakage: the position might not earn in that period.
     pub refused: Option<binary::Unpaid>,
+    /// What of `paid` is not the owner's: a cap of the plan had taken it, or would have. Its sign is the
+    /// other one, so the owner gets `paid + spared` and the cap `-spared`.
+    pub spared: Option<(ComponentId, Money)>,
+}
+
+impl CorrectionRecord {
+    /// What the owner gets, or gives back where it is below zero.
+    pub fn to_owner(&self) -> Money {
+        self.paid + self.spared()
+    }
+
+    fn spared(&self) -> Money {
+        self.spared.as_ref().map(|(_, amount)| *amount).unwrap_or_default()
+    }
+}
+
+/// Shares what corrections of one owner and closed period change between the owner and the cap of the plan
+/// that had taken `cut` of what the owner earned there: it gives back before the owner does, and has what is
+/// added. So nobody gives back what they never got.
+pub fn spare(records: &mut [&mut CorrectionRecord], cap: &ComponentId, cut: Money) {
+    let change: Money = records.iter().map(|record| record.paid).sum();
+    let spared = if change.is_negative() { cut.min(-change) } else { -change };
+    if let Some(first) = records.first_mut().filter(|_| cut.is_positive() && !spared.is_zero()) {
+        first.spared = Some((cap.clone(), spared));
+    }
 }
 
 /// What is kept of the positions of a close.
@@ -166,6 +191,8 @@ impl CorrectionRecord {
             money(self.breakage),
             money(self.capped),
             self.refused.map_or("", binary::Unpaid::as_str).to_owned(),
+            self.spared.as_ref().map_or("", |(cap, _)| cap.as_str()).to_owned(),
+            money(self.spared()),
         ];
         leaf("close-correction", key, &self.component, &fields)
     }
@@ -187,7 +214,7 @@ impl PlacedRecords {
     }
 
     /// The entries of the corrections: of each component and closed period the members by number, then
-    /// breakage by reason, then what caps took. `name` knows all.
+    /// breakage by reason, then what its own and the plan's caps took. `name` knows all.
     pub fn entries(
         &self,
         key: &CloseKey,
@@ -204,8 +231,12 @@ impl PlacedRecords {
             };
             let mut paid: BTreeMap<Owner, Money> = BTreeMap::new();
             let mut broken: BTreeMap<Unpaid, Money> = BTreeMap::new();
+            let mut spared: BTreeMap<ComponentId, Money> = BTreeMap::new();
             for correction in of_period {
-                *paid.entry(correction.owner).or_default() += correction.paid;
+                *paid.entry(correction.owner).or_default() += correction.to_owner();
+                if let Some((cap, amount)) = &correction.spared {
+                    *spared.entry(cap.clone()).or_default() += -*amount;
+                }
                 *broken.entry(reason(correction.refused)).or_default() += correction.breakage;
             }
             let members = paid.into_iter().filter_map(|(owner, amount)| {
@@ -214,7 +245,8 @@ impl PlacedRecords {
             let broken = broken.into_iter().map(|(why, sum)| (Beneficiary::Breakage(why), sum));
             let capped = of_period.iter().map(|correction| correction.capped).sum();
             let capped = (Beneficiary::Capped(component.clone()), capped);
-            let parts = members.chain(broken).chain([capped]);
+            let spared = spared.into_iter().map(|(cap, sum)| (Beneficiary::Capped(cap), sum));
+            let parts = members.chain(broken).chain([capped]).chain(spared);
             entries.extend(parts.filter(|(_, amount)| !amount.is_zero()).map(|part| {
                 CloseEntry::new(key, currency, component, part, Some(corrects.clone()))
             }));
@@ -273,8 +305,9 @@ impl Placed {
     /// Counts what returns change in closed periods: matching and caps see it.
     pub fn correct(&mut self, corrections: Vec<CorrectionRecord>) {
         for correction in &corrections {
-            self.earn(Some(correction.owner), correction.paid);
-            self.unearned.corrected.push((correction.owner.0, correction.paid));
+            let amount = correction.to_owner();
+            self.earn(Some(correction.owner), amount);
+            self.unearned.corrected.push((correction.owner.0, amount));
         }
         self.records.corrections.extend(corrections);
     }

@@ -19,6 +19,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (11, "carried_volume", include_str!("../../../schemas/postgres/0011_carried_volume.sql")),
     (12, "placement", include_str!("../../../schemas/postgres/0012_placement.sql")),
     (13, "rank_fact", include_str!("../../../schemas/postgres/0013_rank_fact.sql")),
+    (14, "sealed_period", include_str!("../../../schemas/postgres/0014_sealed_period.sql")),
 ];
 
 /// The number of the last migration that this release knows.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, pin::pin};
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Object, Transaction};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use tokio_postgres::{
@@ -22,7 +22,7 @@ use crate::{
             matrix::Unclaimed,
             placed::{CorrectionRecord, LevelRecord, PlacedRecords, PositionRecord},
         },
-        id::ComponentId,
+        id::{ComponentId, DistributorId},
         money::Money,
         placement::{Position, Side},
         plan::{period::PeriodId, volume::LineVolumes},
@@ -147,6 +147,35 @@ impl Postgres {
         Ok(pasts)
     }
 
+    /// What distributors got of a component for each closed period: by the closes of `closed`, and by what
+    /// these corrected.
+    pub async fn component_money(
+        &self,
+        plan: &str,
+        component: &ComponentId,
+        distributors: &[&DistributorId],
+        closed: &[&str],
+    ) -> Result<BTreeMap<(PeriodId, DistributorId), Money>, ServiceError> {
+        let query = "SELECT of, substr(account, 13), sum(amount)
+             FROM (SELECT coalesce(corrects, period) AS of,
+                          CASE debit WHEN 'commission' THEN credit ELSE debit END AS account,
+                          CASE debit WHEN 'commission' THEN amount ELSE -amount END AS amount
+                   FROM upline.period_entry
+                   WHERE plan_id = $1 AND component = $2 AND period = ANY ($3)) t
+             WHERE account = ANY ($4) GROUP BY 1, 2";
+        let accounts: Vec<String> =
+            distributors.iter().map(|id| format!("distributor:{id}")).collect();
+        let client = self.client().await?;
+        let given: [&(dyn ToSql + Sync); 4] = [&plan, &component.as_str(), &closed, &accounts];
+        let rows = client.query(query, &given).await.map_err(classify)?;
+        let got = |row: &Row| {
+            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
+            let id = DistributorId::parse(row.get(1)).map_err(unreadable)?;
+            Ok(((period, id), Money::from_decimal(row.get(2)).map_err(unreadable)?))
+        };
+        rows.iter().map(got).collect()
+    }
+
     /// All entries, up to `upto`, of the orders placed in between of which something came back after entry
     /// `after`; those of one order and distributor side by side, in the order of their numbers.
     pub async fn returned_entries(
@@ -161,7 +190,8 @@ impl Postgres {
                      SELECT e.order_key, e.distributor_id, e.order_ts, e.seq, e.pv, e.qv, e.cv
                      FROM back JOIN upline.volume_entry e USING (order_key, distributor_id, order_ts)
                      WHERE e.seq <= $4 ORDER BY 1, 2, 3, 4";
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let client = patient(&mut client).await?;
         let (after, upto) = (to_i64(after), to_i64(upto));
         let given: [&(dyn ToSql + Sync); 4] = [&placed.0, &placed.1, &after, &upto];
         let rows = client.query(query, &given).await.map_err(classify)?;
@@ -186,7 +216,8 @@ impl Postgres {
                      WHERE seq <= $1 AND (order_ts >= $2 AND order_ts < $3
                                           OR order_ts >= $4 AND order_ts < $2 AND seq > $5)
                      GROUP BY order_key, distributor_id";
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let client = patient(&mut client).await?;
         let before = basis.before.map_or(u64::MAX, |before| before.upto);
         let (upto, before) = (to_i64(basis.counted.upto), to_i64(before));
         let (start, end) = (basis.period.start, basis.period.end);
@@ -198,6 +229,13 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+/// A transaction that reads the whole journal: longer than a statement of a stage may take.
+async fn patient(client: &mut Object) -> Result<Transaction<'_>, ServiceError> {
+    let tx = client.build_transaction().read_only(true).start().await.map_err(classify)?;
+    tx.batch_execute("SET LOCAL statement_timeout = '30min'").await.map_err(classify)?;
+    Ok(tx)
 }
 
 /// Writes what is kept of positions.
@@ -293,7 +331,7 @@ async fn copy_corrections(
     key: &CloseKey,
     records: &[CorrectionRecord],
 ) -> Result<(), ServiceError> {
-    const TYPES: [Type; 9] = [
+    const TYPES: [Type; 11] = [
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
@@ -303,14 +341,18 @@ async fn copy_corrections(
         Type::NUMERIC,
         Type::NUMERIC,
         Type::TEXT,
+        Type::TEXT,
+        Type::NUMERIC,
     ];
     let into =
         "COPY upline.period_correction (plan_id, period, component, corrects, position, paid,
-                breakage, capped, reason) FROM STDIN BINARY";
+                breakage, capped, reason, cap, spared) FROM STDIN BINARY";
     let sink = tx.copy_in(into).await.map_err(classify)?;
     let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     for record in records {
-        let row: [&(dyn ToSql + Sync); 9] = [
+        let cap = record.spared.as_ref().map(|(cap, _)| cap.as_str());
+        let spared = (record.to_owner() - record.paid).written();
+        let row: [&(dyn ToSql + Sync); 11] = [
             &&*key.plan,
             &key.period.as_str(),
             &record.component.as_str(),
@@ -320,6 +362,8 @@ async fn copy_corrections(
             &record.breakage.written(),
             &record.capped.written(),
             &record.refused.map(binary::Unpaid::as_str),
+            &cap,
+            &spared,
         ];
         rows.as_mut().write(&row).await.map_err(classify)?;
     }

@@ -192,8 +192,8 @@ impl Postgres {
         Ok(register)
     }
 
-    /// Places what a file says, in its order, all in one transaction; rows that cannot be placed are
-    /// refused one by one. Nothing is written for `dry_run`.
+    /// Places what a file says, in its order, all in one transaction. Rows that cannot be placed are told one
+    /// by one, and nothing is written then: the others might go elsewhere without them. Nor for `dry_run`.
     pub async fn import_placements(
         &self,
         (tree, shape): (&TreeId, Shape),
@@ -224,7 +224,7 @@ impl Postgres {
             }
         }
         imported.written = u64::try_from(spots.len()).unwrap_or(u64::MAX);
-        if dry_run || spots.is_empty() {
+        if dry_run || spots.is_empty() || !imported.refused.is_empty() {
             return Ok(imported);
         }
         if !there {

@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+
 use super::*;
 use crate::domain::{
     close::matrix::Climb,
@@ -145,6 +148,7 @@ fn corrections_are_counted_as_earned_and_posted_with_the_period_that_they_correc
             breakage: euros(broken),
             capped: euros(capped),
             refused: (broken != "0").then_some(binary::Unpaid::Inactive),
+            spared: None,
         }
     };
     let mut placed = Placed::new(2);
@@ -180,4 +184,49 @@ fn corrections_are_counted_as_earned_and_posted_with_the_period_that_they_correc
     let leaves: Vec<Digest> = placed.records.leaves(&key("2026-03")).collect();
     assert_eq!(leaves.len(), 4);
     assert_ne!(leaves[0], placed.records.corrections[0].leaf(&key("2026-04")));
+}
+
+proptest! {
+    /// The cap has what it would have, were it applied to what is earned after the correction: nobody gives
+    /// back what they never got, and nothing is lost.
+    #[test]
+    fn a_cap_gives_back_what_it_took_before_the_owner_does(
+        earned in 0i64..1_000,
+        limit in 0i64..1_000,
+        changes in prop::collection::vec(-400i64..200, 1..4),
+    ) {
+        let cents = |amount: i64| Money::from_decimal(Decimal::new(amount, 2)).unwrap();
+        let change = changes.iter().sum::<i64>().max(-earned);
+        let mut left = change;
+        let mut records: Vec<CorrectionRecord> = changes
+            .iter()
+            .enumerate()
+            .map(|(index, part)| {
+                let part = if index + 1 == changes.len() { left } else { *part };
+                left -= part;
+                CorrectionRecord {
+                    component: ComponentId::parse("binary").unwrap(),
+                    corrects: PeriodId::parse("2026-01").unwrap(),
+                    position: Position(u32::try_from(index).unwrap()),
+                    owner: Owner(0),
+                    paid: cents(part),
+                    breakage: Money::ZERO,
+                    capped: Money::ZERO,
+                    refused: None,
+                    spared: None,
+                }
+            })
+            .collect();
+        let got = earned.min(limit);
+        let cap = ComponentId::parse("most").unwrap();
+        spare(&mut records.iter_mut().collect::<Vec<_>>(), &cap, cents(earned - got));
+        let to_owner: Money = records.iter().map(CorrectionRecord::to_owner).sum();
+        if earned > limit || change <= 0 {
+            prop_assert_eq!(cents(got) + to_owner, cents((earned + change).min(limit)));
+        }
+        let placed = PlacedRecords { corrections: records, ..PlacedRecords::default() };
+        let name = |_| DistributorId::parse("D0").ok();
+        let entries = placed.entries(&key("2026-02"), eur(), name);
+        prop_assert_eq!(entries.iter().map(|entry| entry.amount).sum::<Money>(), cents(change));
+    }
 }
