@@ -552,6 +552,15 @@ fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_pe
         let wanted = ["pairs distributor:10090 -21.00 2026-01", "pairs capped:most -9.00 2026-01"];
         assert_eq!(pairs("2026-02").await, wanted);
 
+        let story = closes::said(&world.run(&["explain", "10090", "2026-02"]).await);
+        let gets = "gets -21.00 USD: pairs of 2026-01, corrected, -21.00";
+        assert!(story.contains(gets), "{story}");
+        let story = world.run(&["explain", "10090", "2026-02", "--json"]).await;
+        let story: Value = serde_json::from_str(&closes::said(&story)).unwrap();
+        let corrected =
+            json!([{ "component": "pairs", "corrects": "2026-01", "amount": "-21.00" }]);
+        assert_eq!((&story["paid"], &story["corrected"]), (&json!("-21.00"), &corrected));
+
         // The rest comes back too: what is left is nothing, also of the cap.
         deliver(3, "2026-01-07T10:00:00Z", "cancelled", "11043", "140.00").await;
         closes::journal_reaches(world, 5).await;

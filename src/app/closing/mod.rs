@@ -201,9 +201,7 @@ impl Prepared {
 
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
-        let corrections = &self.placed.corrections;
-        let corrected = corrections.iter().map(|correction| correction.to_owner()).sum();
-        let corrected = Some(corrected).filter(|_| !corrections.is_empty());
+        let corrected = self.placed.corrected();
         Kept { summary: &self.summary, late: self.late, unplaced: &self.unplaced, corrected }
     }
 }

@@ -1,7 +1,7 @@
 //! A period from one distributor's side: of an open one as the books are now, of a closed one computed
 //! again from its basis and held against its block.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -9,8 +9,9 @@ use rust_decimal::Decimal;
 use super::{
     ClosingError, Prepared, Watch, again, asked, basis, calendar, compute,
     told::{
-        ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing, OrderTold,
-        OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold, To, WithheldTold,
+        ClosedBy, ComponentTold, CorrectedTold, CutTold, ForcedTold, LineTold, LockedLevel,
+        Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold,
+        To, WithheldTold,
     },
 };
 use crate::{
@@ -20,8 +21,10 @@ use crate::{
             Title, Withheld,
         },
         genealogy::Member,
-        id::{DistributorId, RankId},
+        id::{ComponentId, DistributorId, RankId},
         ledger::merkle_root,
+        money::Money,
+        placement::Owner,
         plan::{
             Component, Plan,
             period::PeriodId,
@@ -99,6 +102,9 @@ impl Told<'_> {
             let period = basis.period.id.clone();
             return Err(ClosingError::NoMember { distributor, period });
         };
+        let corrected = member.map(|member| self.corrected(member)).unwrap_or_default();
+        let of_period: Money = story.components.iter().map(|part| part.posted).sum();
+        let of_closed: Money = corrected.iter().map(|part| part.amount).sum();
         Ok(PeriodStory {
             period: basis.period.clone(),
             plan: basis.plan.clone(),
@@ -106,7 +112,8 @@ impl Told<'_> {
             rounding: self.plan.rounding,
             closed,
             basis: basis.clone(),
-            paid: story.components.iter().map(|part| part.posted).sum(),
+            paid: of_period + of_closed,
+            corrected,
             volumes: self.volumes(&distributor, &story, &seqs).await?,
             look_back: self.look_back(story.activity.periods.len())?,
             rank: self.rank(&story),
@@ -115,6 +122,18 @@ impl Told<'_> {
             activity: story.activity,
             distributor,
         })
+    }
+
+    /// What corrects closed periods, by component and period.
+    fn corrected(&self, member: u32) -> Vec<CorrectedTold> {
+        let mut sums: BTreeMap<(ComponentId, PeriodId), Money> = BTreeMap::new();
+        let records = self.prepared.placed.corrections.iter();
+        for record in records.filter(|record| record.owner == Owner(member)) {
+            let key = (record.component.clone(), record.corrects.clone());
+            *sums.entry(key).or_default() += record.to_owner();
+        }
+        let told = |((component, corrects), amount)| CorrectedTold { component, corrects, amount };
+        sums.into_iter().filter(|(_, amount)| !amount.is_zero()).map(told).collect()
     }
 
     /// The closed period that something placed before this one belongs to.

@@ -38,8 +38,11 @@ pub struct PeriodStory {
     pub closed: Option<ClosedBy>,
     /// What it is computed from.
     pub basis: Basis,
-    /// What its components come to for the distributor.
+    /// What the close posts for the distributor, corrections of closed periods among it.
     pub paid: Money,
+    /// What of it corrects closed periods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corrected: Vec<CorrectedTold>,
     /// The own volumes.
     pub volumes: OwnVolumes,
     /// Whether they were active, and what that rests on.
@@ -52,6 +55,17 @@ pub struct PeriodStory {
     pub components: Vec<ComponentTold>,
     /// What the orders of the period earned, by component.
     pub orders: Vec<OrdersTold>,
+}
+
+/// What a close posts of a component for a closed period: volume of then came back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CorrectedTold {
+    /// The component.
+    pub component: ComponentId,
+    /// The closed period.
+    pub corrects: PeriodId,
+    /// The amount; below zero where it is taken back.
+    pub amount: Money,
 }
 
 /// How a period was closed.

@@ -188,6 +188,7 @@ async fn duplicates(
             expected.count(ShotKind::BadSignature).to_string(),
             "-".to_owned(),
         ],
+        vec!["put off (503) and sent again".to_owned(), sent.put_off.to_string(), "-".to_owned()],
         vec!["paid twice".to_owned(), "0".to_owned(), paid_twice.to_string()],
     ];
     output::line(&output::table(&["", "sent", "seen"], &rows));

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode, Version};
+use hyper::{Request, Version, header::RETRY_AFTER};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -29,10 +29,16 @@ pub(super) struct Sent {
     pub(super) surprises: BTreeMap<(u16, u16), usize>,
     /// Answers that said that the delivery was there already.
     pub(super) duplicates: usize,
+    /// Answers that asked for patience (503), after which the request was sent again.
+    pub(super) put_off: usize,
 }
 
 /// The most requests on their way at once.
 const IN_FLIGHT: usize = 64;
+/// How often a request is sent that is put off, as a shop sends it again.
+const TRIES: usize = 20;
+/// How long to wait where the answer does not say.
+const PAUSE: Duration = Duration::from_secs(1);
 
 type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
@@ -58,9 +64,18 @@ pub(super) async fn send(
         let place = room.clone().acquire_owned().await?;
         let client = client.clone();
         tasks.spawn(async move {
-            let answer = one(&client, address, &shot).await;
+            let mut put_off = 0usize;
+            let answer = loop {
+                match one(&client, address, &shot).await {
+                    Ok(answer) if answer.status == 503 && put_off < TRIES => {
+                        put_off = put_off.saturating_add(1);
+                        tokio::time::sleep(answer.retry_after).await;
+                    }
+                    answer => break answer,
+                }
+            };
             drop(place);
-            (shot, answer, due.elapsed())
+            Done { shot, answer, put_off, latency: due.elapsed() }
         });
         while let Some(done) = tasks.try_join_next() {
             sent.add(done?)?;
@@ -75,15 +90,29 @@ pub(super) async fn send(
     Ok(sent)
 }
 
+/// An answer.
+struct Answer {
+    status: u16,
+    body: Bytes,
+    retry_after: Duration,
+}
+
+/// A request with its last answer.
+struct Done {
+    shot: Shot,
+    answer: anyhow::Result<Answer>,
+    put_off: usize,
+    /// From when it was due.
+    latency: Duration,
+}
+
 impl Sent {
-    fn add(
-        &mut self,
-        (shot, answer, latency): (Shot, anyhow::Result<(StatusCode, Bytes)>, Duration),
-    ) -> anyhow::Result<()> {
-        let (status, body) = answer.with_context(|| format!("POST {}", shot.path))?;
+    fn add(&mut self, Done { shot, answer, put_off, latency }: Done) -> anyhow::Result<()> {
+        let Answer { status, body, .. } = answer.with_context(|| format!("POST {}", shot.path))?;
         self.latencies.push(latency);
-        if status.as_u16() != shot.expect_status {
-            let count = self.surprises.entry((shot.expect_status, status.as_u16())).or_default();
+        self.put_off = self.put_off.saturating_add(put_off);
+        if status != shot.expect_status {
+            let count = self.surprises.entry((shot.expect_status, status)).or_default();
             *count = count.saturating_add(1);
         }
         if body.windows(b"duplicate".len()).any(|window| window == b"duplicate") {
@@ -100,11 +129,7 @@ impl Sent {
     }
 }
 
-async fn one(
-    client: &HttpClient,
-    address: SocketAddr,
-    shot: &Shot,
-) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn one(client: &HttpClient, address: SocketAddr, shot: &Shot) -> anyhow::Result<Answer> {
     let mut request = Request::builder()
         .method(shot.method)
         .uri(format!("http://{address}{}", shot.path))
@@ -118,7 +143,9 @@ async fn one(
     }
     let request = request.body(Full::new(Bytes::from(shot.body.clone())))?;
     let answer = client.request(request).await?;
-    let status = answer.status();
+    let status = answer.status().as_u16();
+    let wait = answer.headers().get(RETRY_AFTER).and_then(|text| text.to_str().ok()?.parse().ok());
+    let retry_after = wait.map_or(PAUSE, Duration::from_secs);
     let body = answer.into_body().collect().await?.to_bytes();
-    Ok((status, body))
+    Ok(Answer { status, body, retry_after })
 }

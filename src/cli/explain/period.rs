@@ -87,12 +87,12 @@ fn head(story: &PeriodStory) -> String {
             )
         }
     };
-    let gets: Vec<String> = story
-        .components
-        .iter()
-        .filter(|part| !part.posted.is_zero())
-        .map(|part| format!("{} {}", part.component, part.posted))
-        .collect();
+    let of_period = story.components.iter().filter(|part| !part.posted.is_zero());
+    let of_period = of_period.map(|part| format!("{} {}", part.component, part.posted));
+    let of_closed = story.corrected.iter();
+    let of_closed = of_closed
+        .map(|part| format!("{} of {}, corrected, {}", part.component, part.corrects, part.amount));
+    let gets: Vec<String> = of_period.chain(of_closed).collect();
     let of = if gets.is_empty() { String::new() } else { format!(": {}", gets.join(", ")) };
     text + &format!("gets {} {currency}{of}\n", story.paid)
 }
@@ -269,7 +269,10 @@ fn lacks(shortfall: &Shortfall, leg_rank: Option<&RankId>) -> String {
 fn component(part: &ComponentTold, story: &PeriodStory) -> String {
     let currency = story.currency;
     let kind = part.kind.replace('_', " ");
-    let mut text = format!("\n{} ({kind}): {} {currency}", part.component, part.paid);
+    // Of a component with corrections the part of this period; those stand at the top.
+    let corrects = story.corrected.iter().any(|told| told.component == part.component);
+    let amount = if corrects { part.posted } else { part.paid };
+    let mut text = format!("\n{} ({kind}): {amount} {currency}", part.component);
     if let Some(reason) = part.unpaid {
         text += &format!(", because {}", because(reason));
     }

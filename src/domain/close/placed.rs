@@ -206,6 +206,12 @@ impl PlacedRecords {
         self.corrections.extend(other.corrections);
     }
 
+    /// What corrections of closed periods come to for all owners; none where there is no correction.
+    pub fn corrected(&self) -> Option<Money> {
+        let sum = self.corrections.iter().map(CorrectionRecord::to_owner).sum();
+        Some(sum).filter(|_| !self.corrections.is_empty())
+    }
+
     /// The leaves of all records.
     pub fn leaves(&self, key: &CloseKey) -> impl Iterator<Item = Digest> {
         let positions = self.positions.iter().map(|record| record.leaf(key));

@@ -57,6 +57,7 @@ fn story(components: Vec<ComponentTold>) -> PeriodStory {
         rounding: Rounding::HalfUp,
         closed: None,
         paid: components.iter().map(|part| part.paid).sum(),
+        corrected: Vec::new(),
         basis,
         volumes: OwnVolumes {
             counted: LineVolumes { pv: points(30), qv: points(30), cv: points(25) },
