@@ -142,6 +142,42 @@ async fn found_with(world: &World, plan: &str) -> crate::support::Running {
     world.start().await
 }
 
+async fn nothing_is_placed_while_a_row_is_refused(world: &World) {
+    let wrong = "position,distributor,parent,side,placed_at\n\
+        a,NOBODY,left,left,\n\
+        b,10001,,,\n\
+        c,10001,top,left,\n\
+        d,10001,nowhere,left,\n\
+        e,10001,left,middle,\n\
+        f,10001,left,left,2026-01-01\n\
+        g,10001,left,left,2199-01-01\n\
+        left,11043,top,right,\n\
+        h,10001,left,left,\n";
+    let output = import(world, wrong, "legs", &[]).await;
+    let told = failed(&output);
+    for says in [
+        "line 2: distributor NOBODY is unknown: import distributors first",
+        "line 3: parent is empty",
+        "line 4: side left below parent top is taken",
+        "line 5: parent nowhere is not placed",
+        "line 6: side is \"middle\", not left or right",
+        "line 7: placed_at is 2026-01-01T00:00:00Z, before",
+        "line 8: placed_at 2199-01-01T00:00:00Z is in the future",
+        "line 9: position left is placed already, at side left below top",
+    ] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("1 would be, but nothing is placed while a row is refused"), "{told}");
+    let positions = "SELECT count(*) FROM upline.placement";
+    assert_eq!(world.count(positions).await, 4, "the row that is right waits for the others");
+    let unread = "position,distributor,parent,side\n?!,\nh,10001,left,left\n";
+    failed(&import(world, unread, "legs", &[]).await);
+    assert_eq!(world.count(positions).await, 4, "also where a row cannot be read");
+    let right = "position,distributor,parent,side\nh,10001,left,left\n";
+    imported(world, right, "legs", "1 written").await;
+}
+
 #[test]
 fn a_tree_is_imported_row_by_row_and_chained_by_the_books() {
     world("placements", async |world| {
@@ -154,42 +190,7 @@ fn a_tree_is_imported_row_by_row_and_chained_by_the_books() {
         assert!(told.contains("no plan pays on a tree other; there are grid, legs"), "{told}");
         imported(world, LEGS, "legs", "4 written, 0 unchanged").await;
         imported(world, LEGS, "legs", "0 written, 4 unchanged").await;
-        let wrong = "position,distributor,parent,side,placed_at\n\
-            a,NOBODY,left,left,\n\
-            b,10001,,,\n\
-            c,10001,top,left,\n\
-            d,10001,nowhere,left,\n\
-            e,10001,left,middle,\n\
-            f,10001,left,left,2026-01-01\n\
-            g,10001,left,left,2199-01-01\n\
-            left,11043,top,right,\n\
-            h,10001,left,left,\n";
-        let output = import(world, wrong, "legs", &[]).await;
-        let told = failed(&output);
-        for says in [
-            "line 2: distributor NOBODY is unknown: import distributors first",
-            "line 3: parent is empty",
-            "line 4: side left below parent top is taken",
-            "line 5: parent nowhere is not placed",
-            "line 6: side is \"middle\", not left or right",
-            "line 7: placed_at is 2026-01-01T00:00:00Z, before",
-            "line 8: placed_at 2199-01-01T00:00:00Z is in the future",
-            "line 9: position left is placed already, at side left below top",
-        ] {
-            assert!(told.contains(says), "{says}: {told}");
-        }
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            told.contains("1 would be, but nothing is placed while a row is refused"),
-            "{told}"
-        );
-        let positions = "SELECT count(*) FROM upline.placement";
-        assert_eq!(world.count(positions).await, 4, "the row that is right waits for the others");
-        let unread = "position,distributor,parent,side\n?!,\nh,10001,left,left\n";
-        failed(&import(world, unread, "legs", &[]).await);
-        assert_eq!(world.count(positions).await, 4, "also where a row cannot be read");
-        let right = "position,distributor,parent,side\nh,10001,left,left\n";
-        imported(world, right, "legs", "1 written").await;
+        nothing_is_placed_while_a_row_is_refused(world).await;
 
         // In the matrix everybody spills below their sponsor.
         imported(world, GRID, "grid", "5 written").await;
@@ -553,13 +554,15 @@ fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_pe
         assert_eq!(pairs("2026-02").await, wanted);
 
         let story = closes::said(&world.run(&["explain", "10090", "2026-02"]).await);
-        let gets = "gets -21.00 USD: pairs of 2026-01, corrected, -21.00";
+        // The matrix and what was matched on the order take back too.
+        let gets =
+            "gets -39.00 USD: levels -15.00, matching -3.00, pairs of 2026-01, corrected, -21.00";
         assert!(story.contains(gets), "{story}");
         let story = world.run(&["explain", "10090", "2026-02", "--json"]).await;
         let story: Value = serde_json::from_str(&closes::said(&story)).unwrap();
         let corrected =
             json!([{ "component": "pairs", "corrects": "2026-01", "amount": "-21.00" }]);
-        assert_eq!((&story["paid"], &story["corrected"]), (&json!("-21.00"), &corrected));
+        assert_eq!((&story["paid"], &story["corrected"]), (&json!("-39.00"), &corrected));
 
         // The rest comes back too: what is left is nothing, also of the cap.
         deliver(3, "2026-01-07T10:00:00Z", "cancelled", "11043", "140.00").await;
