@@ -576,6 +576,11 @@ fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_pe
         let sums = sums(world).await;
         assert!(!sums.keys().any(|account| account.starts_with("pairs")), "{sums:?}");
 
+        // Nobody decides ranks in a plan that has none.
+        let clear = ["rank", "clear", "10090", "--plan", "field", "--from", "2026-05"];
+        let clear = world.run(&[&clear[..], &["--by", "staff-7", "--why", "none"]].concat()).await;
+        assert!(failed(&clear).contains("has no ranks"));
+
         for row in [
             "period_position SELECT plan_id, period, component, 3, standing, left_opening,
                  left_arrived, left_paired, left_expired, left_flushed, left_carried, right_opening,
