@@ -41,7 +41,7 @@ use upline::{
     },
     stage::{
         decode,
-        message::{Computed, Mapped, Posted, Validated},
+        message::{Computed, Mapped, Validated},
     },
 };
 
@@ -226,11 +226,9 @@ fn messages(sample: &Sample, rounds: usize) {
         "ratio"
     );
     let computed = sample.computed(1);
-    let entries = post(&computed.run, &[]);
     handed("Validated", &Validated { event: sample.event(1), trace: trace(1) }, rounds);
     handed("Mapped", &Mapped { order: sample.mapped(1), trace: trace(2) }, rounds);
     handed("Computed", &computed, rounds);
-    handed("Posted", &Posted::of(&computed.run, entries, trace(4)), rounds);
 }
 
 /// An order of a block, ready to be sealed.

@@ -118,7 +118,6 @@ pub(crate) fn trace(stages: i64) -> Trace {
         validated_at: passed(1),
         mapped_at: passed(2),
         computed_at: passed(3),
-        posted_at: passed(4),
     }
 }
 

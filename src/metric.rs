@@ -332,6 +332,12 @@ pub fn ledger_block() {
     counter!(BLOCKS).increment(1);
 }
 
+/// So many messages of a stage were delivered.
+pub fn delivered(stage: &'static str, messages: usize) {
+    let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+    counter!(MESSAGES, "stage" => stage, "outcome" => "delivered").increment(messages);
+}
+
 /// A posted revision is in the warehouse.
 pub fn warehoused(posted_at: Timestamp, now: Timestamp) {
     histogram!(WAREHOUSE_LAG).record(seconds_between(posted_at, now));

@@ -209,7 +209,7 @@ pub struct LimitsFile {
     pub retry_longest_ms: u64,
     /// How long the warehouse collects rows for one insert, in milliseconds.
     pub warehouse_linger_ms: u64,
-    /// The most revisions in one insert of the warehouse.
+    /// The most entries of the ledger in one insert of the warehouse, but for those of a single block.
     pub warehouse_batch: usize,
     /// How many lanes run validate, map, commission and ledger as one; 0 is the chain through the log.
     pub fused_lanes: usize,
@@ -234,7 +234,7 @@ impl Default for LimitsFile {
             retry_first_ms: 100,
             retry_longest_ms: 10_000,
             warehouse_linger_ms: 500,
-            warehouse_batch: 10_000,
+            warehouse_batch: 50_000,
             fused_lanes: 0,
             webhooks_in_flight: 1024,
             store_reserve: 16,
@@ -252,18 +252,8 @@ impl LimitsFile {
         Limits {
             batch: self.batch,
             idle: Duration::from_millis(500),
-            linger: Duration::ZERO,
             retry_first: Duration::from_millis(self.retry_first_ms),
             retry_longest: Duration::from_millis(self.retry_longest_ms),
-        }
-    }
-
-    /// As the runner of the warehouse wants them: it collects.
-    pub fn warehouse(&self) -> Limits {
-        Limits {
-            batch: self.warehouse_batch,
-            linger: std::time::Duration::from_millis(self.warehouse_linger_ms),
-            ..self.stage()
         }
     }
 
@@ -309,8 +299,8 @@ impl LimitsFile {
         if self.retry_first_ms == 0 || self.retry_longest_ms < self.retry_first_ms {
             return fail("retry_first_ms", "must be above zero and at most retry_longest_ms");
         }
-        if self.warehouse_linger_ms >= self.ack_wait_seconds.saturating_mul(500) {
-            return fail("warehouse_linger_ms", "must be less than half of ack_wait_seconds");
+        if self.warehouse_linger_ms > 60_000 {
+            return fail("warehouse_linger_ms", "must not be above 60000");
         }
         Ok(())
     }

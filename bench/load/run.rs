@@ -291,7 +291,9 @@ async fn wait_for_ledger(world: &World, wanted: u64, exact: bool) -> anyhow::Res
 
 async fn wait_for_warehouse(world: &World, begin: Instant) -> anyhow::Result<Duration> {
     let waited = Instant::now();
-    while upline::app::open_messages(&world.log).await? > 0 && waited.elapsed() < WAREHOUSE {
+    let behind = "SELECT (SELECT coalesce(max(number), 0) FROM upline.ledger_block) > block
+                  FROM upline.warehouse_mark";
+    while world.client.query_one(behind, &[]).await?.get(0) && waited.elapsed() < WAREHOUSE {
         tokio::time::sleep(LOOK).await;
     }
     Ok(begin.elapsed())

@@ -32,11 +32,11 @@ use crate::{
     domain::id::{Platform, StoreId},
     ingest::{Drained, Edge, EdgeConfig, EdgeError, StoreEndpoint},
     metric,
-    sink::{CompanyCell, StoreTerms},
+    sink::{CompanyCell, StoreTerms, WAREHOUSE},
     stage::{
         Stage,
         commission::Commission,
-        ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
+        ledger::{Catalogue, Customers, Ledger, Map},
         map::{Company, Terms},
         platform::Scope,
         refunds::Refunds,
@@ -47,7 +47,7 @@ use crate::{
         ServiceError,
         jetstream::{JetStream, JetStreamInbox, StreamLimits, StreamName},
     },
-    warehouse::{self, clickhouse::ClickHouse},
+    warehouse::{self, clickhouse::ClickHouse, recent::Recent},
 };
 
 /// The addresses of the three services, all known.
@@ -105,14 +105,13 @@ pub enum Exit {
 }
 
 /// The stages with their streams and filters.
-const CONSUMERS: [(StreamName, &str, &str); 7] = [
+const CONSUMERS: [(StreamName, &str, &str); 6] = [
     (StreamName::Ingest, Validate::NAME, "ingest.>"),
     (StreamName::Orders, Map::NAME, "orders.valid.>"),
     (StreamName::Orders, Catalogue::NAME, "orders.articles.>"),
     (StreamName::Orders, Customers::NAME, "orders.customers.>"),
     (StreamName::Orders, Commission::<CompanyCell>::NAME, "orders.mapped.>"),
     (StreamName::Commissions, Ledger::NAME, "commissions.run.>"),
-    (StreamName::Commissions, Warehouse::NAME, "commissions.posted.>"),
 ];
 
 const DAY: Duration = Duration::from_hours(24);
@@ -147,6 +146,8 @@ struct Inside {
     log: Arc<JetStream>,
     store: Arc<Postgres>,
     warehouse: ClickHouse,
+    /// What the ledger has posted and the warehouse does not have yet.
+    recent: Recent,
     company: CompanyCell,
     arrivals: pressure::Arrivals,
 }
@@ -167,7 +168,7 @@ impl App {
         let log = Arc::new(connect().await?);
         let theirs = at(&behind.handle(), connect()).await.map_err(BuildError::Threads)?;
         log.ensure_streams(&stream_limits(config.replicas, config.stream_max_mib)).await?;
-        let store = Arc::new(Postgres::for_stages(endpoints.database.expose_secret(), 8)?);
+        let store = Arc::new(Postgres::for_stages(endpoints.database.expose_secret(), 10)?);
         books::check(&store).await?;
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
         for source in config.pipelines.plans.values() {
@@ -176,6 +177,7 @@ impl App {
         let company = CompanyCell::default();
         let stores = config.pipelines.stores.iter().map(|s| (s.platform.as_str(), s.name.as_str()));
         let mut stages = CONSUMERS.map(|(_, stage, _)| stage).to_vec();
+        stages.push(WAREHOUSE);
         if !refunds::consumers(&config).is_empty() {
             stages.push(Refunds::NAME);
         }
@@ -194,8 +196,9 @@ impl App {
             admin::Admin::bind(config.admin, metrics, log.clone(), store.clone(), company.clone())
                 .await
                 .map_err(|source| BuildError::Admin { address: config.admin, source })?;
+        let (log_inside, recent) = (Arc::new(theirs?), Recent::default());
         let inside =
-            Inside { config, clock, log: Arc::new(theirs?), store, warehouse, company, arrivals };
+            Inside { config, clock, log: log_inside, store, warehouse, recent, company, arrivals };
         Ok(Self { inside: Arc::new(inside), behind, log, edge, admin })
     }
 
@@ -241,7 +244,8 @@ impl App {
         if refused.is_none() && !stop.is_cancelled() {
             let shops = refunds::consumers(&inside.config);
             helpers.spawn_on(inside.keeper().run(always.clone()), &there);
-            helpers.spawn(watch_lag(log.clone(), shops, always.clone()));
+            let books = inside.store.clone();
+            helpers.spawn(watch_lag(log.clone(), books, shops, always.clone()));
             let arrivals = inside.arrivals.clone();
             helpers.spawn(pressure::watch(log, arrivals, admission, always.clone()));
         }
@@ -335,13 +339,22 @@ async fn recall(log: Arc<JetStream>, stop: CancellationToken) {
 }
 
 /// Reports how far each stage is behind.
-async fn watch_lag(log: Arc<JetStream>, shops: Vec<String>, stop: CancellationToken) {
+async fn watch_lag(
+    log: Arc<JetStream>,
+    books: Arc<Postgres>,
+    shops: Vec<String>,
+    stop: CancellationToken,
+) {
     loop {
         for (stream, stage, _) in CONSUMERS {
             match log.lag(stream, stage).await {
                 Ok(lag) => metric::consumer_lag(stage, lag),
                 Err(error) => tracing::debug!(stage, error = error.chain(), "the lag is unknown"),
             }
+        }
+        match books.warehouse_behind().await {
+            Ok(lag) => metric::consumer_lag(WAREHOUSE, lag),
+            Err(error) => tracing::debug!(error = error.chain(), "the warehouse's lag is unknown"),
         }
         refunds::watch_lag(&log, &shops).await;
         for stream in StreamName::ALL {

@@ -121,7 +121,7 @@ async fn backlog(log: &JetStream) -> Result<u64, ServiceError> {
     let before_the_books = |stage: &str| {
         [Validate::NAME, Map::NAME, Commission::<CompanyCell>::NAME, Ledger::NAME].contains(&stage)
     };
-    let consumers: [(StreamName, &str, &str); 7] = CONSUMERS;
+    let consumers: [(StreamName, &str, &str); 6] = CONSUMERS;
     let lags = consumers
         .into_iter()
         .filter(|(_, stage, _)| before_the_books(stage))

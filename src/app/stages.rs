@@ -8,16 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::{BuildError, CONSUMERS, Inside, refunds, stores_of, terms_of};
 use crate::{
     domain::id::StoreId,
-    metric,
     sink::{
-        CatalogueSink, CompanyCell, CustomersSink, Fused, LedgerSink, OrderBookSink, PublishEvents,
-        PublishRuns, ToLog, ToTrail, Unless, WarehouseSink,
+        CatalogueSink, CompanyCell, CustomersSink, Feed, Fused, LedgerSink, OrderBookSink,
+        PublishEvents, PublishRuns, ToLog, Unless,
     },
     stage::{
         Stage,
         commission::Commission,
-        ledger::{Catalogue, Customers, Ledger, Map, Warehouse},
-        message::{Computed, Mapped, Posted, Validated},
+        ledger::{Catalogue, Customers, Ledger, Map},
+        message::{Computed, Mapped, Validated},
         refunds::has_summaries,
         validate::Validate,
     },
@@ -26,9 +25,7 @@ use crate::{
         Forward, Sink,
         jetstream::{JetStream, JetStreamInbox, StreamName},
         runner::{Limits, Runner},
-        tail::{Tail, Trail},
     },
-    warehouse::clickhouse::ClickHouse,
 };
 
 impl Inside {
@@ -50,8 +47,8 @@ impl Inside {
         let limits = self.config.pipelines.limits;
         let stage = limits.stage();
         let mut work = JoinSet::new();
-        let Ok([raw, valid, articles, customers, mapped, run, posted]) =
-            <[JetStreamInbox; 7]>::try_from(inboxes)
+        let Ok([raw, valid, articles, customers, mapped, run]) =
+            <[JetStreamInbox; 6]>::try_from(inboxes)
         else {
             return Ok(work);
         };
@@ -60,15 +57,12 @@ impl Inside {
             work.spawn(self.runner(self.validate(), events, raw, stage).run(stop.clone()));
         } else {
             drop(raw);
-            let (shared, writer) = Trail::new(self.log.clone());
-            work.spawn(writer);
             for _ in 0..limits.fused_lanes {
                 let (stream, name, filter) = CONSUMERS[0];
                 let raw = self.inbox(stream, name, filter).await?;
-                let tail = Tail::default();
-                let lane = self.fused(ToTrail::new(shared.clone(), tail.clone()));
-                let runner = Runner { tail, ..self.runner(self.validate(), lane, raw, stage) };
-                work.spawn(runner.run(stop.clone()));
+                work.spawn(
+                    self.runner(self.validate(), self.fused(), raw, stage).run(stop.clone()),
+                );
             }
         }
         let book = self.book(self.to_log());
@@ -79,11 +73,17 @@ impl Inside {
         work.spawn(self.runner(Customers, links, customers, stage).run(stop.clone()));
         let runs = self.runs(self.to_log());
         work.spawn(self.runner(self.commission(), runs, mapped, stage).run(stop.clone()));
-        let ledger = self.ledger(self.to_log());
-        work.spawn(self.runner(Ledger, ledger, run, stage).run(stop.clone()));
-        let rows = WarehouseSink::new(self.warehouse.clone(), self.clock.clone());
-        let runner = self.runner(Warehouse, rows, posted, limits.warehouse());
-        work.spawn(warehouse_stage(self.warehouse.clone(), runner, stop.clone()));
+        work.spawn(self.runner(Ledger, self.ledger(), run, stage).run(stop.clone()));
+        let feed = Feed {
+            store: self.store.clone(),
+            warehouse: self.warehouse.clone(),
+            recent: self.recent.clone(),
+            clock: self.clock.clone(),
+            linger: Duration::from_millis(limits.warehouse_linger_ms),
+            entries: limits.warehouse_batch,
+            limits: stage,
+        };
+        work.spawn(feed.run(stop.clone()));
         Ok(work)
     }
 
@@ -94,13 +94,8 @@ impl Inside {
         filter: &str,
     ) -> Result<JetStreamInbox, BuildError> {
         let limits = self.config.pipelines.limits;
-        let in_flight = if name == Warehouse::NAME {
-            limits.warehouse_batch.max(limits.in_flight)
-        } else {
-            limits.in_flight
-        };
         let wait = Duration::from_secs(limits.ack_wait_seconds);
-        Ok(self.log.consumer(stream, name, filter, wait, in_flight).await?)
+        Ok(self.log.consumer(stream, name, filter, wait, limits.in_flight).await?)
     }
 
     fn to_log(&self) -> ToLog<JetStream> {
@@ -133,13 +128,13 @@ impl Inside {
         PublishRuns::new(next, self.clock.clone())
     }
 
-    fn ledger<F: Forward<Posted>>(&self, next: F) -> LedgerSink<Postgres, F> {
-        LedgerSink::new(self.store.clone(), next, self.clock.clone())
+    fn ledger(&self) -> LedgerSink<Postgres> {
+        LedgerSink::new(self.store.clone(), self.recent.clone(), self.clock.clone())
     }
 
-    /// What follows validate, as one: nothing goes through the log before it is posted.
-    fn fused(&self, posted: ToTrail) -> impl Sink<<Validate as Stage>::Effect> + use<> {
-        let ledger = Fused::new(Ledger, self.ledger(posted));
+    /// What follows validate, as one: nothing goes through the log on its way into the books.
+    fn fused(&self) -> impl Sink<<Validate as Stage>::Effect> + use<> {
+        let ledger = Fused::new(Ledger, self.ledger());
         let commission = Fused::new(self.commission(), self.runs(ledger));
         let book = Fused::new(Map, self.book(commission));
         let asked: BTreeSet<StoreId> = refunds::asked(&self.config);
@@ -157,26 +152,6 @@ impl Inside {
         limits: Limits,
     ) -> Runner<S, K, JetStreamInbox, JetStream> {
         let (dead, clock) = (self.log.clone(), self.clock.clone());
-        Runner { stage, sink, inbox, dead, clock, limits, tail: Tail::default() }
+        Runner { stage, sink, inbox, dead, clock, limits }
     }
-}
-
-/// Waits for ClickHouse, makes its tables, then runs the stage.
-async fn warehouse_stage(
-    warehouse: ClickHouse,
-    runner: Runner<Warehouse, WarehouseSink, JetStreamInbox, JetStream>,
-    stop: CancellationToken,
-) {
-    let mut failures = 0u32;
-    while let Err(error) = warehouse.migrate().await {
-        failures = failures.saturating_add(1);
-        let pause = runner.limits.back_off(failures);
-        tracing::warn!(error = error.chain(), "the warehouse is not ready");
-        metric::stage_failure(Warehouse::NAME);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-    runner.run(stop).await;
 }

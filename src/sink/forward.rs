@@ -14,10 +14,7 @@ use super::publish::outgoing;
 use crate::{
     metric,
     stage::{Judge, Verdict, message::Routed},
-    stream::{
-        Effect, Fate, Forward, Outgoing, Parcel, Publish, ServiceError, Sink,
-        tail::{Tail, Trail},
-    },
+    stream::{Effect, Fate, Forward, Outgoing, Parcel, Publish, ServiceError, Sink},
 };
 
 /// Hands on through the log.
@@ -37,34 +34,10 @@ where
     P: Publish,
 {
     async fn forward(&self, parcels: Vec<Parcel<T>>) -> Result<(), ServiceError> {
-        let messages = messages(parcels)?;
+        let message =
+            |parcel: Parcel<T>| outgoing(parcel.value.subject(), parcel.id, &parcel.value);
+        let messages = parcels.into_iter().map(message).collect::<Result<Vec<Outgoing>, _>>()?;
         if messages.is_empty() { Ok(()) } else { self.0.publish_all(messages).await }
-    }
-}
-
-fn messages<T: Routed + Serialize>(parcels: Vec<Parcel<T>>) -> Result<Vec<Outgoing>, ServiceError> {
-    let message = |parcel: Parcel<T>| outgoing(parcel.value.subject(), parcel.id, &parcel.value);
-    parcels.into_iter().map(message).collect()
-}
-
-/// Hands on through the log without waiting for it: the batch of the lane waits before it is
-/// acknowledged.
-#[derive(Debug)]
-pub struct ToTrail {
-    shared: Trail,
-    tail: Tail,
-}
-
-impl ToTrail {
-    /// Hands on to what the lanes share; the runner of the lane has the same `tail`.
-    pub fn new(shared: Trail, tail: Tail) -> Self {
-        Self { shared, tail }
-    }
-}
-
-impl<T: Routed + Serialize + Send + Sync + 'static> Forward<T> for ToTrail {
-    async fn forward(&self, parcels: Vec<Parcel<T>>) -> Result<(), ServiceError> {
-        self.shared.push(messages(parcels)?, &self.tail).await
     }
 }
 

@@ -1,34 +1,32 @@
 //! After commission: the books.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    domain::{
-        id::OrderKey,
-        ledger::{Entry, Kind},
-    },
+    domain::ledger::{Entry, Kind},
     metric,
     stage::{
         SkipReason,
-        message::{Computed, Posted, Trace},
+        message::{Computed, Posted},
     },
     store::{PostOutcome, Store},
-    stream::{Effect, Fate, Forward, Parcel, ServiceError, Sink},
+    stream::{Effect, Fate, ServiceError, Sink},
+    warehouse::recent::Recent,
 };
 
-/// Posts what is new and publishes what was posted.
+/// Posts what is new. Nothing is handed on: who wants to know what was posted follows the blocks.
 #[derive(Debug)]
-pub struct LedgerSink<S, F> {
+pub struct LedgerSink<S> {
     store: Arc<S>,
-    next: F,
+    recent: Recent,
     clock: Clock,
 }
 
-impl<S, F> LedgerSink<S, F> {
-    /// A sink that posts to `store` and hands on to `next`.
-    pub fn new(store: Arc<S>, next: F, clock: Clock) -> Self {
-        Self { store, next, clock }
+impl<S> LedgerSink<S> {
+    /// A sink that posts to `store` and keeps what it posted for the warehouse in `recent`.
+    pub fn new(store: Arc<S>, recent: Recent, clock: Clock) -> Self {
+        Self { store, recent, clock }
     }
 }
 
@@ -39,51 +37,21 @@ fn count(entries: &[Entry]) {
     }
 }
 
-fn parcel(posted: Posted, redelivered: bool) -> Parcel<Posted> {
-    let id = format!("posted:{}:{}", posted.order.key, posted.order.revision);
-    Parcel { id, value: posted, redelivered }
-}
-
-impl<S: Store, F> LedgerSink<S, F> {
-    /// Every posted revision of the orders whose message comes again, but for what goes on its way just
-    /// now: the one that was being posted when the message was cut off may be behind a later one by now.
-    async fn posted_before(
-        &self,
-        effects: &[Effect<Computed>],
-        now: &[Parcel<Posted>],
-    ) -> Result<Vec<Parcel<Posted>>, ServiceError> {
-        let again = effects.iter().filter(|effect| effect.redelivered);
-        let keys: BTreeSet<&OrderKey> = again.map(|effect| &effect.value.run.order.key).collect();
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys: Vec<OrderKey> = keys.into_iter().cloned().collect();
-        let going: BTreeSet<&str> = now.iter().map(|parcel| parcel.id.as_str()).collect();
-        let before = self.store.posted(&keys).await?.into_iter().map(|known| {
-            let trace = Trace { posted_at: Some(known.at), ..Trace::start(known.received_at) };
-            parcel(Posted::of(&known.run, known.entries, trace), true)
-        });
-        Ok(before.filter(|parcel| !going.contains(parcel.id.as_str())).collect())
-    }
-}
-
-impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
+impl<S: Store> Sink<Computed> for LedgerSink<S> {
     async fn deliver(&self, effects: &[Effect<Computed>]) -> Result<Vec<Fate>, ServiceError> {
         let runs: Vec<&Computed> = effects.iter().map(|effect| &effect.value).collect();
         let outcomes = self.store.post(&runs, self.clock.now()).await?;
         let committed = self.clock.now();
         let mut fates = Vec::with_capacity(outcomes.len());
-        let mut parcels = Vec::with_capacity(effects.len());
-        let mut sealed = false;
+        let (mut sealed, mut posted) = (None, Vec::with_capacity(effects.len()));
         for (outcome, effect) in outcomes.into_iter().zip(effects) {
             let Computed { run, trace } = &effect.value;
             fates.push(match outcome {
-                PostOutcome::Posted(entries) => {
+                PostOutcome::Posted { entries, block } => {
                     metric::commission_emitted(trace.received_at, committed);
                     count(&entries);
-                    sealed = true;
-                    let trace = Trace { posted_at: Some(committed), ..trace.clone() };
-                    parcels.push(parcel(Posted::of(run, entries, trace), effect.redelivered));
+                    sealed = Some(block);
+                    posted.push(Posted::of(run, entries, trace.clone(), committed));
                     Fate::Delivered
                 }
                 PostOutcome::Already if effect.redelivered => Fate::Delivered,
@@ -92,11 +60,10 @@ impl<S: Store, F: Forward<Posted>> Sink<Computed> for LedgerSink<S, F> {
                 }
             });
         }
-        parcels.extend(self.posted_before(effects, &parcels).await?);
-        if sealed {
+        if let Some(block) = sealed {
             metric::ledger_block();
+            self.recent.keep(block, posted);
         }
-        self.next.forward(parcels).await?;
         Ok(fates)
     }
 }

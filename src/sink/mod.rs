@@ -8,8 +8,9 @@
 //! | customers | writes links, does what privacy requests ask |
 //! | refunds | asks a shop for refunds that it told the sum of |
 //! | commission | hands the calculation on |
-//! | ledger | posts the difference, hands on what was posted |
-//! | warehouse | writes rows |
+//! | ledger | posts the difference |
+//!
+//! The warehouse is no stage: it follows the blocks of the ledger ([`Feed`]).
 //!
 //! To hand on is to publish, or to let the next stage go on at once ([`Fused`]).
 //!
@@ -34,7 +35,7 @@ use std::sync::{
 pub use self::{
     catalogue::CatalogueSink,
     customers::CustomersSink,
-    forward::{Fused, ToLog, ToTrail, Unless},
+    forward::{Fused, ToLog, Unless},
     ledger::LedgerSink,
     order_book::{OrderBookSink, StoreTerms},
     publish::{PublishEvents, PublishRuns},
@@ -42,7 +43,7 @@ pub use self::{
         AT_ONCE as REFUNDS_AT_ONCE, IN_FLIGHT as REFUNDS_IN_FLIGHT, RefundsSink, RestAccess,
         RestUrlError,
     },
-    warehouse::WarehouseSink,
+    warehouse::{Feed, NAME as WAREHOUSE},
 };
 use crate::stage::{commission::CurrentCompany, map::Company};
 

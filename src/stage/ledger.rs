@@ -5,7 +5,7 @@ use crate::domain::article::ArticleEvent;
 
 use super::{
     Judge, Verdict,
-    message::{Computed, Posted, Validated},
+    message::{Computed, Validated},
 };
 use crate::domain::customer::CustomerEvent;
 
@@ -43,8 +43,4 @@ decoding_stage!(
 decoding_stage!(
     /// Posts the difference between a run and the ledger.
     Ledger, "ledger", Computed
-);
-decoding_stage!(
-    /// Writes posted revisions to the warehouse.
-    Warehouse, "warehouse", Posted
 );

@@ -107,21 +107,12 @@ pub struct Trace {
     /// The lines were computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub computed_at: Option<Timestamp>,
-    /// The ledger had committed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub posted_at: Option<Timestamp>,
 }
 
 impl Trace {
     /// A trace that starts at the edge.
     pub fn start(received_at: Timestamp) -> Self {
-        Self {
-            received_at,
-            validated_at: None,
-            mapped_at: None,
-            computed_at: None,
-            posted_at: None,
-        }
+        Self { received_at, validated_at: None, mapped_at: None, computed_at: None }
     }
 }
 
@@ -154,7 +145,7 @@ pub struct Computed {
 
 /// A posted revision on its way to the warehouse. The calculation itself is in the ledger; this is what
 /// it comes to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
     /// The order.
     pub order: PostedOrder,
@@ -162,11 +153,13 @@ pub struct Posted {
     pub entries: Vec<Entry>,
     /// When it passed the stages.
     pub trace: Trace,
+    /// When the ledger had committed.
+    pub posted_at: Timestamp,
 }
 
 /// What a posted order comes to. Up to `base` in the order's currency, `paid` and `breakage` in the
 /// payout currency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedOrder {
     /// The order.
     pub key: OrderKey,
@@ -181,10 +174,8 @@ pub struct PostedOrder {
     /// When it was placed.
     pub placed_at: Timestamp,
     /// The distributor who referred it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referrer: Option<DistributorId>,
     /// The distributor who bought for themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_purchase: Option<DistributorId>,
     /// What the buyer owed in all, shipping and tax included.
     pub total: Money,
@@ -204,7 +195,7 @@ pub struct PostedOrder {
 
 impl Posted {
     /// What a posted calculation comes to.
-    pub fn of(run: &Run, entries: Vec<Entry>, trace: Trace) -> Self {
+    pub fn of(run: &Run, entries: Vec<Entry>, trace: Trace, posted_at: Timestamp) -> Self {
         let order = &run.order;
         Self {
             order: PostedOrder {
@@ -226,6 +217,7 @@ impl Posted {
             },
             entries,
             trace,
+            posted_at,
         }
     }
 }
@@ -254,12 +246,6 @@ impl Routed for Computed {
     }
 }
 
-impl Routed for Posted {
-    fn subject(&self) -> Subject<'_> {
-        Subject::Posted(&self.order.key)
-    }
-}
-
 /// A name in the log, without the deployment's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
@@ -275,8 +261,6 @@ pub enum Subject<'a> {
     Mapped(&'a OrderKey),
     /// Calculations.
     Run(&'a OrderKey),
-    /// Posted calculations.
-    Posted(&'a OrderKey),
     /// Dead letters of a stage.
     Dead(&'a str),
 }
@@ -290,7 +274,6 @@ impl std::fmt::Display for Subject<'_> {
             Self::Customer(key) => write!(f, "orders.customers.{}", key.partition()),
             Self::Mapped(key) => write!(f, "orders.mapped.{}", key.partition()),
             Self::Run(key) => write!(f, "commissions.run.{}", key.partition()),
-            Self::Posted(key) => write!(f, "commissions.posted.{}", key.partition()),
             Self::Dead(stage) => write!(f, "dead.{stage}"),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,6 +34,8 @@ struct Books {
     links: Links,
     last_link: u64,
     runs: BTreeMap<OrderKey, BTreeMap<u64, Posting>>,
+    /// The number of the last block.
+    blocks: u64,
     entries: Vec<(OrderKey, Entry)>,
     /// The volume journal; the first has the number 1.
     volumes: Vec<(OrderKey, VolumeEntry)>,
@@ -123,7 +126,7 @@ impl Books {
         }
     }
 
-    fn post(&mut self, computed: &Computed, now: Timestamp) -> PostOutcome {
+    fn post(&mut self, computed: &Computed, block: u64, now: Timestamp) -> PostOutcome {
         let order = &computed.run.order;
         let runs = self.runs.entry(order.key.clone()).or_default();
         if runs.contains_key(&order.revision) {
@@ -153,11 +156,13 @@ impl Books {
             run: computed.run.clone(),
             entries: entries.clone(),
             volumes,
-            received_at: computed.trace.received_at,
+            trace: computed.trace.clone(),
+            block,
             at: now,
         };
         runs.insert(order.revision, posting);
-        PostOutcome::Posted(entries)
+        self.blocks = block;
+        PostOutcome::Posted { entries, block }
     }
 
     fn post_volumes(&mut self, computed: &Computed) -> Vec<VolumeEntry> {
@@ -222,12 +227,13 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Vec<PostOutcome>, ServiceError> {
         let mut books = self.lock();
-        Ok(runs.iter().map(|run| books.post(run, now)).collect())
+        let block = books.blocks.saturating_add(1);
+        Ok(runs.iter().map(|run| books.post(run, block, now)).collect())
     }
 
-    async fn posted(&self, keys: &[OrderKey]) -> Result<Vec<Posting>, ServiceError> {
+    async fn posted(&self, blocks: RangeInclusive<u64>) -> Result<Vec<Posting>, ServiceError> {
         let books = self.lock();
-        let runs = keys.iter().filter_map(|key| books.runs.get(key));
-        Ok(runs.flat_map(|runs| runs.values().cloned()).collect())
+        let runs = books.runs.values().flat_map(BTreeMap::values);
+        Ok(runs.filter(|posting| blocks.contains(&posting.block)).cloned().collect())
     }
 }

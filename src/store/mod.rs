@@ -11,6 +11,7 @@ pub mod postgres;
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    ops::RangeInclusive,
 };
 
 use jiff::Timestamp;
@@ -27,7 +28,10 @@ use crate::{
         story::Chapter,
         volume::Volume,
     },
-    stage::{map::WaitsFor, message::Computed},
+    stage::{
+        map::WaitsFor,
+        message::{Computed, Trace},
+    },
     stream::ServiceError,
 };
 
@@ -77,8 +81,10 @@ pub struct Posting {
     pub entries: Vec<Entry>,
     /// Its entries in the volume journal.
     pub volumes: Vec<VolumeEntry>,
-    /// When the edge had what led to it.
-    pub received_at: Timestamp,
+    /// When what led to it passed the stages.
+    pub trace: Trace,
+    /// The block that it is sealed in.
+    pub block: u64,
     /// When.
     pub at: Timestamp,
 }
@@ -138,8 +144,13 @@ impl JournalPage {
 /// What posting made of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostOutcome {
-    /// It is posted now, with these entries.
-    Posted(Vec<Entry>),
+    /// It is posted now.
+    Posted {
+        /// With these entries.
+        entries: Vec<Entry>,
+        /// In this block, like all of its batch.
+        block: u64,
+    },
     /// It was posted before.
     Already,
     /// A newer revision is posted.
@@ -187,9 +198,9 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<PostOutcome>, ServiceError>> + Send;
 
-    /// Everything that is posted for these orders, each order's revisions in their order.
+    /// Everything that is posted in these blocks, by order and revision.
     fn posted(
         &self,
-        keys: &[OrderKey],
+        blocks: RangeInclusive<u64>,
     ) -> impl Future<Output = Result<Vec<Posting>, ServiceError>> + Send;
 }

@@ -11,7 +11,6 @@ mod commit;
 pub mod jetstream;
 pub mod memory;
 pub mod runner;
-pub mod tail;
 
 use std::{error::Error, future::Future, time::Duration};
 

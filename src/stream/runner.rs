@@ -4,14 +4,13 @@
 //! deferred (durable elsewhere and waiting) or dead-lettered. A message that comes again is a retry
 //! and is counted as such; an outage is retried without limit and buries nothing.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery, Disposition, Effect, Fate, Inbox, Outgoing, Publish, ServiceError, Sink,
     batch::deliver_isolating,
-    tail::{Pending, Tail, oldest},
 };
 use crate::{
     clock::Clock,
@@ -29,8 +28,6 @@ pub struct Limits {
     pub batch: usize,
     /// How long an idle fetch waits before the loop looks at its stop signal.
     pub idle: Duration,
-    /// How long a batch that is not full goes on collecting; zero takes what is there.
-    pub linger: Duration,
     /// The first wait before a message comes again; it doubles with each attempt.
     pub retry_first: Duration,
     /// The longest wait.
@@ -65,20 +62,7 @@ pub struct Runner<S, K, I, P> {
     pub clock: Clock,
     /// Its limits.
     pub limits: Limits,
-    /// What its sink hands on without waiting for it.
-    pub tail: Tail,
 }
-
-/// A batch whose effects are durable.
-struct Done<T> {
-    deliveries: Vec<(T, u32)>,
-    outcomes: Vec<Outcome>,
-    /// Whether its dead letters are.
-    buried: bool,
-}
-
-/// The most batches that wait for what they handed on; the next is begun when the oldest is settled.
-const OPEN: usize = 8;
 
 impl<S, K, I, P> std::fmt::Debug for Runner<S, K, I, P>
 where
@@ -99,17 +83,14 @@ where
     /// Runs until `stop`; a batch that was begun is finished.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0u32;
-        let mut open = VecDeque::new();
         while !stop.is_cancelled() {
-            let full = open.len() >= OPEN;
             let result = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                (durable, done) = oldest(&mut open) => self.settle(done, durable).await,
-                // What waits here when another branch is first has not been taken from the inbox.
-                fetched = self.collect(), if !full => match fetched {
+                // Dropped at a stop it loses nothing: what was fetched comes again.
+                fetched = self.inbox.fetch(self.limits.batch, self.limits.idle) => match fetched {
                     Ok(batch) if batch.is_empty() => continue,
-                    Ok(batch) => self.process(batch, &mut open).await,
+                    Ok(batch) => self.process(batch).await,
                     Err(error) => Err(error),
                 },
             };
@@ -132,42 +113,11 @@ where
                 }
             }
         }
-        while !open.is_empty() {
-            let (durable, done) = oldest(&mut open).await;
-            if let Err(error) = self.settle(done, durable).await {
-                tracing::warn!(stage = S::NAME, error = error.chain(), "a batch will come again");
-            }
-        }
     }
 
-    /// Fetches a batch. With a linger it goes on until the batch is full or the time is over.
-    ///
-    /// Dropped in between (at a stop) it loses nothing: what was fetched comes again.
-    async fn collect(&mut self) -> Result<Vec<Delivery<I::Token>>, ServiceError> {
-        let Limits { batch: most, idle, linger, .. } = self.limits;
-        let mut batch = self.inbox.fetch(most, idle).await?;
-        if batch.is_empty() || linger.is_zero() {
-            return Ok(batch);
-        }
-        let until = self.clock.instant().checked_add(linger);
-        while batch.len() < most {
-            let now = self.clock.instant();
-            let left = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-            if left.is_zero() {
-                break;
-            }
-            batch.extend(self.inbox.fetch(most.saturating_sub(batch.len()), left).await?);
-        }
-        Ok(batch)
-    }
-
-    /// Judges a batch, makes its effects durable and settles it, or leaves that to be done when what it
-    /// handed on is durable. An error has been dealt with: the messages that it concerns come again.
-    async fn process(
-        &mut self,
-        batch: Vec<Delivery<I::Token>>,
-        open: &mut VecDeque<(Pending, Done<I::Token>)>,
-    ) -> Result<(), ServiceError> {
+    /// Judges a batch, makes its effects durable and settles it. An error has been dealt with: the
+    /// messages that it concerns come again.
+    async fn process(&mut self, batch: Vec<Delivery<I::Token>>) -> Result<(), ServiceError> {
         let started = self.clock.instant();
         let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(batch.len());
         let mut effects = Vec::new();
@@ -201,13 +151,7 @@ where
         let buried = self.bury(&batch, &outcomes).await;
         let count = batch.len();
         let deliveries = batch.into_iter().map(|delivery| (delivery.token, delivery.attempt));
-        let done = Done { deliveries: deliveries.collect(), outcomes, buried: buried.is_ok() };
-        let pending = self.tail.take();
-        if pending.is_empty() {
-            self.settle(done, true).await?;
-        } else {
-            open.push_back((pending, done));
-        }
+        self.settle(deliveries.zip(outcomes), buried.is_ok()).await?;
         let finished = self.clock.instant();
         metric::stage_batch(
             S::NAME,
@@ -268,17 +212,16 @@ where
         }
     }
 
-    /// Acknowledges what is done; if what the batch handed on is not durable, all of it comes again.
-    async fn settle(&self, done: Done<I::Token>, durable: bool) -> Result<(), ServiceError> {
-        let Done { deliveries, outcomes, buried } = done;
-        let settled = deliveries
-            .into_iter()
-            .zip(outcomes)
+    /// Acknowledges what is done; what could not be buried comes again.
+    async fn settle(
+        &self,
+        batch: impl Iterator<Item = ((I::Token, u32), Outcome)>,
+        buried: bool,
+    ) -> Result<(), ServiceError> {
+        let settled = batch
             .map(|((token, attempt), outcome)| {
                 let disposition = match outcome {
-                    Outcome::Settled(fate)
-                        if durable && (buried || !matches!(fate, Fate::Rejected(_))) =>
-                    {
+                    Outcome::Settled(fate) if buried || !matches!(fate, Fate::Rejected(_)) => {
                         metric::message(S::NAME, &fate);
                         Disposition::Ack
                     }

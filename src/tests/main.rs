@@ -17,7 +17,6 @@ mod decisions;
 mod disorder;
 mod edges;
 mod faults;
-mod handed;
 mod journal;
 mod letters;
 mod money;

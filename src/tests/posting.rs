@@ -90,7 +90,7 @@ fn a_batch_that_fails_leaves_nothing_and_holds_up_nobody() {
                 world.execute(statement).await.unwrap();
             }
             let posted = books.post(&runs, now()).await.unwrap();
-            assert!(posted.iter().all(|outcome| matches!(outcome, PostOutcome::Posted(_))));
+            assert!(posted.iter().all(|outcome| matches!(outcome, PostOutcome::Posted { .. })));
             let again = books.post(&runs, now()).await.unwrap();
             assert_eq!(
                 again.into_iter().collect::<Vec<_>>(),

@@ -32,9 +32,7 @@ use upline::{
         plan::{Plan, volume::LineVolumes},
         volume::Volume,
     },
-    sink::{
-        CompanyCell, Fused, LedgerSink, OrderBookSink, PublishRuns, StoreTerms, ToLog, ToTrail,
-    },
+    sink::{CompanyCell, Fused, LedgerSink, OrderBookSink, PublishRuns, StoreTerms, ToLog},
     stage::{
         commission::Commission,
         ledger::{Ledger, Map},
@@ -46,8 +44,8 @@ use upline::{
         Effect, Outgoing, Publish, Sink,
         memory::{Faults, MemoryLog},
         runner::{Limits, Runner},
-        tail::{Tail, Trail},
     },
+    warehouse::recent::Recent,
 };
 
 use self::facts::refund;
@@ -216,7 +214,6 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
     let limits = Limits {
         batch: script.batch,
         idle: Duration::from_millis(1),
-        linger: Duration::ZERO,
         retry_first: Duration::from_millis(1),
         retry_longest: Duration::from_millis(2),
     };
@@ -236,28 +233,22 @@ async fn chain(script: &Script, company: &Company) -> Arc<MemoryStore> {
         stop.cancel();
     };
     if script.fused {
-        let (shared, writer) = Trail::new(log.clone());
-        let tail = Tail::default();
-        let posted = ToTrail::new(shared, tail.clone());
-        let ledger = LedgerSink::new(store.clone(), posted, clock.clone());
+        let ledger = LedgerSink::new(store.clone(), Recent::default(), clock.clone());
         let runs = PublishRuns::new(Fused::new(Ledger, ledger), clock.clone());
         let next = Fused::new(stage, runs);
         let book = OrderBookSink { store: store.clone(), next, company: cell, terms, clock };
-        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits, tail };
-        tokio::join!(map.run(stop.clone()), writer, done);
+        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
+        tokio::join!(map.run(stop.clone()), done);
     } else {
-        let tail = Tail::default;
-        let ledger = LedgerSink::new(store.clone(), to_log(), clock.clone());
+        let ledger = LedgerSink::new(store.clone(), Recent::default(), clock.clone());
         let runs = PublishRuns::new(to_log(), clock.clone());
         let (next, clock) = (to_log(), clock.clone());
         let book = OrderBookSink { store: store.clone(), next, company: cell, terms, clock };
-        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits, tail: tail() };
+        let map = Runner { stage: Map, sink: book, inbox, dead, clock: now, limits };
         let (inbox, dead, now) = runner("orders.mapped.");
-        let commission =
-            Runner { stage, sink: runs, inbox, dead, clock: now, limits, tail: tail() };
+        let commission = Runner { stage, sink: runs, inbox, dead, clock: now, limits };
         let (inbox, dead, now) = runner("commissions.run.");
-        let post =
-            Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits, tail: tail() };
+        let post = Runner { stage: Ledger, sink: ledger, inbox, dead, clock: now, limits };
         let stop = || stop.clone();
         tokio::join!(map.run(stop()), commission.run(stop()), post.run(stop()), done);
     }

@@ -57,14 +57,13 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The stages in their order, each with the stream that it reads.
-pub(crate) const STAGES: [(StreamName, &str); 7] = [
+pub(crate) const STAGES: [(StreamName, &str); 6] = [
     (StreamName::Ingest, "validate"),
     (StreamName::Orders, "map"),
     (StreamName::Orders, "catalogue"),
     (StreamName::Orders, "customers"),
     (StreamName::Orders, "commission"),
     (StreamName::Commissions, "ledger"),
-    (StreamName::Commissions, "warehouse"),
 ];
 
 /// Direct commission for everything, and four levels above the referrer of a kit.

@@ -136,7 +136,7 @@ fn order<'a>(key: &'a str, posted: &'a Posted) -> OrderRow<'a> {
         currency: order.currency.as_str(),
         order_ts: order.placed_at.as_microsecond(),
         received_at: posted.trace.received_at.as_microsecond(),
-        posted_at: micros(posted.trace.posted_at),
+        posted_at: posted.posted_at.as_microsecond(),
         referrer: order.referrer.as_ref().map_or("", DistributorId::as_str),
         own_purchase: order.own_purchase.as_ref().map_or("", DistributorId::as_str),
         total: decimal(order.total),
@@ -173,7 +173,7 @@ fn line<'a>(key: &'a str, posted: &'a Posted, entry: &'a Entry) -> LineRow<'a> {
         currency: position.currency.as_str(),
         breakage: entry.breakage.map_or("", Breakage::as_str),
         order_ts: order.placed_at.as_microsecond(),
-        posted_at: micros(posted.trace.posted_at),
+        posted_at: posted.posted_at.as_microsecond(),
     }
 }
 
@@ -191,8 +191,8 @@ fn latency<'a>(key: &'a str, posted: &'a Posted) -> LatencyRow<'a> {
         validate_us: since(trace.validated_at, received),
         map_us: since(trace.mapped_at, trace.validated_at),
         commission_us: since(trace.computed_at, trace.mapped_at),
-        ledger_us: since(trace.posted_at, trace.computed_at),
-        emit_us: since(trace.posted_at, received),
+        ledger_us: since(Some(posted.posted_at), trace.computed_at),
+        emit_us: since(Some(posted.posted_at), received),
     }
 }
 

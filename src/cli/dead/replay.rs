@@ -14,7 +14,7 @@ use crate::{
     domain::{article::ArticleEvent, id::OrderKey, story::Chapter},
     stage::{
         Message, Rejection, Stage, Verdict, decode,
-        message::{Computed, Headers, Mapped, Posted, Validated},
+        message::{Computed, Headers, Mapped, Validated},
         validate::{Understood, Validate},
     },
     store::postgres::Postgres,
@@ -138,7 +138,6 @@ impl Trial {
             ["orders", "articles"] => decoded(decode::<ArticleEvent>(payload)),
             ["orders", "mapped"] => decoded(decode::<Mapped>(payload)),
             ["commissions", "run"] => decoded(decode::<Computed>(payload)),
-            ["commissions", "posted"] => decoded(decode::<Posted>(payload)),
             _ => Ok("would go to a subject that no stage reads".to_owned()),
         };
         let lives = outcome.is_ok();

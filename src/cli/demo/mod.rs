@@ -236,7 +236,8 @@ impl Stage {
         loop {
             let open = crate::app::open_messages(&running.log).await?;
             let posted = running.store.posted_orders().await?;
-            if open == 0 && posted >= u64::try_from(wanted)? {
+            let (fed, sealed) = running.store.warehouse_mark().await?;
+            if open == 0 && fed == sealed && posted >= u64::try_from(wanted)? {
                 return Ok(());
             }
             if Instant::now() > deadline {

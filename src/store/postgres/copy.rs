@@ -20,7 +20,7 @@ use crate::{domain::commission::Breakage, stream::ServiceError};
 pub(super) const RUNS: &str = "COPY upline.commission_run
     (order_key, revision, platform, store, order_id, status, currency, order_ts, received_at,
      order_hash, genealogy_seq, genealogy_hash, plan_id, plan_version, plan_hash, engine,
-     calc_snapshot_json, block, posted_at) FROM STDIN BINARY";
+     calc_snapshot_json, block, posted_at, validated_at, mapped_at, computed_at) FROM STDIN BINARY";
 
 /// COPY of the entries.
 pub(super) const ENTRIES: &str = "COPY upline.ledger_entry
@@ -39,7 +39,7 @@ pub(super) async fn runs(
     sealed: &Sealed<'_>,
 ) -> Result<(), ServiceError> {
     // JSON has the binary form of text.
-    const TYPES: [Type; 19] = [
+    const TYPES: [Type; 22] = [
         Type::TEXT,
         Type::INT8,
         Type::TEXT,
@@ -59,12 +59,15 @@ pub(super) async fn runs(
         Type::TEXT,
         Type::INT8,
         Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
     ];
     let sink = client.copy_in(into).await.map_err(classify)?;
     let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     for (Posting { key, computed, .. }, snapshot) in sealed.postings.iter().zip(&sealed.snapshots) {
         let (run, order) = (&computed.run, &computed.run.order);
-        let row: [&(dyn ToSql + Sync); 19] = [
+        let row: [&(dyn ToSql + Sync); 22] = [
             key,
             &to_i64(order.revision),
             &order.key.platform.as_str(),
@@ -84,6 +87,9 @@ pub(super) async fn runs(
             snapshot,
             &sealed.number,
             &sealed.now,
+            &computed.trace.validated_at,
+            &computed.trace.mapped_at,
+            &computed.trace.computed_at,
         ];
         rows.as_mut().write(&row).await.map_err(classify)?;
     }

@@ -84,17 +84,22 @@ fn amount(row: &Row, first: usize) -> LineVolumes {
     LineVolumes { pv: volume(0), qv: volume(1), cv: volume(2) }
 }
 
-/// Every entry of orders, by order and revision.
-pub(super) async fn of_runs(
+/// Every entry of these blocks, by order and revision.
+pub(super) async fn of_blocks(
     client: &ClientWrapper,
-    keys: &[String],
+    first: i64,
+    last: i64,
 ) -> Result<OfRuns, ServiceError> {
     let query = "SELECT order_key, revision, line_id, distributor_id, source, order_ts, pv, qv, cv,
                 event_id::text, corrects::text
-         FROM upline.volume_entry WHERE order_key = ANY ($1) ORDER BY seq";
+         FROM upline.volume_entry
+         WHERE seq BETWEEN
+             (SELECT min(first_volume) FROM upline.ledger_block WHERE number BETWEEN $1 AND $2)
+             AND (SELECT max(last_volume) FROM upline.ledger_block WHERE number BETWEEN $1 AND $2)
+         ORDER BY seq";
     let statement = client.prepare_cached(query).await.map_err(classify)?;
     let mut of_runs = OfRuns::new();
-    for row in client.query(&statement, &[&keys]).await.map_err(classify)? {
+    for row in client.query(&statement, &[&first, &last]).await.map_err(classify)? {
         of_runs.entry((row.get(0), row.get(1))).or_default().push(entry(&row)?);
     }
     Ok(of_runs)

@@ -22,13 +22,13 @@ use crate::{
     domain::{
         self,
         commission::{Account, Run},
-        id::{ComponentId, LineId, OrderKey},
+        id::{ComponentId, LineId},
         journal::VolumeEntry,
-        ledger::{self, Entry, EventId, Kind, Position},
+        ledger::{self, Entry, EventId, Position},
         money::{Currency, Money},
     },
     stage::message::Computed,
-    store::{self, PostOutcome},
+    store::PostOutcome,
     stream::ServiceError,
 };
 
@@ -113,6 +113,7 @@ pub(super) async fn post(
         let volumes = domain::journal::post(&computed.run, volumes);
         posted.insert(at, (ledger::post(&computed.run, before), volumes));
     }
+    let mut block = 0;
     if !posted.is_empty() {
         let batch: Vec<Posting<'_>> = posted
             .iter()
@@ -121,13 +122,15 @@ pub(super) async fn post(
                 Some(Posting { key, computed, entries, volumes })
             })
             .collect();
-        Sealed::new(&batch, &head, now)?.commit(client, &statements.write).await?;
+        let sealed = Sealed::new(&batch, &head, now)?;
+        block = to_u64(sealed.number);
+        sealed.commit(client, &statements.write).await?;
         transaction.ended = true;
     }
     let mut outcomes = Vec::with_capacity(runs.len());
     for (at, (computed, key)) in runs.iter().zip(&keys).enumerate() {
         outcomes.push(match posted.remove(&at) {
-            Some((entries, _volumes)) => PostOutcome::Posted(entries),
+            Some((entries, _volumes)) => PostOutcome::Posted { entries, block },
             None if is_posted(&revisions, key, computed) => PostOutcome::Already,
             None => PostOutcome::Stale,
         });
@@ -217,7 +220,7 @@ async fn posted_positions(
 }
 
 /// A position from its line, component, account and currency, and its level.
-fn position(
+pub(super) fn position(
     [line, component, account, currency]: [&str; 4],
     level: i16,
 ) -> Result<Position, ServiceError> {
@@ -227,59 +230,6 @@ fn position(
         level: u16::try_from(level).map_err(unreadable)?,
         account: Account::try_from(account.to_owned()).map_err(unreadable)?,
         currency: Currency::parse(currency).map_err(unreadable)?,
-    })
-}
-
-/// Everything that is posted for orders.
-pub(super) async fn posted(
-    client: &ClientWrapper,
-    keys: &[OrderKey],
-) -> Result<Vec<store::Posting>, ServiceError> {
-    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-    let runs = "SELECT order_key, revision, calc_snapshot_json::text, received_at, posted_at
-         FROM upline.commission_run WHERE order_key = ANY ($1) ORDER BY order_key, revision";
-    let statement = client.prepare_cached(runs).await.map_err(classify)?;
-    let runs = client.query(&statement, &[&keys]).await.map_err(classify)?;
-    let entries = "SELECT order_key, revision, event_id::text, line_id, component, level,
-                CASE kind WHEN 'earned' THEN credit ELSE debit END, currency, kind, amount,
-                corrects::text, breakage
-         FROM upline.ledger_entry WHERE order_key = ANY ($1) ORDER BY seq";
-    let statement = client.prepare_cached(entries).await.map_err(classify)?;
-    let mut of_run: HashMap<(String, i64), Vec<Entry>> = HashMap::new();
-    for row in client.query(&statement, &[&keys]).await.map_err(classify)? {
-        of_run.entry((row.get(0), row.get(1))).or_default().push(entry(&row)?);
-    }
-    let mut volumes: Option<journal::OfRuns> = None;
-    let mut postings = Vec::with_capacity(runs.len());
-    for row in runs {
-        let run: Run = from_json(row.get(2))?;
-        if volumes.is_none() && run.volumes.is_some() {
-            volumes = Some(journal::of_runs(client, &keys).await?);
-        }
-        let of = (row.get(0), row.get(1));
-        postings.push(store::Posting {
-            run,
-            entries: of_run.remove(&of).unwrap_or_default(),
-            volumes: volumes.as_mut().and_then(|all| all.remove(&of)).unwrap_or_default(),
-            received_at: row.get(3),
-            at: row.get(4),
-        });
-    }
-    Ok(postings)
-}
-
-/// An entry as it stands in the ledger.
-fn entry(row: &Row) -> Result<Entry, ServiceError> {
-    let kind: &str = row.get(8);
-    let corrects: Option<String> = row.get(10);
-    let breakage: Option<&str> = row.get(11);
-    Ok(Entry {
-        event_id: EventId::try_from(row.get::<_, String>(2)).map_err(unreadable)?,
-        position: position([row.get(3), row.get(4), row.get(6), row.get(7)], row.get(5))?,
-        kind: if kind == Kind::Reversed.as_str() { Kind::Reversed } else { Kind::Earned },
-        amount: Money::from_decimal(row.get(9)).map_err(unreadable)?,
-        corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
-        breakage: breakage.map(|b| from_json(&format!("\"{b}\""))).transpose()?,
     })
 }
 

@@ -5,6 +5,7 @@ mod closes;
 mod company;
 mod copy;
 pub mod customers;
+mod feed;
 pub mod import;
 mod journal;
 mod ledger;
@@ -20,7 +21,7 @@ mod skus;
 mod story;
 mod unnest;
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 pub use self::{
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
+    feed::{Block, Turn},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
@@ -192,7 +194,7 @@ impl Store for Postgres {
         ledger::post(&*self.client().await?, runs, now).await
     }
 
-    async fn posted(&self, keys: &[OrderKey]) -> Result<Vec<Posting>, ServiceError> {
-        ledger::posted(&*self.client().await?, keys).await
+    async fn posted(&self, blocks: RangeInclusive<u64>) -> Result<Vec<Posting>, ServiceError> {
+        feed::posted(&*self.client().await?, blocks).await
     }
 }

@@ -20,12 +20,13 @@ pub(super) const RUNS: &str = "
     INSERT INTO upline.commission_run
         (order_key, revision, platform, store, order_id, status, currency, order_ts, received_at,
          order_hash, genealogy_seq, genealogy_hash, plan_id, plan_version, plan_hash, engine,
-         calc_snapshot_json, block, posted_at)
-    SELECT k, n, p, s, i, t, u, o, e, h, g, f, l, v, q, x, j::json, $18, $19
+         calc_snapshot_json, block, posted_at, validated_at, mapped_at, computed_at)
+    SELECT k, n, p, s, i, t, u, o, e, h, g, f, l, v, q, x, j::json, $18, $19, a, b, c
     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::timestamptz[], $9::timestamptz[], $10::bytea[], $11::bigint[],
                 $12::bytea[], $13::text[], $14::integer[], $15::bytea[], $16::text[],
-                $17::text[]) AS c(k, n, p, s, i, t, u, o, e, h, g, f, l, v, q, x, j)";
+                $17::text[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[])
+         AS r(k, n, p, s, i, t, u, o, e, h, g, f, l, v, q, x, j, a, b, c)";
 
 /// INSERT of the entries.
 pub(super) const ENTRIES: &str = "
@@ -76,6 +77,10 @@ pub(super) async fn runs(
     let plan_hashes: Vec<&[u8]> =
         orders().map(|order| order.locks.plan.hash.as_bytes().as_slice()).collect();
     let engines: Vec<&str> = runs().map(|run| &*run.engine).collect();
+    let traces = || sealed.postings.iter().map(|posting| &posting.computed.trace);
+    let validated: Vec<Option<Timestamp>> = traces().map(|trace| trace.validated_at).collect();
+    let mapped: Vec<Option<Timestamp>> = traces().map(|trace| trace.mapped_at).collect();
+    let computed: Vec<Option<Timestamp>> = traces().map(|trace| trace.computed_at).collect();
     let snapshots: &Vec<String> = &sealed.snapshots;
     client
         .execute(
@@ -100,6 +105,9 @@ pub(super) async fn runs(
                 snapshots,
                 &sealed.number,
                 &sealed.now,
+                &validated,
+                &mapped,
+                &computed,
             ],
         )
         .await

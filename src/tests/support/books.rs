@@ -69,7 +69,9 @@ impl World {
                     return None;
                 }
             }
-            Some(())
+            let behind = "SELECT coalesce((SELECT max(number) FROM upline.ledger_block), 0) - block
+                          FROM upline.warehouse_mark";
+            (self.count(behind).await == 0).then_some(())
         })
         .await;
     }

@@ -1,0 +1,212 @@
+//! What the warehouse follows: the blocks of the ledger, and up to which of them it has everything.
+//!
+//! One process at a time feeds it, whichever is first to lock the mark; the lock ends with its connection.
+
+use std::{collections::HashMap, ops::RangeInclusive};
+
+use deadpool_postgres::{ClientWrapper, Object};
+use futures_util::{FutureExt, future::try_join};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::{
+    Postgres, classify,
+    journal::{self, OfRuns},
+    ledger::position,
+    orders::from_json,
+    to_i64, to_u64, unreadable,
+};
+use crate::{
+    domain::{
+        commission::Run,
+        ledger::{Entry, EventId, Kind},
+        money::Money,
+    },
+    stage::message::Trace,
+    store::Posting,
+    stream::ServiceError,
+};
+
+/// The most revisions that are counted to say how far the warehouse is behind.
+const COUNTED: i64 = 100_000;
+
+/// A block of the ledger that the warehouse does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Its number.
+    pub number: u64,
+    /// How many entries it has.
+    pub entries: u64,
+    /// When it was sealed.
+    pub posted_at: Timestamp,
+}
+
+/// The turn of this process to feed the warehouse. Nobody else has one until it is done or dropped.
+#[derive(Debug)]
+pub struct Turn {
+    client: Object,
+    mark: u64,
+    ended: bool,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Polled once, it is on its way; nobody waits for the answer.
+            drop(self.client.batch_execute("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+impl Turn {
+    /// The blocks behind the mark, at most so many.
+    pub async fn blocks(&self, most: u32) -> Result<Vec<Block>, ServiceError> {
+        let query = "SELECT number, last_seq - first_seq + 1, posted_at FROM upline.ledger_block
+                     WHERE number > $1 ORDER BY number LIMIT $2";
+        let statement = self.client.prepare_cached(query).await.map_err(classify)?;
+        let rows = self
+            .client
+            .query(&statement, &[&to_i64(self.mark), &i64::from(most)])
+            .await
+            .map_err(classify)?;
+        let block = |row: &Row| Block {
+            number: to_u64(row.get(0)),
+            entries: to_u64(row.get(1)),
+            posted_at: row.get(2),
+        };
+        Ok(rows.iter().map(block).collect())
+    }
+
+    /// The warehouse has everything up to this block.
+    pub async fn done(mut self, upto: u64) -> Result<(), ServiceError> {
+        let moved = "UPDATE upline.warehouse_mark SET block = $1";
+        let statement = self.client.prepare_cached(moved).await.map_err(classify)?;
+        let upto = to_i64(upto);
+        let moved: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&upto];
+        let moved = self.client.execute(&statement, &moved);
+        try_join(moved, self.client.batch_execute("COMMIT")).await.map_err(classify)?;
+        self.ended = true;
+        Ok(())
+    }
+}
+
+impl Postgres {
+    /// Up to which block the warehouse has everything, and the last block of the ledger.
+    pub async fn warehouse_mark(&self) -> Result<(u64, u64), ServiceError> {
+        let query = "SELECT block, coalesce((SELECT number FROM upline.ledger_block
+                                             ORDER BY number DESC LIMIT 1), 0)
+                     FROM upline.warehouse_mark";
+        let client = self.client().await?;
+        let statement = client.prepare_cached(query).await.map_err(classify)?;
+        let row = client.query_one(&statement, &[]).await.map_err(classify)?;
+        Ok((to_u64(row.get(0)), to_u64(row.get(1))))
+    }
+
+    /// Takes the turn; none if another process has it.
+    pub async fn warehouse_turn(&self) -> Result<Option<Turn>, ServiceError> {
+        let query = "SELECT block FROM upline.warehouse_mark FOR UPDATE SKIP LOCKED";
+        let client = self.client().await?;
+        let statement = client.prepare_cached(query).await.map_err(classify)?;
+        let mut turn = Turn { client, mark: 0, ended: false };
+        let locked = turn.client.query_opt(&statement, &[]);
+        let ((), locked) =
+            try_join(turn.client.batch_execute("BEGIN"), locked).await.map_err(classify)?;
+        Ok(locked.map(|row| {
+            turn.mark = to_u64(row.get(0));
+            turn
+        }))
+    }
+
+    /// Lets the warehouse be fed again from the first block, or from the block after `mark`. What it
+    /// has stays; what comes twice counts once.
+    pub async fn feed_warehouse_from(&self, mark: u64) -> Result<(), ServiceError> {
+        let moved = "UPDATE upline.warehouse_mark SET block = least($1, block)";
+        let client = self.client().await?;
+        client.execute(moved, &[&to_i64(mark)]).await.map(drop).map_err(classify)
+    }
+
+    /// How many posted revisions the warehouse does not have; counted up to a hundred thousand.
+    pub async fn warehouse_behind(&self) -> Result<u64, ServiceError> {
+        let query = "SELECT count(*) FROM (
+                         SELECT FROM upline.commission_run
+                         WHERE block > (SELECT block FROM upline.warehouse_mark) LIMIT $1) behind";
+        let client = self.client().await?;
+        let statement = client.prepare_cached(query).await.map_err(classify)?;
+        let row = client.query_one(&statement, &[&COUNTED]).await.map_err(classify)?;
+        Ok(to_u64(row.get(0)))
+    }
+}
+
+/// Everything that is posted in these blocks, by order and revision.
+pub(super) async fn posted(
+    client: &ClientWrapper,
+    blocks: RangeInclusive<u64>,
+) -> Result<Vec<Posting>, ServiceError> {
+    let (first, last) = (to_i64(*blocks.start()), to_i64(*blocks.end()));
+    let runs = "SELECT order_key, revision, calc_snapshot_json::text, block, posted_at, received_at,
+                       validated_at, mapped_at, computed_at
+                FROM upline.commission_run WHERE block BETWEEN $1 AND $2 ORDER BY order_key, revision";
+    let statement = client.prepare_cached(runs).await.map_err(classify)?;
+    let runs = client.query(&statement, &[&first, &last]).await.map_err(classify)?;
+    let mut entries = entries(client, first, last).await?;
+    let mut volumes: Option<OfRuns> = None;
+    let mut postings = Vec::with_capacity(runs.len());
+    for row in runs {
+        let run: Run = from_json(row.get(2))?;
+        if volumes.is_none() && run.volumes.is_some() {
+            volumes = Some(journal::of_blocks(client, first, last).await?);
+        }
+        let of = (row.get(0), row.get(1));
+        postings.push(Posting {
+            run,
+            entries: entries.remove(&of).unwrap_or_default(),
+            volumes: volumes.as_mut().and_then(|all| all.remove(&of)).unwrap_or_default(),
+            block: to_u64(row.get(3)),
+            at: row.get(4),
+            trace: Trace {
+                received_at: row.get(5),
+                validated_at: row.get(6),
+                mapped_at: row.get(7),
+                computed_at: row.get(8),
+            },
+        });
+    }
+    Ok(postings)
+}
+
+/// The entries of each revision in these blocks.
+async fn entries(
+    client: &ClientWrapper,
+    first: i64,
+    last: i64,
+) -> Result<HashMap<(String, i64), Vec<Entry>>, ServiceError> {
+    // Of entries the blocks know the numbers; nothing else leads to them.
+    let query = "SELECT order_key, revision, event_id::text, line_id, component, level,
+                CASE kind WHEN 'earned' THEN credit ELSE debit END, currency, kind, amount,
+                corrects::text, breakage
+         FROM upline.ledger_entry
+         WHERE seq BETWEEN (SELECT min(first_seq) FROM upline.ledger_block WHERE number BETWEEN $1 AND $2)
+                       AND (SELECT max(last_seq) FROM upline.ledger_block WHERE number BETWEEN $1 AND $2)
+         ORDER BY seq";
+    let statement = client.prepare_cached(query).await.map_err(classify)?;
+    let mut of_run: HashMap<(String, i64), Vec<Entry>> = HashMap::new();
+    for row in client.query(&statement, &[&first, &last]).await.map_err(classify)? {
+        of_run.entry((row.get(0), row.get(1))).or_default().push(entry(&row)?);
+    }
+    Ok(of_run)
+}
+
+/// An entry as it stands in the ledger.
+fn entry(row: &Row) -> Result<Entry, ServiceError> {
+    let kind: &str = row.get(8);
+    let corrects: Option<String> = row.get(10);
+    let breakage: Option<&str> = row.get(11);
+    Ok(Entry {
+        event_id: EventId::try_from(row.get::<_, String>(2)).map_err(unreadable)?,
+        position: position([row.get(3), row.get(4), row.get(6), row.get(7)], row.get(5))?,
+        kind: if kind == Kind::Reversed.as_str() { Kind::Reversed } else { Kind::Earned },
+        amount: Money::from_decimal(row.get(9)).map_err(unreadable)?,
+        corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
+        breakage: breakage.map(|b| from_json(&format!("\"{b}\""))).transpose()?,
+    })
+}
