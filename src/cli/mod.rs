@@ -18,6 +18,7 @@ mod serve;
 mod services;
 mod skus;
 mod stack;
+mod warehouse;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -62,6 +63,8 @@ enum Command {
     Close(close::Arguments),
     /// Forces or clears the rank that somebody is paid as, or tells where it comes from.
     Rank(rank::Arguments),
+    /// Tells how far ClickHouse is behind the ledger, or makes it again from the books.
+    Warehouse(warehouse::Arguments),
     /// Checks and proves compensation plans and compares their versions.
     Plan(plan::Arguments),
 }
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &environment),
         Command::Close(arguments) => close::run(&arguments, &environment),
         Command::Rank(arguments) => rank::run(&arguments, &environment),
+        Command::Warehouse(arguments) => warehouse::run(&arguments, &environment),
         Command::Plan(arguments) => plan::run(&arguments),
     };
     match result {

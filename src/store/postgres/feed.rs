@@ -27,9 +27,6 @@ use crate::{
     stream::ServiceError,
 };
 
-/// The most revisions that are counted to say how far the warehouse is behind.
-const COUNTED: i64 = 100_000;
-
 /// A block of the ledger that the warehouse does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
@@ -91,6 +88,9 @@ impl Turn {
 }
 
 impl Postgres {
+    /// The most revisions that are counted to say how far the warehouse is behind.
+    pub const COUNTED: u64 = 100_000;
+
     /// Up to which block the warehouse has everything, and the last block of the ledger.
     pub async fn warehouse_mark(&self) -> Result<(u64, u64), ServiceError> {
         let query = "SELECT block, coalesce((SELECT number FROM upline.ledger_block
@@ -125,14 +125,14 @@ impl Postgres {
         client.execute(moved, &[&to_i64(mark)]).await.map(drop).map_err(classify)
     }
 
-    /// How many posted revisions the warehouse does not have; counted up to a hundred thousand.
+    /// How many posted revisions the warehouse does not have; counted up to [`Self::COUNTED`].
     pub async fn warehouse_behind(&self) -> Result<u64, ServiceError> {
         let query = "SELECT count(*) FROM (
                          SELECT FROM upline.commission_run
                          WHERE block > (SELECT block FROM upline.warehouse_mark) LIMIT $1) behind";
         let client = self.client().await?;
         let statement = client.prepare_cached(query).await.map_err(classify)?;
-        let row = client.query_one(&statement, &[&COUNTED]).await.map_err(classify)?;
+        let row = client.query_one(&statement, &[&to_i64(Self::COUNTED)]).await.map_err(classify)?;
         Ok(to_u64(row.get(0)))
     }
 }

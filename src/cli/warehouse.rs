@@ -1,0 +1,39 @@
+//! `upline warehouse`: how far ClickHouse is behind the ledger, and making it again.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use secrecy::ExposeSecret;
+
+use super::{block_on, output, services};
+use crate::{config::Environment, store::postgres::Postgres};
+
+/// Arguments of `warehouse`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Lets a running `upline serve` write everything again, from the first block of the ledger: after
+    /// ClickHouse has lost its tables. What is there already counts once.
+    #[arg(long)]
+    again: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let connected = services::connect(environment, "upline")?;
+    let books = Postgres::new(connected.endpoints.database.expose_secret(), 1)?;
+    block_on(async {
+        if arguments.again {
+            books.feed_warehouse_from(0).await?;
+        }
+        let (mark, head) = books.warehouse_mark().await?;
+        let behind = books.warehouse_behind().await?;
+        output::line(&match behind {
+            0 if mark == head => format!("ClickHouse has all {head} blocks of the ledger"),
+            _ => format!(
+                "ClickHouse has the first {mark} of {head} blocks of the ledger; it misses {behind} \
+                 posted revisions{}",
+                if behind >= Postgres::COUNTED { " or more" } else { "" }
+            ),
+        });
+        Ok(ExitCode::SUCCESS)
+    })?
+}
