@@ -28,6 +28,12 @@ impl World {
         self.owner.batch_execute(text).await
     }
 
+    /// Runs a statement that the books refuse, and gives their reason.
+    pub(crate) async fn refuses(&self, text: &str) -> String {
+        let error = self.execute(text).await.expect_err(text);
+        error.as_db_error().unwrap_or_else(|| panic!("{text}: {error:?}")).message().to_owned()
+    }
+
     /// One number of the books.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.rows(query).await[0].get(0)
