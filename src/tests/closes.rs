@@ -7,7 +7,9 @@ use upline::domain::{digest::Digest, ledger::merkle_root};
 
 use crate::support::{
     World,
-    closing::{LADDER, commit, journal_reaches, leaves, monthly, order, order_components, shown},
+    closing::{
+        LADDER, commit, entries, journal_reaches, leaves, monthly, order, order_components, shown,
+    },
     refused, said, world,
 };
 
@@ -36,15 +38,6 @@ amounts = [{ from = "silver", amount = "25.00" }]
 
 async fn close(world: &World, arguments: &[&str]) -> Output {
     world.run(&[&["close"], arguments].concat()).await
-}
-
-/// Every entry of a period: component, account, amount and reason.
-async fn entries(world: &World, period: &str) -> Vec<String> {
-    let query = format!(
-        "SELECT concat_ws(' ', component, credit, amount, reason) FROM upline.period_entry
-         WHERE period = '{period}' ORDER BY number"
-    );
-    world.rows(&query).await.iter().map(|row| row.get(0)).collect()
 }
 
 /// Computes the root of a close's block again from what stands in the tables.

@@ -8,7 +8,7 @@ use upline::{
     app::closing::{Found, prepare},
     clock::Clock,
     domain::{
-        close::Hold,
+        close::{Basis, Hold},
         commission::{RankSource, Run},
         digest::Digest,
         id::{Operator, OrderKey},
@@ -28,7 +28,11 @@ use upline::{
 
 use crate::{
     ranks::{chain, knows, order, pays, plan},
-    support::{World, world},
+    support::{
+        World,
+        closing::{self, commit, entries, journal_reaches, monthly, order_components},
+        said, world,
+    },
 };
 
 /// What a decision of staff-7 records.
@@ -168,5 +172,60 @@ fn a_close_is_looked_at_again_if_a_rank_was_forced_meanwhile() {
         assert_eq!(kept, ["11043 gold gold", "ABC123 gold"], "also without volume");
         assert_eq!(before.rank_changes, [], "the numbers support nothing");
         assert_eq!(chain(world).await.len(), 4);
+    });
+}
+
+/// Two levels of volume, and no ranks.
+const LEVELS: &str = r#"
+[[component]]
+kind = "unilevel_volume"
+id = "levels"
+rank = "paid_as"
+compression = "none"
+rates = [{ rates = ["10 %", "5 %"] }]
+"#;
+
+#[test]
+fn a_plan_without_ranks_closes_beside_the_facts_of_another_plan() {
+    world("ranks_of_none", async |world| {
+        world.write_plan(&monthly(&[], &[order_components(), LEVELS]));
+        let app = world.start().await;
+        let store = world.store();
+        let sells = async |id, placed, referrer, price| {
+            let order = closing::order(id, placed, "paid", referrer, price);
+            world.client.deliver(app.http, &order).await;
+            journal_reaches(world, i64::from(id)).await;
+        };
+        let of_another = decision("q", "11043", "2026-01-01T00:00:00Z");
+        assert_eq!(store.decide_rank(&of_another).await.unwrap(), 1);
+        sells(1, "2026-01-05T10:00:00Z", "ABC123", "100.00").await;
+        sells(2, "2026-01-06T10:00:00Z", "11043", "200.00").await;
+        let told = commit(world, "2026-01").await;
+        assert!(told.contains("sealed by block"), "{told}");
+        // 10 % of 100; 5 % of it and 15 % of 200 are of 10090 and 10001, who are not active.
+        let january = ["levels distributor:11043 10.00", "levels breakage 35.00 not_active"];
+        assert_eq!(entries(world, "2026-01").await, january);
+
+        let decided = RankDecision { distributor: "10090", ..of_another };
+        assert_eq!(store.decide_rank(&decided).await.unwrap(), 2);
+        sells(3, "2026-02-05T10:00:00Z", "ABC123", "100.00").await;
+        commit(world, "2026-02").await;
+        assert_eq!(entries(world, "2026-02").await, ["levels breakage 15.00 not_active"]);
+
+        let ranked = "SELECT count(*) FROM upline.period_member
+                      WHERE paid_as IS NOT NULL OR achieved IS NOT NULL";
+        assert_eq!(world.count(ranked).await, 0, "the other plan's ranks are none of this one");
+        let hashes = chain(world).await;
+        let bases = "SELECT basis::text FROM upline.period_close ORDER BY starts_at";
+        let bases = world.rows(bases).await;
+        let known = bases.iter().map(|row| serde_json::from_str::<Basis>(row.get(0)).unwrap());
+        let known: Vec<_> = known.map(|basis| basis.ranks.map(|r| (r.seq, r.hash))).collect();
+        // Each close knows the chain as far as it went then, and adds nothing to it.
+        assert_eq!(known, [Some((1, hashes[0])), Some((2, hashes[1]))]);
+        assert_eq!(hashes.len(), 2);
+        for period in ["2026-01", "2026-02"] {
+            said(&world.run(&["close", period, "--verify"]).await);
+        }
+        app.stop().await;
     });
 }

@@ -24,7 +24,7 @@ use crate::{
     placements::{COMPONENTS, GRID, LEGS, found, found_with, imported},
     support::{
         World,
-        closing::{commit, journal_reaches, leaves, order, shown},
+        closing::{self, commit, journal_reaches, leaves, order, shown},
         refused, said, world,
     },
 };
@@ -140,15 +140,11 @@ async fn sums(world: &World) -> BTreeMap<String, String> {
     world.rows(query).await.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// The entries of a period: component, account, amount below zero where it is taken back, reason, and the
-/// period that is corrected.
+/// The entries of a period but those of the matrix.
 async fn entries(world: &World, period: &str) -> Vec<String> {
-    let query = format!(
-        "SELECT concat_ws(' ', component, CASE debit WHEN 'commission' THEN credit ELSE debit END,
-                          CASE debit WHEN 'commission' THEN amount ELSE -amount END, reason, corrects)
-         FROM upline.period_entry WHERE period = '{period}' AND component <> 'levels' ORDER BY number"
-    );
-    world.rows(&query).await.iter().map(|row| row.get(0)).collect()
+    let mut entries = closing::entries(world, period).await;
+    entries.retain(|entry| !entry.starts_with("levels "));
+    entries
 }
 
 /// What each position of the binary carries out of a period: left and right.

@@ -66,6 +66,17 @@ pub(crate) async fn commit(world: &World, period: &str) -> String {
     said(&world.run(&["close", period, "--commit", "--by", "finance-7"]).await)
 }
 
+/// Every entry of a period: component, account, amount below zero where it is taken back, reason, and the
+/// period that is corrected.
+pub(crate) async fn entries(world: &World, period: &str) -> Vec<String> {
+    let query = format!(
+        "SELECT concat_ws(' ', component, CASE debit WHEN 'commission' THEN credit ELSE debit END,
+                          CASE debit WHEN 'commission' THEN amount ELSE -amount END, reason, corrects)
+         FROM upline.period_entry WHERE period = '{period}' ORDER BY number"
+    );
+    world.rows(&query).await.iter().map(|row| row.get(0)).collect()
+}
+
 /// The leaves of a close's block by what stands in the tables, but those of positions, and its root.
 pub(crate) async fn leaves(world: &World, period: &str) -> (Vec<Digest>, Vec<u8>) {
     let query =
