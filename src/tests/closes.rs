@@ -8,24 +8,18 @@ use upline::domain::{digest::Digest, ledger::merkle_root};
 use crate::support::{
     World,
     closing::{
-        LADDER, commit, entries, journal_reaches, leaves, monthly, order, order_components, shown,
+        LADDER, LEVELS, commit, entries, journal_reaches, leaves, monthly, order, order_components,
+        shown,
     },
     refused, said, world,
 };
 
-/// A rank, levels of volume, and a bonus for who becomes silver.
-const COMPONENTS: &str = r#"
+/// A rank, and a bonus for who becomes silver.
+const SILVER: &str = r#"
 [[rank]]
 id = "silver"
 active = true
 pv = "100"
-
-[[component]]
-kind = "unilevel_volume"
-id = "levels"
-rank = "paid_as"
-compression = "none"
-rates = [{ rates = ["10 %", "5 %"] }]
 
 [[component]]
 kind = "rank_bonus"
@@ -65,7 +59,7 @@ async fn what_was_given_back_counts_in_march(world: &World, shop: SocketAddr) {
 #[test]
 fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
     world("closes", async |world| {
-        world.write_plan(&monthly(&[], &[LADDER, order_components(), COMPONENTS]));
+        world.write_plan(&monthly(&[], &[LADDER, order_components(), LEVELS, SILVER]));
         let app = world.start().await;
         let january = [
             order(1, "2026-01-05T10:00:00Z", "paid", "ABC123", "100.00"),

@@ -30,7 +30,7 @@ use crate::{
     ranks::{chain, knows, order, pays, plan},
     support::{
         World,
-        closing::{self, commit, entries, journal_reaches, monthly, order_components},
+        closing::{self, LEVELS, commit, entries, journal_reaches, monthly, order_components},
         said, world,
     },
 };
@@ -174,16 +174,6 @@ fn a_close_is_looked_at_again_if_a_rank_was_forced_meanwhile() {
         assert_eq!(chain(world).await.len(), 4);
     });
 }
-
-/// Two levels of volume, and no ranks.
-const LEVELS: &str = r#"
-[[component]]
-kind = "unilevel_volume"
-id = "levels"
-rank = "paid_as"
-compression = "none"
-rates = [{ rates = ["10 %", "5 %"] }]
-"#;
 
 #[test]
 fn a_plan_without_ranks_closes_beside_the_facts_of_another_plan() {

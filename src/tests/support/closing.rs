@@ -19,6 +19,16 @@ const MONTHS: &str = include_str!("months.toml");
 /// How a plan with ranks is climbed.
 pub(crate) const LADDER: &str = "[ladder]\nreach = \"each_step\"\nleg_rank = \"paid_as\"\n";
 
+/// Two levels of volume, for which no rank is needed.
+pub(crate) const LEVELS: &str = r#"
+[[component]]
+kind = "unilevel_volume"
+id = "levels"
+rank = "paid_as"
+compression = "none"
+rates = [{ rates = ["10 %", "5 %"] }]
+"#;
+
 /// A plan that closes months: its volumes, activity and months with these texts changed, and the rest.
 pub(crate) fn monthly(changed: &[(&str, &str)], rest: &[&str]) -> String {
     let (head, _) = PLAN.split_once("[[component]]").unwrap();

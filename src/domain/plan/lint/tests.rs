@@ -292,3 +292,31 @@ fn qualifying_volume_that_pays_is_told() {
         !rules(&changed("volume = \"cv\"", "volume = \"pv\"")).contains(&"qualifying_volume_pays")
     );
 }
+
+/// Every plan of the repository.
+fn plans() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/plans");
+    let mut plans = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // A file of cases beside a plan is no plan.
+        let toml = path.extension().is_some_and(|ending| ending == "toml");
+        if toml && !name.contains(".cases.") {
+            plans.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(!plans.is_empty());
+    plans
+}
+
+#[test]
+fn every_plan_of_the_repository_is_without_error_and_as_the_schema_says() {
+    for (path, text) in plans() {
+        let report = lint(&text, None);
+        assert!(!report.failed(), "{path}: {:#?}", report.findings);
+        assert_eq!(stated::open(&text), [], "{path}");
+        let file: serde_json::Value = toml::from_str(&text).unwrap();
+        assert!(stated::fits(&file), "{path}");
+    }
+}
