@@ -30,7 +30,7 @@ impl World {
 
     /// Runs a statement that the books refuse, and gives their reason.
     pub(crate) async fn refuses(&self, text: &str) -> String {
-        let error = self.execute(text).await.expect_err(text);
+        let Err(error) = self.execute(text).await else { panic!("nobody refuses {text}") };
         error.as_db_error().unwrap_or_else(|| panic!("{text}: {error:?}")).message().to_owned()
     }
 
