@@ -1,61 +1,25 @@
 //! Closing periods, from the shop's orders to what everybody gets: shown, closed once, never changed.
 
-use std::{fs, net::SocketAddr, process::Output};
+use std::{net::SocketAddr, process::Output};
 
 use serde_json::{Value, json};
-use upline::domain::{
-    close::{Basis, Beneficiary, CarryRecord, CloseEntry, CloseKey, MemberRecord},
-    digest::Digest,
-    id::{ComponentId, DistributorId, RankId},
-    ledger::{EventId, merkle_root},
-    money::{Currency, Money},
-    plan::period::PeriodId,
-    volume::Volume,
+use upline::domain::{digest::Digest, ledger::merkle_root};
+
+use crate::support::{
+    World,
+    closing::{
+        LADDER, LEVELS, commit, entries, journal_reaches, leaves, monthly, order, order_components,
+        shown,
+    },
+    refused, said, world,
 };
 
-use crate::support::{Delivery, PLAN, World, eventually, world};
-
-const SECTIONS: &str = r#"
-currency = "USD"
-
-[volumes]
-pv = "qv"
-group = "pv"
-retail_orders = "referrer"
-negative_volume = "carry"
-conversion = "1"
-qv = { source = "net", rate = "100 %" }
-cv = { source = "net", rate = "100 %" }
-
-[activity]
-pv = "50"
-look_back = 1
-window = "sum"
-active_leg = "frontline"
-
-[ladder]
-reach = "each_step"
-leg_rank = "paid_as"
-
-[period]
-every = { kind = "monthly" }
-time_zone = "UTC"
-day_starts = "00:00:00"
-snapshot = "last_instant"
-cut_off_days = 3
-distribution_days = 10
-
+/// A rank, and a bonus for who becomes silver.
+const SILVER: &str = r#"
 [[rank]]
 id = "silver"
 active = true
 pv = "100"
-
-[[component]]
-kind = "unilevel_volume"
-id = "levels"
-rank = "paid_as"
-compression = "none"
-rates = [{ rates = ["10 %", "5 %"] }]
 
 [[component]]
 kind = "rank_bonus"
@@ -66,140 +30,14 @@ rank = "paid_as"
 amounts = [{ from = "silver", amount = "25.00" }]
 "#;
 
-fn plan() -> String {
-    let (head, components) = PLAN.split_once("[[component]]").unwrap();
-    let (top, sections) = SECTIONS.trim_start().split_once('\n').unwrap();
-    format!("{head}{top}\n[[component]]{components}{sections}")
-}
-
-pub(crate) fn order(id: u32, placed: &str, status: &str, referrer: &str, price: &str) -> Delivery {
-    let body = json!({
-        "platform": "shopify", "platform_order_id": id.to_string(), "order_ts": placed,
-        "status": status, "currency": "USD", "distributor_ref": referrer, "total": price,
-        "items": [{ "platform_sku": "KIT-STARTER-001", "qty": 1, "unit_price": price }],
-    });
-    Delivery::api("/v1/orders", &body)
-}
-
-pub(crate) async fn journal_reaches(world: &World, entries: i64) {
-    let count = "SELECT count(*) FROM upline.volume_entry";
-    let reached = async || (world.count(count).await == entries).then_some(());
-    eventually("the volumes are in the journal", reached).await;
-}
-
-pub(crate) fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
 async fn close(world: &World, arguments: &[&str]) -> Output {
     world.run(&[&["close"], arguments].concat()).await
-}
-
-pub(crate) async fn shown(world: &World, period: &str) -> Value {
-    serde_json::from_str(&said(&close(world, &[period, "--json"]).await)).unwrap()
-}
-
-pub(crate) async fn commit(world: &World, period: &str) -> String {
-    said(&close(world, &[period, "--commit", "--by", "finance-7"]).await)
-}
-
-/// Every entry of a period: component, account, amount and reason.
-async fn entries(world: &World, period: &str) -> Vec<String> {
-    let query = format!(
-        "SELECT concat_ws(' ', component, credit, amount, reason) FROM upline.period_entry
-         WHERE period = '{period}' ORDER BY number"
-    );
-    world.rows(&query).await.iter().map(|row| row.get(0)).collect()
 }
 
 /// Computes the root of a close's block again from what stands in the tables.
 async fn sealed(world: &World, period: &str) {
     let (leaves, root) = leaves(world, period).await;
     assert_eq!(Digest::try_from(root.as_slice()).unwrap(), merkle_root(&leaves), "{period}");
-}
-
-/// The leaves of a close's block by what stands in the tables, but those of positions, and its root.
-pub(crate) async fn leaves(world: &World, period: &str) -> (Vec<Digest>, Vec<u8>) {
-    let query =
-        format!("SELECT basis::text, block FROM upline.period_close WHERE period = '{period}'");
-    let row = &world.rows(&query).await[0];
-    let (text, block): (String, i64) = (row.get(0), row.get(1));
-    let basis: Basis = serde_json::from_str(&text).unwrap();
-    let key = CloseKey { plan: "field".into(), period: PeriodId::parse(period).unwrap() };
-    assert_eq!(basis.key(), key);
-    let mut leaves = vec![Basis::leaf(&text)];
-    let query = format!(
-        "SELECT distributor_id, active, pv, qv, cv, gv, pgv, paid_as, achieved
-         FROM upline.period_member m JOIN upline.distributors d USING (distributor_id)
-         WHERE period = '{period}'
-         ORDER BY (SELECT min(seq) FROM upline.genealogy_event g
-                   WHERE g.distributor_id = m.distributor_id)"
-    );
-    for row in world.rows(&query).await {
-        let volume = |column| Volume::from_parts(row.get(column));
-        let rank = |column| row.get::<_, Option<&str>>(column).map(|r| RankId::parse(r).unwrap());
-        let record = MemberRecord {
-            distributor: DistributorId::parse(row.get(0)).unwrap(),
-            active: row.get(1),
-            pv: volume(2),
-            qv: volume(3),
-            cv: volume(4),
-            gv: volume(5),
-            pgv: volume(6),
-            paid_as: rank(7),
-            achieved: rank(8),
-        };
-        leaves.push(record.leaf(&key));
-    }
-    let query = format!(
-        "SELECT distributor_id, pv, qv, cv FROM upline.period_carry c WHERE period = '{period}'
-         ORDER BY (SELECT min(seq) FROM upline.genealogy_event g
-                   WHERE g.distributor_id = c.distributor_id)"
-    );
-    for row in world.rows(&query).await {
-        let distributor = DistributorId::parse(row.get(0)).unwrap();
-        let volume = |column| Volume::from_parts(row.get(column));
-        let (pv, qv, cv) = (volume(1), volume(2), volume(3));
-        leaves.push(CarryRecord { distributor, pv, qv, cv }.leaf(&key));
-    }
-    leaves.extend(of_entries(world, period, &key).await);
-    let query = format!("SELECT merkle_root FROM upline.ledger_block WHERE number = {block}");
-    (leaves, world.rows(&query).await[0].get(0))
-}
-
-/// The leaves of the entries of a close.
-async fn of_entries(world: &World, period: &str, key: &CloseKey) -> Vec<Digest> {
-    let mut leaves = Vec::new();
-    let query = format!(
-        "SELECT event_id::text, component, CASE debit WHEN 'commission' THEN credit ELSE debit END,
-                CASE debit WHEN 'commission' THEN amount ELSE -amount END, reason, corrects
-         FROM upline.period_entry WHERE period = '{period}' ORDER BY number"
-    );
-    for row in world.rows(&query).await {
-        let account: &str = row.get(2);
-        let to = match (account.split_once(':'), row.get::<_, Option<&str>>(4)) {
-            (None, Some(reason)) => {
-                assert_eq!(account, "breakage");
-                Beneficiary::Breakage(serde_json::from_value(json!(reason)).unwrap())
-            }
-            (Some(("distributor", id)), None) => {
-                Beneficiary::Distributor(DistributorId::parse(id).unwrap())
-            }
-            (Some(("capped", id)), None) => Beneficiary::Capped(ComponentId::parse(id).unwrap()),
-            other => panic!("{other:?}"),
-        };
-        let corrects: Option<&str> = row.get(5);
-        let entry = CloseEntry {
-            event_id: EventId::try_from(row.get::<_, String>(0)).unwrap(),
-            component: ComponentId::parse(row.get(1)).unwrap(),
-            to,
-            amount: Money::from_decimal(row.get(3)).unwrap(),
-            corrects: corrects.map(|period| PeriodId::parse(period).unwrap()),
-        };
-        leaves.push(entry.leaf(key, Currency::parse("USD").unwrap()));
-    }
-    leaves
 }
 
 /// What ABC123 gave back after January goes into March: of 150 there, 50 count.
@@ -221,7 +59,7 @@ async fn what_was_given_back_counts_in_march(world: &World, shop: SocketAddr) {
 #[test]
 fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
     world("closes", async |world| {
-        fs::write(world.folder.join("pipelines/plans/field.toml"), plan()).unwrap();
+        world.write_plan(&monthly(&[], &[LADDER, order_components(), LEVELS, SILVER]));
         let app = world.start().await;
         let january = [
             order(1, "2026-01-05T10:00:00Z", "paid", "ABC123", "100.00"),
@@ -261,9 +99,8 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
         assert!(commit(world, "2026-01").await.contains("is closed since"));
         assert_eq!(entries(world, "2026-01").await, before);
 
-        let refused = close(world, &["2026-03", "--commit", "--by", "finance-7"]).await;
-        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && why.contains("period 2026-02"), "{why}");
+        let why = refused(&close(world, &["2026-03", "--commit", "--by", "finance-7"]).await);
+        assert!(why.contains("period 2026-02"), "{why}");
 
         let preview = shown(world, "2026-02").await;
         assert_eq!(preview["summary"]["late"], json!({ "entries": 1, "cv": "-100" }));

@@ -234,8 +234,7 @@ fn imported_volumes_reach_the_journal_and_are_told() {
                        negative_volume = \"carry\"\n\
                        conversion = \"1\"\nqv = { source = \"catalogue\", missing = \"zero\" }\n\
                        cv = { source = \"catalogue\", missing = \"zero\" }\n";
-        let plan = world.folder.join("pipelines/plans/field.toml");
-        fs::write(plan, format!("{PLAN}\n{volumes}")).unwrap();
+        world.write_plan(&format!("{PLAN}\n{volumes}"));
         let app = world.start().await;
         let mut order = shopify_order(7, 1, "paid", "KIT-STARTER-001", "50.00", "11043");
         order["line_items"][0]["quantity"] = json!(2);

@@ -1,42 +1,18 @@
 //! A period from a distributor's side, and a closed one computed again: while open, when closed, after more
 //! has happened, and after somebody has altered the books.
 
-use std::{fs, process::Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Delivery, PLAN, Running, World, eventually, world};
+use crate::support::{
+    Running, World,
+    closing::{self, LADDER, commit, journal_reaches, monthly, order_components},
+    refused, said, world,
+};
 
-const SECTIONS: &str = r#"
-currency = "USD"
-
-[volumes]
-pv = "qv"
-group = "pv"
-retail_orders = "referrer"
-negative_volume = "carry"
-conversion = "0.5"
-qv = { source = "net", rate = "100 %" }
-cv = { source = "net", rate = "100 %" }
-
-[activity]
-pv = "50"
-look_back = 2
-window = "sum"
-active_leg = "anyone"
-
-[ladder]
-reach = "each_step"
-leg_rank = "paid_as"
-
-[period]
-every = { kind = "monthly" }
-time_zone = "UTC"
-day_starts = "00:00:00"
-snapshot = "last_instant"
-cut_off_days = 3
-distribution_days = 10
-
+/// Every reason to get nothing: three ranks, locked levels, matching, a bonus, a pool, a cap.
+const COMPONENTS: &str = r#"
 [[rank]]
 id = "member"
 active = false
@@ -94,28 +70,19 @@ limit = { per = "distributor", amount = "15.00", rank = "paid_as" }
 "#;
 
 fn plan() -> String {
-    let (head, components) = PLAN.split_once("[[component]]").unwrap();
-    let (top, sections) = SECTIONS.trim_start().split_once('\n').unwrap();
-    format!("{head}{top}\n[[component]]{components}{sections}")
+    let changed = [
+        ("conversion = \"1\"", "conversion = \"0.5\""),
+        ("look_back = 1", "look_back = 2"),
+        ("active_leg = \"frontline\"", "active_leg = \"anyone\""),
+    ];
+    monthly(&changed, &[LADDER, order_components(), COMPONENTS])
 }
 
 /// Delivers an order and waits until the journal has so many entries.
 async fn sells(world: &World, app: &Running, order: (u32, &str, &str, &str, &str), entries: i64) {
     let (id, placed, status, referrer, price) = order;
-    let body = json!({
-        "platform": "shopify", "platform_order_id": id.to_string(), "order_ts": placed,
-        "status": status, "currency": "USD", "distributor_ref": referrer, "total": price,
-        "items": [{ "platform_sku": "KIT-STARTER-001", "qty": 1, "unit_price": price }],
-    });
-    world.client.deliver(app.http, &Delivery::api("/v1/orders", &body)).await;
-    let count = "SELECT count(*) FROM upline.volume_entry";
-    let reached = async || (world.count(count).await == entries).then_some(());
-    eventually("the volumes are in the journal", reached).await;
-}
-
-fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
+    world.client.deliver(app.http, &closing::order(id, placed, status, referrer, price)).await;
+    journal_reaches(world, entries).await;
 }
 
 async fn told(world: &World, distributor: &str, period: &str) -> String {
@@ -128,7 +95,7 @@ async fn story(world: &World, distributor: &str, period: &str) -> Value {
 }
 
 async fn close(world: &World, period: &str) {
-    let text = said(&world.run(&["close", period, "--commit", "--by", "finance-7"]).await);
+    let text = commit(world, period).await;
     assert!(text.contains("sealed by block"), "{text}");
 }
 
@@ -175,7 +142,7 @@ fn without_times(text: &str) -> String {
 #[test]
 fn every_cent_and_every_zero_of_a_period_is_explained() {
     world("period_story", async |world| {
-        fs::write(world.folder.join("pipelines/plans/field.toml"), plan()).unwrap();
+        world.write_plan(&plan());
         let app = world.start().await;
         january(world, &app).await;
         let open = told(world, "10001", "2026-01").await;
@@ -226,9 +193,8 @@ fn every_cent_and_every_zero_of_a_period_is_explained() {
             without_times(&told(world, "ABC123", "2026-02").await)
         );
 
-        let nobody = world.run(&["explain", "NEW1", "2026-01"]).await;
-        let why = String::from_utf8_lossy(&nobody.stderr).into_owned();
-        assert!(!nobody.status.success() && why.contains("no distributor NEW1"), "{why}");
+        let why = refused(&world.run(&["explain", "NEW1", "2026-01"]).await);
+        assert!(why.contains("no distributor NEW1"), "{why}");
         app.stop().await;
     });
 }
@@ -238,12 +204,11 @@ fn a_closed_period_is_computed_again_and_what_was_altered_is_found() {
     world("verified", async |world| {
         // What the orders earned is matched too: it is read as far as the close had read the ledger.
         let plan = plan().replace("on = [\"levels\"]", "on = [\"levels\", \"direct\"]");
-        fs::write(world.folder.join("pipelines/plans/field.toml"), plan).unwrap();
+        world.write_plan(&plan);
         let app = world.start().await;
         january(world, &app).await;
-        let early = verify(world, "2026-01").await;
-        let why = String::from_utf8_lossy(&early.stderr).into_owned();
-        assert!(!early.status.success() && why.contains("is not closed"), "{why}");
+        let why = refused(&verify(world, "2026-01").await);
+        assert!(why.contains("is not closed"), "{why}");
         close(world, "2026-01").await;
         // What orders earned stands in the ledger: the close counts it and posts it no second time.
         let earned = "SELECT count(*) FROM upline.ledger_entry WHERE component = 'direct'";

@@ -1,75 +1,25 @@
 //! Ranks that orders are paid by: found by closes, forced by people, locked with each order.
 
 use std::{
-    fs,
     process::Output,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use upline::{
-    app::closing::{Found, prepare},
-    clock::Clock,
-    domain::{
-        close::{Basis, Hold},
-        commission::{RankLine, RankSource, Run},
-        digest::Digest,
-        id::{Operator, OrderKey},
-        order::{Fact, OrderEvent, Origin},
-        plan::period::PeriodId,
-    },
-    sink::{CompanyCell, OrderBookSink, StoreTerms, ToLog},
-    stage::{
-        DeferReason, Judge, Verdict,
-        commission::Commission,
-        map::{Company, Terms},
-        message::{Mapped, Trace, Validated},
-    },
-    store::postgres::{CloseOutcome, Closing, CompanyReader, RankDecision},
-    stream::{Effect, ServiceError, Sink, memory::MemoryLog},
+use upline::domain::{
+    close::{Basis, Hold},
+    commission::{RankLine, RankSource},
+    digest::Digest,
 };
 
-use crate::support::{Delivery, Running, World, eventually, world};
+use crate::support::{
+    Delivery, Running, World,
+    closing::{LADDER, commit, kit, monthly},
+    eventually, refused, said, world,
+};
 
 /// Kits pay by rank: silver 5 %, gold 9 %, each less what is paid below.
-const PLAN: &str = r#"
-id = "field"
-version = 1
-effective_from = "2020-01-01T00:00:00Z"
-rounding = "half_even"
-currency = "USD"
-
-[volumes]
-pv = "qv"
-group = "pv"
-retail_orders = "referrer"
-negative_volume = "forgive"
-conversion = "1"
-qv = { source = "net", rate = "100 %" }
-cv = { source = "net", rate = "100 %" }
-
-[activity]
-pv = "50"
-look_back = 1
-window = "sum"
-active_leg = "frontline"
-
-[ladder]
-reach = "each_step"
-leg_rank = "paid_as"
-
-[period]
-every = { kind = "monthly" }
-time_zone = "UTC"
-day_starts = "00:00:00"
-snapshot = "last_instant"
-cut_off_days = 3
-distribution_days = 10
-
+const COMPONENTS: &str = r#"
 [[rank]]
 id = "silver"
 active = true
@@ -90,28 +40,26 @@ walk_limit = 100
 rates = { kit = { unranked = "0 %", silver = "5 %", gold = "9 %" } }
 "#;
 
-fn order(id: u32, placed: &str, referrer: &str, price: &str) -> Delivery {
+pub(crate) fn plan() -> String {
+    monthly(&[("\"carry\"", "\"forgive\"")], &[LADDER, COMPONENTS])
+}
+
+pub(crate) fn order(id: u32, placed: &str, referrer: &str, price: &str) -> Delivery {
     revised(id, placed, referrer, price, placed)
 }
 
 fn revised(id: u32, placed: &str, referrer: &str, price: &str, at: &str) -> Delivery {
-    let body = json!({
-        "platform": "shopify", "platform_order_id": id.to_string(), "order_ts": placed,
-        "updated_at": at, "status": "paid", "currency": "USD", "distributor_ref": referrer,
-        "total": price,
-        "items": [{ "platform_sku": "KIT-STARTER-001", "qty": 1, "unit_price": price }],
-    });
-    Delivery::api("/v1/orders", &body)
+    let mut kit = kit(id, placed, "paid", referrer, price);
+    kit["updated_at"] = at.into();
+    Delivery::api("/v1/orders", &kit)
 }
 
 async fn told_by(world: &World, arguments: &[&str]) -> String {
-    let output = world.run(arguments).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    said(&world.run(arguments).await)
 }
 
 /// Sends an order and waits until it pays this.
-async fn pays(world: &World, app: &Running, id: u32, order: &Delivery, wanted: &[&str]) {
+pub(crate) async fn pays(world: &World, app: &Running, id: u32, order: &Delivery, wanted: &[&str]) {
     world.client.deliver(app.http, order).await;
     world.pays(&id.to_string(), wanted).await;
 }
@@ -126,7 +74,7 @@ async fn lock(world: &World, id: u32) -> Option<String> {
 }
 
 /// Waits until the program knows the facts up to a number, by orders of months later.
-async fn knows(world: &World, app: &Running, version: &str) {
+pub(crate) async fn knows(world: &World, app: &Running, version: &str) {
     static NUMBER: AtomicU32 = AtomicU32::new(1_000);
     eventually(&format!("fact {version} is loaded"), async || {
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -145,10 +93,6 @@ async fn rank(world: &World, arguments: &str, why: &str) -> Output {
     world.run(&[&["rank"], &words[..], &["--by", "staff-7", "--why", why]].concat()).await
 }
 
-async fn close(world: &World, period: &str) -> String {
-    told_by(world, &["close", period, "--commit", "--by", "finance-7"]).await
-}
-
 /// Every fact as a line of text.
 async fn facts(world: &World) -> Vec<String> {
     let query = "SELECT concat_ws(' ', seq, distributor_id, coalesce(rank, '-'), source, hold,
@@ -158,7 +102,7 @@ async fn facts(world: &World) -> Vec<String> {
 }
 
 /// Computes the chain again from what stands in the table; the hash of each fact.
-async fn chain(world: &World) -> Vec<Digest> {
+pub(crate) async fn chain(world: &World) -> Vec<Digest> {
     let query =
         "SELECT seq, plan_id, distributor_id, rank, source, hold, raises_title, effective_at,
             ends_at, period, decided_by, reason, recorded_at, hash
@@ -200,9 +144,8 @@ async fn refuses(world: &World) {
         ("clear ABC123 --plan field --from 2026-01-31T23:59:59Z".to_owned(), "2026-02-01"),
         (format!("force ABC123 gold {plan} --until 2026-02-01T00:00:00Z"), "not after --from"),
     ] {
-        let output = rank(world, &arguments, "the fair").await;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && told.contains(why), "{arguments}: {told}");
+        let told = refused(&rank(world, &arguments, "the fair").await);
+        assert!(told.contains(why), "{arguments}: {told}");
     }
     let unsigned = ["rank", "force", "ABC123", "gold", "--plan", "field", "--from", "2026-02"];
     assert_eq!(world.run(&unsigned).await.status.code(), Some(2), "who and why are needed");
@@ -250,9 +193,8 @@ async fn keeps(world: &World) {
         (RankLine { hash: chained(stranger), ..stranger }, "not enrolled"),
         (RankLine { hash: chained(closed), ..closed }, "is closed"),
     ] {
-        let error = world.execute(&insert(line)).await.unwrap_err();
-        let told = error.as_db_error().map(|error| error.message().to_owned());
-        assert!(told.as_ref().is_some_and(|told| told.contains(why)), "{why}: {told:?}");
+        let told = world.refuses(&insert(line)).await;
+        assert!(told.contains(why), "{why}: {told}");
     }
     for change in [
         "UPDATE upline.rank_fact SET rank = 'gold' WHERE seq = 2",
@@ -297,8 +239,7 @@ async fn tells(world: &World) {
 async fn verified(world: &World) {
     let verify = async |period| world.run(&["close", period, "--verify"]).await;
     for period in ["2026-01", "2026-02"] {
-        let output = verify(period).await;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        said(&verify(period).await);
     }
     let off = "ALTER TABLE upline.rank_fact DISABLE TRIGGER append_only";
     world.execute(off).await.unwrap();
@@ -312,15 +253,14 @@ async fn verified(world: &World) {
     assert!(verify("2026-01").await.status.success(), "its facts are there");
     let why = "UPDATE upline.rank_fact SET reason = 'a friend' WHERE seq = 3";
     world.execute(why).await.unwrap();
-    let output = verify("2026-02").await;
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && told.contains("rank fact 3"), "{told}");
+    let told = refused(&verify("2026-02").await);
+    assert!(told.contains("rank fact 3"), "{told}");
 }
 
 #[test]
 fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
     world("ranks", async |world| {
-        fs::write(world.folder.join("pipelines/plans/field.toml"), PLAN).unwrap();
+        world.write_plan(&plan());
         let app = world.start().await;
         // Before the first close nobody has a rank.
         let january = order(1, "2026-01-05T10:00:00Z", "ABC123", "100.00");
@@ -329,9 +269,9 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         pays(world, &app, 2, &large, &["breakage 45.00"]).await;
         assert_eq!(lock(world, 1).await, None);
 
-        let told = close(world, "2026-01").await;
-        let said = "2 are paid as another rank for orders placed from 2026-02-01T00:00:00Z on";
-        assert!(told.contains(said), "{told}");
+        let told = commit(world, "2026-01").await;
+        let wanted = "2 are paid as another rank for orders placed from 2026-02-01T00:00:00Z on";
+        assert!(told.contains(wanted), "{told}");
         let found = [
             "1 11043 gold period_close 02-01 2026-01",
             "2 ABC123 silver period_close 02-01 2026-01",
@@ -349,8 +289,7 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         refuses(world).await;
         assert_eq!(facts(world).await.len(), 2);
         let forced = rank(world, "force ABC123 gold --plan field --from 2026-02", "the fair").await;
-        let forced = String::from_utf8(forced.stdout).unwrap();
-        assert!(forced.contains("at least gold from 2026-02-01T00:00:00Z"));
+        assert!(said(&forced).contains("at least gold from 2026-02-01T00:00:00Z"));
         knows(world, &app, "3").await;
         // An order of before keeps what it is locked to, however often it changes.
         let changed =
@@ -367,7 +306,7 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         }
 
         // The close of February counts the forced rank; orders after it have it while it is in force.
-        close(world, "2026-02").await;
+        commit(world, "2026-02").await;
         assert_eq!(facts(world).await[3..], ["4 11043 - period_close 03-01 2026-02"]);
         let member = "SELECT concat_ws(' ', paid_as, achieved) FROM upline.period_member
                       WHERE period = '2026-02' AND distributor_id = 'ABC123'";
@@ -388,145 +327,5 @@ fn orders_are_paid_by_the_ranks_that_closes_find_and_people_force() {
         keeps(world).await;
         app.stop().await;
         verified(world).await;
-    });
-}
-
-/// What a decision of staff-7 records.
-fn decision<'a>(plan: &'a str, distributor: &'a str, from: &str) -> RankDecision<'a> {
-    RankDecision {
-        plan,
-        distributor,
-        rank: Some("gold"),
-        source: RankSource::Forced { hold: Hold::AtLeast, until: None },
-        raises_title: false,
-        from: from.parse().unwrap(),
-        by: "staff-7",
-        why: "the fair",
-    }
-}
-
-async fn loaded(world: &World) -> Company {
-    let mut company = Company::default();
-    CompanyReader::new(world.store()).catch_up(&mut company).await.unwrap();
-    company
-}
-
-#[test]
-fn a_program_without_the_facts_of_an_order_waits_for_them() {
-    world("ranks_wait", async |world| {
-        fs::write(world.folder.join("pipelines/plans/field.toml"), PLAN).unwrap();
-        let app = world.start().await;
-        let store = world.store();
-        let older = loaded(world).await;
-        let decided = decision("field", "ABC123", "2026-02-01T00:00:00Z");
-        assert_eq!(store.decide_rank(&decided).await.unwrap(), 1);
-        // Facts of another plan are none of this one.
-        assert_eq!(store.decide_rank(&RankDecision { plan: "q", ..decided }).await.unwrap(), 2);
-        knows(world, &app, "1").await;
-        let paid = order(1, "2026-02-05T10:00:00Z", "ABC123", "100.00");
-        pays(world, &app, 1, &paid, &["ABC123 9.00"]).await;
-        app.stop().await;
-
-        let query = "SELECT order_key, calc_snapshot_json::text FROM upline.commission_run
-                     WHERE order_id = '1'";
-        let row = &world.rows(query).await[0];
-        let run: Run = serde_json::from_str(row.get(1)).unwrap();
-        assert_eq!(run.order.locks.ranks, Some(1));
-        let current = loaded(world).await;
-        assert_eq!(current.ranks.version().seq, 2);
-        let trace = Trace::start(Timestamp::UNIX_EPOCH);
-        let mapped = || Mapped { order: run.order.clone(), trace: trace.clone() };
-        let judged = Commission::new(CompanyCell::new(older.clone())).judge(mapped());
-        let Verdict::Defer(reason) = judged else { panic!("{judged:?}") };
-        assert_eq!(reason, DeferReason::VersionNotLoaded);
-        let judged = Commission::new(CompanyCell::new(current.clone())).judge(mapped());
-        let Verdict::Emit(again) = judged else { panic!("{judged:?}") };
-        assert_eq!(again.run, run, "the same facts give the same lines");
-
-        let look_again = |company: Company| {
-            let key = OrderKey::parse(row.get(0)).unwrap();
-            let origin = Origin {
-                delivery: "recheck".into(),
-                topic: "recheck".into(),
-                received_at: Timestamp::UNIX_EPOCH,
-                digest: Digest::ZERO,
-            };
-            let event = OrderEvent { key, origin, fact: Fact::Recheck };
-            let value = Validated { event, trace: trace.clone() };
-            let book = OrderBookSink {
-                store: Arc::new(world.store()),
-                next: ToLog::new(Arc::new(MemoryLog::default())),
-                company: CompanyCell::new(company),
-                terms: StoreTerms { default: Terms::of_plan("field"), ..StoreTerms::default() },
-                clock: Clock::of(|| Timestamp::UNIX_EPOCH),
-            };
-            async move { book.deliver(&[Effect { value, redelivered: false }]).await }
-        };
-        let mut behind = current.clone();
-        behind.ranks = older.ranks.clone();
-        let refused: ServiceError = look_again(behind).await.unwrap_err();
-        assert!(refused.is_transient() && refused.chain().contains("not loaded"), "{refused:?}");
-        look_again(current).await.unwrap();
-
-        let altered = "ALTER TABLE upline.rank_fact DISABLE TRIGGER append_only;
-            UPDATE upline.rank_fact SET rank = 'silver' WHERE seq = 1";
-        world.execute(altered).await.unwrap();
-        let reader = CompanyReader::new(world.store());
-        let refused = reader.catch_up(&mut Company::default()).await.unwrap_err();
-        assert!(refused.chain().contains("rank fact 1"), "{}", refused.chain());
-        assert!(!refused.is_transient());
-    });
-}
-
-#[test]
-fn a_close_is_looked_at_again_if_a_rank_was_forced_meanwhile() {
-    world("ranks_race", async |world| {
-        fs::write(world.folder.join("pipelines/plans/field.toml"), PLAN).unwrap();
-        world.start().await.stop().await;
-        let (store, now) = (world.store(), "2026-02-10T00:00:00Z".parse().unwrap());
-        let january = PeriodId::parse("2026-01").unwrap();
-        let prepared = async || match prepare(&store, &january, now, 0).await.unwrap() {
-            Found::Open(prepared) => prepared,
-            Found::Closed(_) => panic!("nobody has closed it"),
-        };
-        let by = Operator::parse("finance-7").unwrap();
-        let mut before = prepared().await;
-        let forced = decision("field", "ABC123", "2026-01-15T00:00:00Z");
-        store.decide_rank(&RankDecision { plan: "q", ..forced }).await.unwrap();
-        store.decide_rank(&forced).await.unwrap();
-        // In force at the last instant of the period, and no longer in force then.
-        let ends = |distributor: &'static str, until: &str| {
-            let until = Some(until.parse().unwrap());
-            let source = RankSource::Forced { hold: Hold::AtLeast, until };
-            RankDecision { distributor, source, raises_title: true, ..forced }
-        };
-        store.decide_rank(&ends("11043", "2026-02-01T00:00:00Z")).await.unwrap();
-        store.decide_rank(&ends("10090", "2026-01-31T23:59:59Z")).await.unwrap();
-        for (known, outcome) in [(false, CloseOutcome::Outdated), (true, CloseOutcome::Sealed(1))] {
-            if known {
-                before = prepared().await;
-            }
-            let closing = Closing {
-                basis: &before.basis,
-                summary: "{}".to_owned(),
-                members: &before.members(),
-                carries: &before.carries(),
-                entries: &before.entries(),
-                placed: before.placed(),
-                rank_bonuses: &before.rank_bonuses(),
-                ranks: &before.rank_changes,
-                by: &by,
-                reason: None,
-                now,
-            };
-            assert_eq!(store.commit_close(&closing).await.unwrap(), outcome);
-        }
-        let kept = "SELECT concat_ws(' ', distributor_id, paid_as, achieved)
-                    FROM upline.period_member ORDER BY 1";
-        let kept = world.rows(kept).await;
-        let kept: Vec<&str> = kept.iter().map(|row| row.get(0)).collect();
-        assert_eq!(kept, ["11043 gold gold", "ABC123 gold"], "also without volume");
-        assert_eq!(before.rank_changes, [], "the numbers support nothing");
-        assert_eq!(chain(world).await.len(), 4);
     });
 }

@@ -8,10 +8,8 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     panic::{AssertUnwindSafe, resume_unwind},
     path::{Path, PathBuf},
-    process::{Output, Stdio},
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -21,16 +19,10 @@ use std::{
 
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{
-    process::{Child, Command},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
-use tokio_util::sync::CancellationToken;
 use upline::{
-    app::{App, Endpoints, Exit},
-    clock::Clock,
-    config::{Config, Environment},
+    config::Environment,
     metric, stack,
     store::postgres::{
         Postgres,
@@ -41,10 +33,15 @@ use upline::{
     warehouse::clickhouse::ClickHouse,
 };
 
-pub(crate) use self::http::{Client, Delivery, shopify_order};
+pub(crate) use self::{
+    http::{Client, Delivery, shopify_order},
+    program::{Running, Server, refused, said},
+};
 
 mod books;
+pub(crate) mod closing;
 mod http;
+mod program;
 
 /// The secrets of the shops.
 pub(crate) const SHOPIFY_SECRET: &str = "a secret that Shopify shares";
@@ -85,6 +82,9 @@ id = "unilevel"
 compression = "roll_up"
 rates = { kit = ["5 %", "3 %", "2 %", "1 %"] }
 "#;
+
+/// Where the plan of a world stands.
+const PLAN_FILE: &str = "pipelines/plans/field.toml";
 
 const PIPELINE: &str = r#"
 plans = ["plans/field.toml"]
@@ -199,7 +199,7 @@ impl World {
         let name = format!("t_{name}_{}_{number}", std::process::id());
         let folder = std::env::temp_dir().join(&name);
         fs::create_dir_all(folder.join("pipelines/plans")).unwrap();
-        fs::write(folder.join("pipelines/plans/field.toml"), PLAN).unwrap();
+        fs::write(folder.join(PLAN_FILE), PLAN).unwrap();
         fs::write(folder.join("pipelines/acme.toml"), PIPELINE).unwrap();
         statement(&servers.database_url, &format!("CREATE DATABASE \"{name}\"")).await;
         let (server, _) = servers.database_url.rsplit_once('/').unwrap();
@@ -224,6 +224,11 @@ impl World {
         };
         world.found_company().await;
         world
+    }
+
+    /// From the next start on this is the plan.
+    pub(crate) fn write_plan(&self, text: &str) {
+        fs::write(self.folder.join(PLAN_FILE), text).unwrap();
     }
 
     /// From the next start on two lanes run the stages as one.
@@ -311,94 +316,6 @@ impl World {
         fs::remove_dir_all(&self.folder).unwrap();
         warehouse.unwrap();
     }
-
-    /// The variables of the deployment.
-    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
-        let pipelines = self.folder.join("pipelines").display().to_string();
-        let text = str::to_owned;
-        vec![
-            ("UPLINE_HTTP_ADDR", text("127.0.0.1:0")),
-            ("UPLINE_ADMIN_ADDR", text("127.0.0.1:0")),
-            ("UPLINE_NATS_URL", self.nats.clone()),
-            ("UPLINE_DATABASE_URL", self.database.clone()),
-            ("UPLINE_CLICKHOUSE_URL", self.clickhouse.clone()),
-            ("UPLINE_PIPELINES", pipelines),
-            ("UPLINE_STREAM_PREFIX", self.name.clone()),
-            ("UPLINE_STREAM_MAX_MIB", text("256")),
-            ("UPLINE_SHOPIFY_SECRET", text(SHOPIFY_SECRET)),
-            ("UPLINE_WOO_SECRET", text(WOO_SECRET)),
-            ("UPLINE_MAGENTO_SECRET", text(MAGENTO_SECRET)),
-            ("UPLINE_API_TOKEN", text(TOKEN)),
-        ]
-    }
-
-    /// Starts the program inside this process.
-    pub(crate) async fn start(&self) -> Running {
-        self.start_with(&[]).await
-    }
-
-    /// Starts the program inside this process with some variables changed.
-    pub(crate) async fn start_with(&self, changed: &[(&'static str, String)]) -> Running {
-        let mut environment = Environment::default();
-        for (name, value) in self.variables().iter().chain(changed) {
-            environment = environment.with(name, value);
-        }
-        let config = Config::load(&environment).unwrap();
-        let services = config.services.clone();
-        let endpoints = Endpoints {
-            nats: services.nats.unwrap(),
-            database: services.database.unwrap(),
-            clickhouse: services.clickhouse.unwrap(),
-        };
-        let app = App::build(config, &endpoints, Clock::system(), metrics()).await.unwrap();
-        let (http, admin) = (app.http_address(), app.admin_address());
-        let stop = CancellationToken::new();
-        let mut task = JoinSet::new();
-        task.spawn(app.run(stop.clone()));
-        Running { http, admin, stop, task }
-    }
-
-    /// The real program with the variables of the deployment.
-    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_upline"));
-        command.args(arguments).env_clear().envs(self.variables()).current_dir(&self.folder);
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    /// Runs the real program to its end.
-    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
-        self.program(arguments).output().await.unwrap()
-    }
-
-    /// Starts `upline serve` as a process and waits until it takes orders.
-    pub(crate) async fn serve(&self) -> Server {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("serve-{number}.log"));
-        let log = fs::File::create(&path).unwrap();
-        let mut child = self
-            .program(&["serve"])
-            .env("UPLINE_LOG_FORMAT", "json")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.children.lock().unwrap().extend(child.id());
-        let (http, admin) = eventually("the program takes orders", async || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("the program ended ({status}): {}", fs::read_to_string(&path).unwrap());
-            }
-            addresses(&path)
-        })
-        .await;
-        Server { http, admin, child }
-    }
-
-    /// Forgets a process that has ended.
-    pub(crate) fn ended(&self, pid: u32) {
-        self.children.lock().unwrap().retain(|known| *known != pid);
-    }
 }
 
 /// The count of a metric whose labels are all of these; several that fit are added up.
@@ -426,36 +343,4 @@ async fn statement(url: &str, text: &str) {
     let work = async move { client.batch_execute(text).await };
     let (result, _) = tokio::join!(work, connection);
     result.unwrap_or_else(|error| panic!("{text}: {error:?}"));
-}
-
-/// Where the program says that it listens.
-fn addresses(log: &Path) -> Option<(SocketAddr, SocketAddr)> {
-    let text = fs::read_to_string(log).unwrap();
-    let line = text.lines().find(|line| line.contains("upline takes orders"))?;
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| line["fields"][name].as_str()?.parse().ok();
-    Some((address("webhooks")?, address("admin")?))
-}
-
-/// The program inside this process. Dropped, it stops as if the power went.
-pub(crate) struct Running {
-    pub(crate) http: SocketAddr,
-    pub(crate) admin: SocketAddr,
-    stop: CancellationToken,
-    task: JoinSet<Result<Exit, upline::app::BuildError>>,
-}
-
-impl Running {
-    /// Stops it as SIGTERM would.
-    pub(crate) async fn stop(mut self) -> Exit {
-        self.stop.cancel();
-        self.task.join_next().await.unwrap().unwrap().unwrap()
-    }
-}
-
-/// The program as a process of its own.
-pub(crate) struct Server {
-    pub(crate) http: SocketAddr,
-    pub(crate) admin: SocketAddr,
-    pub(crate) child: Child,
 }

@@ -23,6 +23,8 @@ use crate::{
 };
 
 const PERIOD: &str = "2026-02";
+/// The sections of a plan that closes months, as the tests have them.
+const MONTHS: &str = include_str!("../../../src/tests/support/months.toml");
 /// The rates of the component, in percent.
 const RATES: [i64; 3] = [5, 3, 2];
 /// Who earns has so much personal volume, in points.
@@ -85,35 +87,14 @@ fn plan() -> String {
         let (head, component) = plan.split_at(at);
         (head.to_owned(), component.to_owned())
     };
+    let months = MONTHS.replace("pv = \"50\"", &format!("pv = \"{ACTIVE}\""));
     format!(
         r#"{head}currency = "USD"
 {component}
-[volumes]
-pv = "qv"
-group = "pv"
-retail_orders = "referrer"
-negative_volume = "carry"
-conversion = "1"
-qv = {{ source = "net", rate = "100 %" }}
-cv = {{ source = "net", rate = "100 %" }}
-
-[activity]
-pv = "{ACTIVE}"
-look_back = 1
-window = "sum"
-active_leg = "frontline"
-
+{months}
 [ladder]
 reach = "each_step"
 leg_rank = "paid_as"
-
-[period]
-every = {{ kind = "monthly" }}
-time_zone = "UTC"
-day_starts = "00:00:00"
-snapshot = "last_instant"
-cut_off_days = 3
-distribution_days = 10
 
 [[rank]]
 id = "silver"

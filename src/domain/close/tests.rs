@@ -1,5 +1,7 @@
 //! The worked numbers of the field.
 
+mod brackets;
+mod levels;
 mod money;
 mod ranks;
 mod withheld;
@@ -73,3 +75,13 @@ fn rank(plan: &ClosePlan, close: &Close, population: &Population, member: u32) -
     let story = close.explain(plan, population, member).unwrap();
     story.paid_as.map(|rank| rank.to_string()).unwrap_or_default()
 }
+
+fn closed(plan: &ClosePlan, population: &Population) -> Close {
+    evaluate(plan, population, &Inputs::default()).unwrap()
+}
+
+fn unpaid(plan: &ClosePlan, close: &Close, population: &Population, member: u32) -> Option<Unpaid> {
+    close.explain(plan, population, member).unwrap().components.remove(0).unpaid
+}
+
+const SILVER: &str = "rank = [{ id = \"silver\", active = false, pv = \"100\" }]\n";

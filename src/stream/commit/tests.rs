@@ -1,5 +1,7 @@
 //! The committer over a log that is written down here: what it keeps, and when it says no.
 
+mod in_flight;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -31,6 +33,8 @@ struct Model {
     ids: HashMap<String, u64>,
     answers: VecDeque<Answer>,
     writes: Vec<usize>,
+    /// How many messages of a batch have the id of another one of it; the log would refuse that.
+    repeats: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,7 +92,9 @@ impl Journal for Book {
         }
         let mut last = 0;
         for message in messages {
-            last = model.keep(&message.id).sequence;
+            let receipt = model.keep(&message.id);
+            model.repeats += usize::from(receipt.duplicate);
+            last = receipt.sequence;
         }
         if answer == Answer::Mute {
             return Err(Refusal::Unavailable(unavailable("mute")));

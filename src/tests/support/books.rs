@@ -28,6 +28,12 @@ impl World {
         self.owner.batch_execute(text).await
     }
 
+    /// Runs a statement that the books refuse, and gives their reason.
+    pub(crate) async fn refuses(&self, text: &str) -> String {
+        let Err(error) = self.execute(text).await else { panic!("nobody refuses {text}") };
+        error.as_db_error().unwrap_or_else(|| panic!("{text}: {error:?}")).message().to_owned()
+    }
+
     /// One number of the books.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.rows(query).await[0].get(0)
