@@ -12,14 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    domain::money::Money,
     metric,
     stage::message::Posted,
     store::{
         Posting, Store,
-        postgres::{Block, Postgres},
+        postgres::{Block, ClosedPeriod, PeriodLine, Postgres},
     },
     stream::{ServiceError, runner::Limits},
-    warehouse::{clickhouse::ClickHouse, recent::Recent, rows::Rows},
+    warehouse::{
+        clickhouse::ClickHouse,
+        period::{PeriodRow, days},
+        recent::Recent,
+        rows::{Rows, decimal, halves},
+    },
 };
 
 /// What metrics call it.
@@ -27,6 +33,8 @@ pub const NAME: &str = "warehouse";
 
 /// The most blocks that are looked at in one turn.
 const BLOCKS: u32 = 1_000;
+/// How many entries of a closed period are one insert.
+const PAGE: u32 = 50_000;
 /// How often it looks for what other processes have posted.
 const LOOK: Duration = Duration::from_secs(1);
 /// A block that is younger and not at hand was sealed here a moment ago, or by a process that is about to
@@ -158,6 +166,9 @@ impl Feed {
         }
         let mut read_back = Vec::new();
         for range in batch.read_back {
+            for closed in self.store.closed_in(range.clone()).await? {
+                self.write_period(&closed).await?;
+            }
             read_back.extend(self.store.posted(range).await?.into_iter().map(posted));
         }
         let all: Vec<&Posted> =
@@ -181,6 +192,18 @@ impl Feed {
         self.warehouse.write(&rows).await
     }
 
+    /// Writes what a close posted, a page at a time: it may be millions of entries.
+    async fn write_period(&self, closed: &ClosedPeriod) -> Result<(), ServiceError> {
+        let mut after = 0;
+        loop {
+            let lines = self.store.period_lines(closed, after, PAGE).await?;
+            let Some(last) = lines.last() else { return Ok(()) };
+            after = last.number;
+            let rows: Vec<PeriodRow<'_>> = lines.iter().map(|line| period(closed, line)).collect();
+            self.warehouse.write_period(&rows).await?;
+        }
+    }
+
     /// Counts what was written, as a stage does.
     fn account(&self, all: &[&Posted], judged: Duration, made: std::time::Instant) {
         let now = self.clock.now();
@@ -195,6 +218,26 @@ impl Feed {
 
 fn posted(posting: Posting) -> Posted {
     Posted::of(&posting.run, posting.entries, posting.trace, posting.at)
+}
+
+fn period<'a>(closed: &'a ClosedPeriod, line: &'a PeriodLine) -> PeriodRow<'a> {
+    PeriodRow {
+        event_id: halves(line.event_id.as_bytes()),
+        plan_id: &closed.plan,
+        period: &closed.period,
+        starts_at: closed.starts_at.as_microsecond(),
+        ends_at: closed.ends_at.as_microsecond(),
+        pays_on: days(closed.pays_on),
+        component: &line.component,
+        distributor_id: line.account.strip_prefix("distributor:").unwrap_or_default(),
+        account: &line.account,
+        kind: if line.amount < Money::ZERO { "reversed" } else { "earned" },
+        amount: decimal(line.amount),
+        currency: &line.currency,
+        reason: line.reason.as_deref().unwrap_or_default(),
+        corrects: line.corrects.as_deref().unwrap_or_default(),
+        posted_at: closed.closed_at.as_microsecond(),
+    }
 }
 
 #[cfg(test)]

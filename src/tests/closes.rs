@@ -114,6 +114,9 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
         assert_eq!(february, ["levels breakage 45.00 not_active"]);
         sealed(world, "2026-02").await;
         what_was_given_back_counts_in_march(world, app.http).await;
+        let paid = "SELECT count(*) FROM upline.statement WHERE source = 'period'";
+        assert_eq!(world.count(paid).await, 3);
+        world.statements_agree().await;
         let chain = "SELECT count(*) FROM upline.ledger_block a
                      WHERE previous <> (SELECT hash FROM upline.ledger_block b
                                         WHERE b.number = a.number - 1)";

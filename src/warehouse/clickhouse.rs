@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use clickhouse::{Client, RowWrite, error::Error};
 
-use super::rows::{LatencyRow, LineRow, OrderRow, Rows};
-use crate::stream::ServiceError;
+use super::{
+    period::PeriodRow,
+    rows::{LatencyRow, LineRow, OrderRow, Rows},
+};
+use crate::{domain::digest::Digest, stream::ServiceError};
 
 const SERVICE: &str = "clickhouse";
 /// Every file, in order; each statement may run again.
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 3] = [
     include_str!("../../schemas/clickhouse/0001_upline.sql"),
     include_str!("../../schemas/clickhouse/0002_payout_currency.sql"),
+    include_str!("../../schemas/clickhouse/0003_period_lines.sql"),
 ];
 const SEND: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(30);
@@ -128,6 +132,15 @@ impl ClickHouse {
         self.insert::<LineRow<'static>>("commission_lines_versions", &token, &rows.lines).await?;
         let latencies = &rows.latencies;
         self.insert::<LatencyRow<'static>>("stage_latencies_versions", &token, latencies).await
+    }
+
+    /// Writes entries of a closed period.
+    pub async fn write_period(&self, rows: &[PeriodRow<'_>]) -> Result<(), ServiceError> {
+        let ids =
+            rows.iter().map(|row| [row.event_id.0.to_be_bytes(), row.event_id.1.to_be_bytes()]);
+        let ids: Vec<u8> = ids.flatten().flatten().collect();
+        let token = Digest::of(&ids).to_string();
+        self.insert::<PeriodRow<'static>>("period_lines_versions", &token, rows).await
     }
 
     async fn insert<T: RowWrite>(

@@ -1,4 +1,4 @@
-//! Analytics in ClickHouse: posted revisions as rows.
+//! Analytics in ClickHouse: posted revisions and closed periods as rows.
 //!
 //! The warehouse follows the blocks of the ledger, so it may be down for as long as it likes and
 //! catches up, and can be made again from the books; nothing in the pipeline waits for it. A
@@ -7,5 +7,6 @@
 //! once.
 
 pub mod clickhouse;
+pub mod period;
 pub mod recent;
 pub mod rows;

@@ -89,7 +89,7 @@ pub struct Rows<'a> {
 
 /// Six decimal places as an integer: how ClickHouse stores `Decimal(38, 6)`. Amounts have at most
 /// six places, so nothing is lost.
-fn decimal(amount: Money) -> i128 {
+pub fn decimal(amount: Money) -> i128 {
     let mut value = amount.as_decimal();
     value.rescale(6);
     value.mantissa()
@@ -100,7 +100,7 @@ fn micros(at: Option<Timestamp>) -> i64 {
 }
 
 /// A UUID in the two halves that ClickHouse wants.
-fn halves(bytes: &[u8; 16]) -> (u64, u64) {
+pub fn halves(bytes: &[u8; 16]) -> (u64, u64) {
     let all = u128::from_be_bytes(*bytes);
     let high = u64::try_from(all >> 64).unwrap_or_default();
     let low = u64::try_from(all & u128::from(u64::MAX)).unwrap_or_default();

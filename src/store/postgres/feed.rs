@@ -6,8 +6,8 @@ use std::{collections::HashMap, ops::RangeInclusive};
 
 use deadpool_postgres::{ClientWrapper, Object};
 use futures_util::{FutureExt, future::try_join};
-use jiff::Timestamp;
-use tokio_postgres::Row;
+use jiff::{Timestamp, civil::Date};
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     Postgres, classify,
@@ -36,6 +36,44 @@ pub struct Block {
     pub entries: u64,
     /// When it was sealed.
     pub posted_at: Timestamp,
+}
+
+/// A period that was closed in a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedPeriod {
+    /// The plan.
+    pub plan: String,
+    /// The period.
+    pub period: String,
+    /// Its beginning.
+    pub starts_at: Timestamp,
+    /// Its end.
+    pub ends_at: Timestamp,
+    /// When it is paid.
+    pub pays_on: Date,
+    /// When it was closed.
+    pub closed_at: Timestamp,
+}
+
+/// An entry of a closed period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeriodLine {
+    /// Its number in the period, from 1.
+    pub number: i32,
+    /// Its identity.
+    pub event_id: EventId,
+    /// The component.
+    pub component: String,
+    /// Whose it is: `distributor:ID`, `breakage`, `capped:CAP`, `carried`.
+    pub account: String,
+    /// Signed: what is taken back is negative.
+    pub amount: Money,
+    /// In which currency.
+    pub currency: String,
+    /// Why nobody has it.
+    pub reason: Option<String>,
+    /// The closed period that it corrects.
+    pub corrects: Option<String>,
 }
 
 /// The turn of this process to feed the warehouse. Nobody else has one until it is done or dropped.
@@ -79,7 +117,7 @@ impl Turn {
         let moved = "UPDATE upline.warehouse_mark SET block = $1";
         let statement = self.client.prepare_cached(moved).await.map_err(classify)?;
         let upto = to_i64(upto);
-        let moved: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&upto];
+        let moved: [&(dyn ToSql + Sync); 1] = [&upto];
         let moved = self.client.execute(&statement, &moved);
         try_join(moved, self.client.batch_execute("COMMIT")).await.map_err(classify)?;
         self.ended = true;
@@ -125,6 +163,48 @@ impl Postgres {
         client.execute(moved, &[&to_i64(mark)]).await.map(drop).map_err(classify)
     }
 
+    /// The periods that were closed in these blocks.
+    pub async fn closed_in(
+        &self,
+        blocks: RangeInclusive<u64>,
+    ) -> Result<Vec<ClosedPeriod>, ServiceError> {
+        let query = "SELECT plan_id, period, starts_at, ends_at, pays_on, closed_at
+                     FROM upline.period_close WHERE block BETWEEN $1 AND $2 ORDER BY block";
+        let client = self.client().await?;
+        let statement = client.prepare_cached(query).await.map_err(classify)?;
+        let (first, last) = (to_i64(*blocks.start()), to_i64(*blocks.end()));
+        let rows = client.query(&statement, &[&first, &last]).await.map_err(classify)?;
+        let closed = |row: &Row| ClosedPeriod {
+            plan: row.get(0),
+            period: row.get(1),
+            starts_at: row.get(2),
+            ends_at: row.get(3),
+            pays_on: row.get(4),
+            closed_at: row.get(5),
+        };
+        Ok(rows.iter().map(closed).collect())
+    }
+
+    /// The entries of a closed period behind this number, in their order, at most so many.
+    pub async fn period_lines(
+        &self,
+        of: &ClosedPeriod,
+        after: i32,
+        most: u32,
+    ) -> Result<Vec<PeriodLine>, ServiceError> {
+        let query = "SELECT number, event_id::text, component,
+                            CASE debit WHEN 'commission' THEN credit ELSE debit END,
+                            CASE debit WHEN 'commission' THEN amount ELSE -amount END,
+                            currency, reason, corrects
+                     FROM upline.period_entry
+                     WHERE plan_id = $1 AND period = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let client = self.client().await?;
+        let statement = client.prepare_cached(query).await.map_err(classify)?;
+        let given: [&(dyn ToSql + Sync); 4] = [&of.plan, &of.period, &after, &i64::from(most)];
+        let rows = client.query(&statement, &given).await.map_err(classify)?;
+        rows.iter().map(period_line).collect()
+    }
+
     /// How many posted revisions the warehouse does not have; counted up to [`Self::COUNTED`].
     pub async fn warehouse_behind(&self) -> Result<u64, ServiceError> {
         let query = "SELECT count(*) FROM (
@@ -132,7 +212,8 @@ impl Postgres {
                          WHERE block > (SELECT block FROM upline.warehouse_mark) LIMIT $1) behind";
         let client = self.client().await?;
         let statement = client.prepare_cached(query).await.map_err(classify)?;
-        let row = client.query_one(&statement, &[&to_i64(Self::COUNTED)]).await.map_err(classify)?;
+        let row =
+            client.query_one(&statement, &[&to_i64(Self::COUNTED)]).await.map_err(classify)?;
         Ok(to_u64(row.get(0)))
     }
 }
@@ -208,5 +289,18 @@ fn entry(row: &Row) -> Result<Entry, ServiceError> {
         amount: Money::from_decimal(row.get(9)).map_err(unreadable)?,
         corrects: corrects.map(EventId::try_from).transpose().map_err(unreadable)?,
         breakage: breakage.map(|b| from_json(&format!("\"{b}\""))).transpose()?,
+    })
+}
+
+fn period_line(row: &Row) -> Result<PeriodLine, ServiceError> {
+    Ok(PeriodLine {
+        number: row.get(0),
+        event_id: EventId::try_from(row.get::<_, String>(1)).map_err(unreadable)?,
+        component: row.get(2),
+        account: row.get(3),
+        amount: Money::from_decimal(row.get(4)).map_err(unreadable)?,
+        currency: row.get(5),
+        reason: row.get(6),
+        corrects: row.get(7),
     })
 }

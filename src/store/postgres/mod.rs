@@ -30,7 +30,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 pub use self::{
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
-    feed::{Block, Turn},
+    feed::{Block, ClosedPeriod, PeriodLine, Turn},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},

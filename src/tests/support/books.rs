@@ -127,6 +127,20 @@ impl World {
         assert_eq!(counted, [orders.to_string()]);
     }
 
+    /// Waits until the warehouse says of everybody's pay, of orders and of closes, what the books say.
+    pub(crate) async fn statements_agree(&self) {
+        self.settles().await;
+        let books = "SELECT concat_ws(' ', event_id, distributor_id, source, coalesce(order_key, period), component,
+                         trunc(amount, 6)::numeric(38, 6), currency, to_char(earned_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+                     FROM upline.statement ORDER BY event_id::text";
+        let warehouse = "SELECT concat_ws(' ', toString(event_id), distributor_id, source,
+                             if(source = 'order', order_key, period), component, toDecimalString(amount, 6),
+                             currency, formatDateTime(earned_at, '%F %T')) AS line
+                         FROM statement ORDER BY toString(event_id)";
+        let books: Vec<String> = self.rows(books).await.iter().map(|row| row.get(0)).collect();
+        assert_eq!(self.analysed(warehouse).await, books);
+    }
+
     /// Recomputes the chain of blocks from the entries in the table; how many blocks there are.
     pub(crate) async fn blocks_hold(&self) -> usize {
         let query = "SELECT number, previous, merkle_root, hash, first_seq, last_seq,
