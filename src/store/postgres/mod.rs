@@ -32,7 +32,7 @@ pub use self::{
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
-    placed::{PastPosition, Pasts, ReturnedEntry},
+    placed::{Pasts, ReturnedEntry},
     placements::{PlacementRow, ShapeConflict},
     plans::PlanConflict,
     ranks::RankDecision,

@@ -18,7 +18,7 @@ use crate::{
     domain::{
         close::{
             Basis, CloseKey,
-            binary::{self, Legs, Standing, unpair::Posted},
+            binary::{self, Legs, Standing, lost::Kept, unpair::Posted},
             matrix::Unclaimed,
             placed::{CorrectionRecord, LevelRecord, PlacedRecords, PositionRecord},
         },
@@ -31,19 +31,9 @@ use crate::{
     stream::ServiceError,
 };
 
-/// What a closed period knows of a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PastPosition {
-    /// What arrived, after the returns up to that close.
-    pub arrived: Legs,
-    /// What spoke for it.
-    pub standing: Standing,
-    /// What was posted with the close.
-    pub posted: Posted,
-}
-
-/// The closed periods of positions.
-pub type Pasts = BTreeMap<(PeriodId, Position), PastPosition>;
+/// What closed periods wrote down of positions, with the corrections since: by position and the place of the
+/// period in the list that was asked for.
+pub type Pasts = BTreeMap<(Position, usize), Kept>;
 
 /// An entry of an order of which something came back.
 #[derive(Debug, Clone)]
@@ -58,6 +48,14 @@ pub struct ReturnedEntry {
     pub seq: u64,
     /// What is new.
     pub amount: LineVolumes,
+}
+
+/// A row names a position that the tree does not have.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("a closed period carries volume of position {position}, and the tree has {positions}")]
+struct Beyond {
+    position: Position,
+    positions: usize,
 }
 
 fn position(number: i32) -> Result<Position, ServiceError> {
@@ -90,61 +88,114 @@ impl Postgres {
         rows.iter().map(|row| from_json(row.get(0))).collect()
     }
 
-    /// What each position of a binary carried out of a closed period.
+    /// What each of so many positions of a binary carried out of a closed period.
     pub async fn carried_legs(
         &self,
         key: &CloseKey,
         component: &ComponentId,
-    ) -> Result<BTreeMap<Position, Legs>, ServiceError> {
+        positions: usize,
+    ) -> Result<Vec<Legs>, ServiceError> {
         let query = "SELECT position, left_carried, right_carried FROM upline.period_position
                      WHERE plan_id = $1 AND component = $2 AND period = $3";
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let client = patient(&mut client).await?;
         let (plan, period) = (&*key.plan, key.period.as_str());
         let given: [&(dyn ToSql + Sync); 3] = [&plan, &component.as_str(), &period];
         let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
-        let mut carried = BTreeMap::new();
+        let mut carried = vec![Legs::ZERO; positions];
         while let Some(row) = rows.try_next().await.map_err(classify)? {
-            carried.insert(position(row.get(0))?, legs(&row, 1, 2));
+            let position = position(row.get(0))?;
+            let slot = carried.get_mut(position.index());
+            *slot.ok_or_else(|| unreadable(Beyond { position, positions }))? = legs(&row, 1, 2);
         }
         Ok(carried)
     }
 
-    /// The closed periods of some positions of a binary, with the corrections that the closes of `closed`
+    /// How many positions of a binary carried volume out of a closed period, and the volume in all of their
+    /// legs.
+    pub async fn carried_sum(
+        &self,
+        key: &CloseKey,
+        component: &ComponentId,
+    ) -> Result<(u64, Volume), ServiceError> {
+        let query =
+            "SELECT count(*), least(coalesce(sum(left_carried::numeric + right_carried), 0),
+                                            9223372036854775807)::bigint
+                     FROM upline.period_position
+                     WHERE plan_id = $1 AND component = $2 AND period = $3
+                           AND (left_carried > 0 OR right_carried > 0)";
+        let mut client = self.client().await?;
+        let client = patient(&mut client).await?;
+        let (plan, period) = (&*key.plan, key.period.as_str());
+        let given: [&(dyn ToSql + Sync); 3] = [&plan, &component.as_str(), &period];
+        let row = client.query_one(query, &given).await.map_err(classify)?;
+        Ok((to_u64(row.get(0)), Volume::from_parts(row.get(1))))
+    }
+
+    /// Some closed periods of some positions of a binary, with the corrections that the closes of `closed`
     /// posted.
     pub async fn past_positions(
         &self,
         plan: &str,
         component: &ComponentId,
         positions: &[Position],
-        closed: &[&str],
+        (periods, closed): (&[&str], &[&str]),
     ) -> Result<Pasts, ServiceError> {
         let wanted: Vec<i32> = positions.iter().copied().map(to_i32).collect();
         let client = self.client().await?;
         let mut pasts = Pasts::new();
         let query =
-            "SELECT period, position, left_arrived, right_arrived, standing, paid, breakage, capped
-                     FROM upline.period_position
-                     WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)";
+            "SELECT array_position($4::text[], period) - 1, position, left_opening, right_opening,
+                    left_arrived, right_arrived, standing, paid, breakage, capped
+             FROM upline.period_position
+             WHERE plan_id = $1 AND component = $2 AND position = ANY ($3) AND period = ANY ($4)";
         let of = component.as_str();
-        for row in client.query(query, &[&plan, &of, &wanted]).await.map_err(classify)? {
-            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
-            let standing = u8::try_from(row.get::<_, i16>(4)).map_err(unreadable)?;
-            let standing = Standing::from_bits(standing);
-            let past =
-                PastPosition { arrived: legs(&row, 2, 3), standing, posted: posted(&row, 5)? };
-            pasts.insert((period, position(row.get(1))?), past);
+        let place = |row: &Row| -> Result<(Position, usize), ServiceError> {
+            let period = usize::try_from(row.get::<_, i32>(0)).map_err(unreadable)?;
+            Ok((position(row.get(1))?, period))
+        };
+        let given: [&(dyn ToSql + Sync); 4] = [&plan, &of, &wanted, &periods];
+        let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            let standing = u8::try_from(row.get::<_, i16>(6)).map_err(unreadable)?;
+            let kept = Kept {
+                opening: legs(&row, 2, 3),
+                arrived: legs(&row, 4, 5),
+                standing: Some(Standing::from_bits(standing)),
+                posted: posted(&row, 7)?,
+            };
+            pasts.insert(place(&row)?, kept);
         }
-        let query = "SELECT corrects, position, sum(paid), sum(breakage), sum(capped)
-                     FROM upline.period_correction
-                     WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)
-                           AND period = ANY ($4) GROUP BY 1, 2";
-        for row in client.query(query, &[&plan, &of, &wanted, &closed]).await.map_err(classify)? {
-            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
-            if let Some(past) = pasts.get_mut(&(period, position(row.get(1))?)) {
-                past.posted = past.posted.plus(posted(&row, 2)?);
-            }
+        let query =
+            "SELECT array_position($4::text[], corrects) - 1, position, sum(paid), sum(breakage),
+                    sum(capped)
+             FROM upline.period_correction
+             WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)
+                   AND corrects = ANY ($4) AND period = ANY ($5) GROUP BY 1, 2";
+        let given: [&(dyn ToSql + Sync); 5] = [&plan, &of, &wanted, &periods, &closed];
+        for row in client.query(query, &given).await.map_err(classify)? {
+            let past = pasts.entry(place(&row)?).or_default();
+            past.posted = past.posted.plus(posted(&row, 2)?);
         }
         Ok(pasts)
+    }
+
+    /// Who was active in a closed period.
+    pub async fn active_members(
+        &self,
+        key: &CloseKey,
+        mut take: impl FnMut(&str),
+    ) -> Result<(), ServiceError> {
+        let query = "SELECT distributor_id FROM upline.period_member
+                     WHERE plan_id = $1 AND period = $2 AND active";
+        let client = self.client().await?;
+        let (plan, period) = (&*key.plan, key.period.as_str());
+        let given: [&(dyn ToSql + Sync); 2] = [&plan, &period];
+        let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            take(row.get(0));
+        }
+        Ok(())
     }
 
     /// What distributors got of a component for each closed period: by the closes of `closed`, and by what
@@ -205,13 +256,15 @@ impl Postgres {
         Ok(rows.iter().map(entry).collect())
     }
 
-    /// The volume of each order that a close counts, with whose it is; in no particular order.
+    /// The volume of each order that a close counts, by order and distributor: what came back before the close
+    /// is off it. In no particular order, one at a time.
     pub async fn counted_orders(
         &self,
         basis: &Basis,
-        mut take: impl FnMut(&str, LineVolumes),
+        mut take: impl FnMut(&str, &str, LineVolumes),
     ) -> Result<(), ServiceError> {
-        let query = "SELECT distributor_id, sum(pv)::bigint, sum(qv)::bigint, sum(cv)::bigint
+        let query =
+            "SELECT order_key, distributor_id, sum(pv)::bigint, sum(qv)::bigint, sum(cv)::bigint
                      FROM upline.volume_entry
                      WHERE seq <= $1 AND (order_ts >= $2 AND order_ts < $3
                                           OR order_ts >= $4 AND order_ts < $2 AND seq > $5)
@@ -225,7 +278,7 @@ impl Postgres {
         let given: [&(dyn ToSql + Sync); 5] = [&upto, &start, &end, &since, &before];
         let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
         while let Some(row) = rows.try_next().await.map_err(classify)? {
-            take(row.get(0), volumes(&row, 1));
+            take(row.get(0), row.get(1), volumes(&row, 2));
         }
         Ok(())
     }

@@ -68,6 +68,21 @@ pub struct ShapeConflict {
     pub shape: Shape,
 }
 
+/// A position belongs to somebody whom the genealogy does not have. They are enrolled before they are placed,
+/// so the genealogy was read before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "position {position} of tree {tree} belongs to {owner}, who is not in the genealogy up to event {seq}: they \
+     were enrolled meanwhile, begin again"
+)]
+struct UnknownOwner {
+    tree: TreeId,
+    position: PositionId,
+    owner: DistributorId,
+    /// The last event of the genealogy that was read.
+    seq: u64,
+}
+
 /// Checks a tree against its shape; says whether it is there.
 async fn check_shape(
     client: &impl GenericClient,
@@ -140,8 +155,12 @@ async fn register(
         while let Some(row) = rows.try_next().await.map_err(classify)? {
             let event = event(&row).map_err(unreadable)?;
             let owner = genealogy.find(&event.spot.owner).map(Member::number);
-            // Every owner is enrolled before; the genealogy here may be of an earlier moment.
-            let owner = Owner(owner.unwrap_or(u32::MAX));
+            let unknown = || {
+                let (position, owner) = (event.spot.name.clone(), event.spot.owner.clone());
+                let (tree, seq) = (tree.clone(), genealogy.version().seq);
+                unreadable(UnknownOwner { tree, position, owner, seq })
+            };
+            let owner = Owner(owner.ok_or_else(unknown)?);
             register.apply(&event, owner).map_err(unreadable)?;
         }
         if register.version().seq < end {
