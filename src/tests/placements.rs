@@ -31,7 +31,7 @@ use crate::{
 
 /// 10 % of the weaker leg, three levels of a matrix, and 10 % of what those whom one enrolled earn on their
 /// orders and in the binary.
-const PLAN: &str = r#"
+pub(crate) const PLAN: &str = r#"
 id = "field"
 version = 1
 effective_from = "2020-01-01T00:00:00Z"
@@ -106,13 +106,14 @@ negative_earnings = "match"
 rates = [{ rates = ["10 %"] }]
 "#;
 
-const LEGS: &str = "position,distributor,parent,side,placed_at\n\
+pub(crate) const LEGS: &str = "position,distributor,parent,side,placed_at\n\
     top,10090,,,2026-01-02\n\
     left,11043,top,left,2026-01-02\n\
     right,L2,top,right,2026-01-03\n\
     deep,ABC123,left,right,2026-01-03\n";
 
-const GRID: &str = "position,distributor\ng1,10001\ng2,10090\ng3,11043\ng4,L2\ng5,ABC123\n";
+pub(crate) const GRID: &str =
+    "position,distributor\ng1,10001\ng2,10090\ng3,11043\ng4,L2\ng5,ABC123\n";
 
 fn failed(output: &Output) -> String {
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -126,7 +127,7 @@ async fn import(world: &World, file: &str, tree: &str, more: &[&str]) -> Output 
     world.run(&[&["import", "placements", &path, "--tree", tree], more].concat()).await
 }
 
-async fn imported(world: &World, file: &str, tree: &str, wanted: &str) {
+pub(crate) async fn imported(world: &World, file: &str, tree: &str, wanted: &str) {
     let told = closes::said(&import(world, file, tree, &[]).await);
     assert!(told.contains(wanted), "{told}");
 }
@@ -136,7 +137,7 @@ async fn found(world: &World) -> crate::support::Running {
     found_with(world, PLAN).await
 }
 
-async fn found_with(world: &World, plan: &str) -> crate::support::Running {
+pub(crate) async fn found_with(world: &World, plan: &str) -> crate::support::Running {
     fs::write(world.folder.join("pipelines/plans/field.toml"), plan).unwrap();
     world.enrol(&[("L2", Some("10090"))]).await;
     world.start().await

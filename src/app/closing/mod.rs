@@ -147,6 +147,8 @@ pub struct Prepared {
     placed: PlacedRecords,
     unplaced: Vec<Unplaced>,
     notes: Vec<Note>,
+    /// The components of the plan that rest on placement.
+    on_trees: Vec<ComponentId>,
     tree: Genealogy,
 }
 
@@ -369,6 +371,7 @@ async fn compute(
         volumes: &counted,
     };
     let placed = placement::close(&scene).await?;
+    let on_trees = plan.components.iter().filter(|component| component.tree().is_some());
     inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
@@ -385,6 +388,7 @@ async fn compute(
         placed: placed.records,
         unplaced: placed.unplaced,
         notes: placed.notes,
+        on_trees: on_trees.map(|component| component.id().clone()).collect(),
         tree: tree.clone(),
     })
 }

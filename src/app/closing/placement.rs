@@ -24,7 +24,7 @@ use crate::{
         },
         genealogy::{Genealogy, Member},
         id::{ComponentId, DistributorId, TreeId},
-        placement::{AnyTree, Owner, Position, Register, Spans},
+        placement::{AnyTree, Owner, Position, Seats, Spans},
         plan::{
             Component, Plan, PlanBook,
             pairs::{Binary, Matrix, MatrixLine},
@@ -202,7 +202,7 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
     if shapes.is_empty() {
         return Ok(outcome);
     }
-    let mut trees: BTreeMap<&TreeId, Register> = BTreeMap::new();
+    let mut trees: BTreeMap<&TreeId, Seats> = BTreeMap::new();
     for placed in &scene.basis.placements {
         let Some(shape) = shapes.get(&placed.tree) else { continue };
         let (tree, version) = (&placed.tree, placed.version);
@@ -259,7 +259,7 @@ fn update(column: &mut [Volume], member: u32, change: impl FnOnce(&mut Volume)) 
 
 /// Puts the volume of each member on their first position, if that is among the first so many.
 fn seat(
-    register: &Register,
+    register: &Seats,
     own: &[Volume],
     known: impl Fn(Position) -> bool,
     column: &mut [Volume],
@@ -280,7 +280,7 @@ fn seat(
 async fn binary(
     scene: &Scene<'_>,
     plan: &Binary,
-    register: &Register,
+    register: &Seats,
     (before, notes): (&Before, &mut Vec<Note>),
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let AnyTree::Binary(tree) = register.tree() else {
@@ -325,7 +325,7 @@ async fn binary(
 /// expires.
 async fn recent(
     scene: &Scene<'_>,
-    register: &Register,
+    register: &Seats,
     before: &Before,
     (rules, pasts, backs): (&Rules, &[Past], &[returns::Back]),
 ) -> Result<Option<Vec<Volume>>, ClosingError> {
@@ -382,7 +382,7 @@ async fn recent(
 async fn matrix(
     scene: &Scene<'_>,
     plan: &Matrix,
-    (register, parents): (&Register, Vec<u32>),
+    (register, parents): (&Seats, Vec<u32>),
     before: &Before,
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let active = active(scene);
