@@ -233,6 +233,9 @@ fn tell_placed(prepared: &Prepared) -> String {
              {tree}: that volume pays nobody\n"
         );
     }
+    for note in kept.notes {
+        text += &format!("{note}\n");
+    }
     if let Some(corrected) = kept.corrected {
         text += &format!(
             "volume of closed periods came back: {corrected} {currency} correct what they paid\n"

@@ -23,6 +23,7 @@ mod letters;
 mod money;
 mod period_story;
 mod pipeline;
+mod placed_books;
 mod placements;
 mod posting;
 mod rank_facts;

@@ -1,6 +1,7 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
 mod inputs;
+mod note;
 pub mod placement;
 mod ranks;
 mod returns;
@@ -16,6 +17,7 @@ use self::{
     placement::Unplaced,
 };
 pub use self::{
+    note::{Because, Note},
     story::story,
     told::{
         ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing, OrderTold,
@@ -144,6 +146,9 @@ pub struct Prepared {
     close: Close,
     placed: PlacedRecords,
     unplaced: Vec<Unplaced>,
+    notes: Vec<Note>,
+    /// The components of the plan that rest on placement.
+    on_trees: Vec<ComponentId>,
     tree: Genealogy,
 }
 
@@ -161,6 +166,9 @@ pub struct Kept<'a> {
     /// What distributors get less, or more, in closed periods because volume came back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrected: Option<Money>,
+    /// What changes of the plan or of the rules mean for its binaries.
+    #[serde(skip_serializing_if = "<[Note]>::is_empty")]
+    pub notes: &'a [Note],
 }
 
 impl Prepared {
@@ -202,7 +210,8 @@ impl Prepared {
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
         let corrected = self.placed.corrected();
-        Kept { summary: &self.summary, late: self.late, unplaced: &self.unplaced, corrected }
+        let (summary, late, unplaced) = (&self.summary, self.late, &*self.unplaced);
+        Kept { summary, late, unplaced, corrected, notes: &self.notes }
     }
 }
 
@@ -362,6 +371,7 @@ async fn compute(
         volumes: &counted,
     };
     let placed = placement::close(&scene).await?;
+    let on_trees = plan.components.iter().filter(|component| component.tree().is_some());
     inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
@@ -377,6 +387,8 @@ async fn compute(
         close,
         placed: placed.records,
         unplaced: placed.unplaced,
+        notes: placed.notes,
+        on_trees: on_trees.map(|component| component.id().clone()).collect(),
         tree: tree.clone(),
     })
 }

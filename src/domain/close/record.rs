@@ -24,7 +24,7 @@ use crate::domain::{
 
 /// The identity of the rules of this module and its neighbours. It changes when the same basis would
 /// give other lines.
-pub const ENGINE: &str = "upline-close-2";
+pub const ENGINE: &str = "upline-close-3";
 
 /// All that a close was computed from. The same basis over the same books gives the same close, to the
 /// cent and to the byte, whenever it is computed.

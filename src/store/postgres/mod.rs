@@ -4,6 +4,7 @@ mod articles;
 mod closes;
 mod company;
 mod copy;
+mod copy_rows;
 pub mod customers;
 mod feed;
 pub mod import;
@@ -13,6 +14,7 @@ mod migrate;
 mod orders;
 mod periods;
 mod placed;
+mod placed_stored;
 mod placements;
 mod plans;
 mod ranks;
@@ -34,7 +36,8 @@ pub use self::{
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
-    placed::{PastPosition, Pasts, ReturnedEntry},
+    placed::{Pasts, ReturnedEntry},
+    placed_stored::{StoredCorrection, StoredLevel, StoredPosition},
     placements::{PlacementRow, ShapeConflict},
     plans::PlanConflict,
     ranks::RankDecision,
