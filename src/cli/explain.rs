@@ -234,7 +234,10 @@ fn of_component(run: &Run, component: &ComponentId) -> String {
             line.level.to_string(),
             earner,
             line.line.to_string(),
-            format!("{:>10}", line.base),
+            match line.volume {
+                Some(points) => format!("{:>10}", points.to_string()),
+                None => format!("{:>10}", line.base),
+            },
             format!("{:>6}", line.rate.to_string()),
             format!("{:>10}", line.amount),
             line.breakage.map(|b| b.as_str().replace('_', " ")).unwrap_or_default(),

@@ -74,6 +74,7 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
             amount: amount.unwrap(),
             rank: None,
             own: None,
+            volume: None,
         });
     }
     let order = MappedOrder {

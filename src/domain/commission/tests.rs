@@ -1,3 +1,4 @@
+mod on_cv;
 mod property;
 mod worked;
 

@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     commission::{
         self, Account, Attribution, CommissionLine, Locks, MappedLine, MappedOrder, Run, Step,
-        WonBy,
+        VolumeBasis, WonBy,
     },
     genealogy::DistributorStatus,
     id::{ComponentId, DistributorId, LineId, OrderKey},
@@ -109,7 +109,12 @@ fn line_of(number: u32, row: &LineRow) -> Result<MappedLine, crate::domain::id::
         payout_base: None,
         zero: None,
         decision: None,
-        volume: None,
+        volume: row.cv.map(|cv| VolumeBasis {
+            qv: None,
+            cv: Some(cv.0),
+            units: Decimal::ONE,
+            units_net: row.net.0,
+        }),
     })
 }
 
@@ -145,9 +150,10 @@ fn got(line: &CommissionLine) -> Got {
     let reason: Option<Box<str>> = line.breakage.map(|reason| reason.as_str().into());
     let because = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let rank = line.rank.as_ref().map(|rank| format!(", {rank}")).unwrap_or_default();
+    let base = line.volume.map_or_else(|| line.base.to_string(), |points| points.to_string());
     let told = format!(
-        "{}: level {}, {who}{because}{rank}: {} of {} (line {}) = {}",
-        line.component, line.level, line.rate, line.base, line.line, line.amount
+        "{}: level {}, {who}{because}{rank}: {} of {base} (line {}) = {}",
+        line.component, line.level, line.rate, line.line, line.amount
     );
     Got {
         component: line.component.clone(),

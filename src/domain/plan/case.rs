@@ -167,6 +167,8 @@ pub struct LineRow {
     pub class: CommissionClass,
     /// The net amount that rates are taken of.
     pub net: Amount,
+    /// The CV that the catalogue states for it, where a component pays on that.
+    pub cv: Option<Points>,
 }
 
 /// A period of a case.

@@ -338,8 +338,9 @@ fn whole(plan: &Plan, text: &str) -> Option<PlanError> {
         place.field = needed.key().into();
         return Some(PlanError::Field { place, problem: Problem::Missing(needed) });
     }
+    let fault = plan.base_fault().or_else(|| plan.tree_fault());
     let (path, component, problem) =
-        plan.tree_fault().or_else(|| plan.binary_fault()).or_else(|| plan.close_fault())?;
+        fault.or_else(|| plan.binary_fault()).or_else(|| plan.close_fault())?;
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     Some(PlanError::Field { place: place(text, &path, component), problem })
 }

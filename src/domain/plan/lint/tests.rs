@@ -291,6 +291,26 @@ fn qualifying_volume_that_pays_is_told() {
     );
 }
 
+/// 5 + 4 + 3 % of 80 % of the sales at 0.50 a point; and the currency has a use.
+#[test]
+fn what_pays_on_cv_costs_its_share_of_the_sales_in_points() {
+    let text = PLAN
+        .replace(
+            "id = \"unilevel\"",
+            "id = \"unilevel\"\nbase = { cv = { conversion = \"0.50\" } }",
+        )
+        .replace("rounding = \"half_even\"", "rounding = \"half_even\"\ncurrency = \"EUR\"");
+    let text = format!(
+        "{text}[volumes]\npv = \"qv\"\ngroup = \"pv\"\nretail_orders = \"nobody\"\nconversion = \"9\"\n\
+         negative_volume = \"carry\"\nqv = {{ source = \"net\", rate = \"1\" }}\n\
+         cv = {{ source = \"net\", rate = \"80 %\" }}\n"
+    );
+    assert_eq!(most(&text, "unilevel"), "4.8 %");
+    assert_eq!(most(PLAN, "unilevel"), "12 %");
+    assert!(!rules(&text).contains(&"section_unused"));
+    found(&text.replace("\"0.50\"", "\"0\""), &text, "pays_nothing");
+}
+
 fn most(text: &str, component: &str) -> String {
     let report = lint(text, None);
     let worst = report.worst.unwrap_or_else(|| panic!("{:?}", report.findings));
