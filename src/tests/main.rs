@@ -24,6 +24,7 @@ mod money;
 mod period_story;
 mod pipeline;
 mod placements;
+mod plan_rules;
 mod posting;
 mod ranks;
 mod refunds;

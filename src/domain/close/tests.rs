@@ -1,5 +1,6 @@
 //! The worked numbers of the field.
 
+mod generations;
 mod money;
 mod ranks;
 mod withheld;

@@ -21,6 +21,7 @@ mod infinity;
 mod line;
 mod order;
 mod ranks;
+mod source;
 mod unilevel;
 mod volume;
 mod walk;
@@ -40,6 +41,7 @@ pub use self::{
         RankBook, RankBooks, RankError, RankFact, RankLine, RankRecord, RankSource, RankVersion,
         RanksAsOf, Standing, standings,
     },
+    source::EarningSource,
     volume::{VolumeLine, VolumeSource},
 };
 use super::{

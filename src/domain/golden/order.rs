@@ -51,6 +51,9 @@ fn mapped(
     for id in [&row.buyer, &row.referrer].into_iter().flatten() {
         company.find(id.get_ref(), company.cases.line(id))?;
     }
+    if row.lines.iter().any(|line| line.cv.is_some()) && company.plan.volumes.is_none() {
+        return Err(wrong(&"the plan has no [volumes], so a line has no `cv`: drop it"));
+    }
     let ranked = company.ranks.version();
     let key = OrderKey::parse(&format!("api/case/{number}")).map_err(|error| wrong(&error))?;
     let lines = (1_u32..).zip(&row.lines).map(|(number, row)| line_of(number, row));

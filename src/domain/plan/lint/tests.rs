@@ -311,6 +311,16 @@ fn what_pays_on_cv_costs_its_share_of_the_sales_in_points() {
     found(&text.replace("\"0.50\"", "\"0\""), &text, "pays_nothing");
 }
 
+#[test]
+fn an_override_costs_the_rates_of_all_its_generations() {
+    let rate = "kind = \"breakaway\"";
+    let deeper =
+        format!("{rate}\ndeeper = {{ rates = [\"2 %\", \"1 %\"], leader = \"qualified\" }}");
+    // Of the 80 % of a sale that are CV.
+    assert_eq!(most(WHOLE, "leadership"), "3.2 %");
+    assert_eq!(most(&changed(rate, &deeper), "leadership"), "5.6 %");
+}
+
 fn most(text: &str, component: &str) -> String {
     let report = lint(text, None);
     let worst = report.worst.unwrap_or_else(|| panic!("{:?}", report.findings));
@@ -425,6 +435,27 @@ fn a_comparison_names_what_differs_and_warns_of_a_version_that_cannot_follow() {
     assert_eq!(comparison.warnings.len(), 3, "{:?}", comparison.warnings);
     assert_eq!(comparison.worst_change, "-9 %");
     assert_eq!(compare(RANKED, "id = 1").unwrap_err().0, 1);
+}
+
+/// What is written out as it would be without a word is no change; another word is one, from that.
+#[test]
+fn a_default_that_is_written_out_is_no_change() {
+    let with =
+        |more: &str| PLAN.replace("id = \"unilevel\"", &format!("id = \"unilevel\"\n{more}"));
+    let told = |before: &str, after: &str| -> Vec<String> {
+        compare(before, after).unwrap().changes.iter().map(ToString::to_string).collect()
+    };
+    let stated = with("base = \"net\"\nfirst_level = \"sponsor\"");
+    assert_eq!(told(PLAN, &stated), [""; 0]);
+    assert_eq!(told(&stated, PLAN), [""; 0]);
+    let other = with("first_level = \"referrer\"");
+    assert_eq!(told(PLAN, &other), ["component unilevel, first_level: sponsor becomes referrer"]);
+    let legs = changed("pv = \"100\"\n\n[[rank]]", "pv = \"100\"\nactive_legs = 0\n\n[[rank]]");
+    assert_eq!(told(WHOLE, &legs), [""; 0]);
+    assert_eq!(
+        told(WHOLE, &legs.replace("legs = 0", "legs = 2")),
+        ["rank silver, active_legs: 0 becomes 2"]
+    );
 }
 
 #[test]

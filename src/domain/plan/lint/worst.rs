@@ -313,8 +313,16 @@ fn closed(plan: &Plan, close: &CloseComponent, sales: &Sales, before: &[Part]) -
             (Some(sales.share(top.as_decimal(), part.conversion)), false, words.into())
         }
         CloseComponent::Breakaway(part) => {
-            let rate = sales.share(part.rate.as_decimal(), part.conversion);
-            (Some(rate), false, "the rate: every sale is in one group that broke away".into())
+            let deeper = part.deeper.iter().flat_map(|deeper| &deeper.rates);
+            let rate = deeper.fold(part.rate, |sum, rate| sum.plus(*rate)).as_decimal();
+            let words = match part.deeper {
+                None => "the rate: every sale is in one group that broke away",
+                Some(_) => {
+                    "the sum of the rates: every sale is in one group that broke away, and every \
+                     generation above it is taken"
+                }
+            };
+            (Some(sales.share(rate, part.conversion)), false, words.into())
         }
         CloseComponent::Matching(part) => {
             let rate = by_level(&part.rates);
