@@ -351,6 +351,7 @@ mod tests {
                 breakage: None,
                 rank: None,
                 own: None,
+                volume: None,
             })
             .collect();
         Run {

@@ -25,6 +25,7 @@ mod period_story;
 mod pipeline;
 mod placed_books;
 mod placements;
+mod plan_rules;
 mod posting;
 mod rank_facts;
 mod ranks;

@@ -9,13 +9,14 @@ use crate::{
         close::{
             Basis, BelowZero, Carried, CarryRecord, CloseKey, GivenEarnings, PaidRank,
             RankBonusRecord,
-            gather::{Gather, Late, Volumes},
+            gather::{Gather, Late, Orders, Volumes},
         },
         genealogy::{Genealogy, Member},
         id::DistributorId,
         money::Money,
         plan::{
             Plan,
+            period::Period,
             rank::RankLevel,
             volume::{LineVolumes, Measure},
         },
@@ -36,11 +37,13 @@ pub(super) async fn gather(
     store: &Postgres,
     basis: &Basis,
     tree: &Genealogy,
-    group: Measure,
+    plan: &Plan,
     mut watch: Option<&mut Watch>,
 ) -> Result<(Volumes, Late), ClosingError> {
     let (before, upto) = (basis.before, basis.counted.upto);
-    let mut gather = Gather::new(&basis.period, before, upto, group, tree.len());
+    let group = plan.volumes.as_ref().map_or(Measure::Pv, |volumes| volumes.group);
+    let gather = Gather::new(&basis.period, before, upto, group, tree.len());
+    let mut gather = gather.asking_for(orders(plan, &basis.period)?);
     let range = JournalRange { after: 0, upto, before: basis.period.end };
     let number = |id: &str| {
         let found = DistributorId::parse(id).ok().and_then(|id| tree.find(&id));
@@ -50,11 +53,13 @@ pub(super) async fn gather(
     let watched = watched.map(Member::number);
     store
         .volume_journal(range, number, |page| {
-            let who = page.seq.iter().zip(&page.member).zip(&page.placed_at);
+            let who =
+                page.seq.iter().zip(&page.member).zip(page.placed_at.iter().zip(&page.source));
             let what = page.pv.iter().zip(&page.qv).zip(&page.cv);
-            for (((seq, member), placed_at), ((pv, qv), cv)) in who.zip(what) {
+            for (((seq, member), (placed_at, source)), ((pv, qv), cv)) in who.zip(what) {
                 let amount = LineVolumes { pv: *pv, qv: *qv, cv: *cv };
                 gather.take(*seq, *member, *placed_at, amount);
+                gather.take_order(*seq, *member, (*placed_at, *source), amount);
                 if let Some(watch) = watch.as_mut().filter(|_| watched == Some(*member))
                     && gather.is_late(*seq, *placed_at).is_some()
                 {
@@ -67,6 +72,19 @@ pub(super) async fn gather(
         (volumes, late, 0) => Ok((volumes, late)),
         (_, _, unknown) => Err(ClosingError::Unknown(unknown)),
     }
+}
+
+/// The orders that make somebody active in a period, if the plan asks for any.
+fn orders(plan: &Plan, period: &Period) -> Result<Option<Orders>, ClosingError> {
+    let Some(activity) = &plan.activity else { return Ok(None) };
+    let Some(of) = activity.order else { return Ok(None) };
+    let (calendar, mut first) = (calendar(plan)?, period.clone());
+    for _ in 1..activity.look_back {
+        // Before the first period of the calendar there is none to look back at.
+        let Ok(before) = calendar.previous(&first) else { break };
+        first = before;
+    }
+    Ok(Some(Orders { since: first.start, of }))
 }
 
 /// What earlier closes say.

@@ -332,10 +332,8 @@ async fn compute(
         version: plan.reference.version,
         source,
     })?;
-    let (Some(close_plan), Some(volumes)) = (parts, &plan.volumes) else {
-        return Err(unclosed(plan));
-    };
-    let (volumes, late) = gather(store, &basis, tree, volumes.group, watch).await?;
+    let Some(close_plan) = parts else { return Err(unclosed(plan)) };
+    let (volumes, late) = gather(store, &basis, tree, plan, watch).await?;
     let counted = if plan.trees().is_empty() { Volumes::default() } else { volumes.clone() };
     let history = History::read(store, &basis, plan, tree).await?;
     let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
@@ -347,6 +345,7 @@ async fn compute(
         cv: volumes.cv,
         accumulated: volumes.accumulated,
         earlier_pv: history.earlier_pv,
+        ordered: volumes.ordered,
         achieved: history.achieved,
     };
     columns.carry_in(&history.below_zero)?;

@@ -202,6 +202,11 @@ fn activity(story: &PeriodStory) -> String {
     } else {
         why.push("the plan asks for no PV".to_owned());
     }
+    match activity.order {
+        Some(true) => why.push("an order in the look-back".to_owned()),
+        Some(false) => why.push("no order in the look-back, and the plan asks for one".to_owned()),
+        None => {}
+    }
     format!("\n{word}: {}\n", why.join("; "))
 }
 

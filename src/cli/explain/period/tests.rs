@@ -74,6 +74,7 @@ fn story(components: Vec<ComponentTold>) -> PeriodStory {
             periods: vec![points(30), points(60)],
             has: points(60),
             missing: points(40),
+            order: None,
         },
         look_back: vec![Some(PeriodId::parse("2026-02").unwrap()), None],
         rank: RankTold {

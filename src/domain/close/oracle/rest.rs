@@ -369,7 +369,44 @@ impl Override<'_> {
         (least - self.own(leg)).max(Money::ZERO).min(self.received(leg))
     }
 
+    /// Who holds a generation of a leg, whether they may receive it or not.
+    fn holder(&self, leg: usize, generation: usize) -> Option<usize> {
+        let upline = |member| self.oracle.upline(member).into_iter();
+        if generation == 1 {
+            return match self.plan.unqualified {
+                Unqualified::RollUp => self.receiver(leg).ok(),
+                Unqualified::Breakage => upline(leg).next(),
+            };
+        }
+        let able = |member: usize| self.refusal(member).is_none();
+        let broken = |member: usize| self.oracle.group_of(self.bracket, member).broken;
+        upline(self.holder(leg, generation - 1)?).find(|member| {
+            match (self.plan.deeper.as_ref().unwrap().leader, self.plan.unqualified) {
+                (Leader::Qualified, _) => able(*member),
+                (Leader::BrokeAway, Unqualified::RollUp) => broken(*member) && able(*member),
+                (Leader::BrokeAway, Unqualified::Breakage) => broken(*member),
+            }
+        })
+    }
+
+    fn deeper(&mut self, leg: usize) {
+        let rates = self.plan.deeper.iter().flat_map(|deeper| deeper.rates.clone());
+        for (generation, rate) in (2..).zip(rates) {
+            let cv = self.oracle.group_of(self.bracket, leg).cv.max(Volume::ZERO);
+            let amount = self.oracle.money(cv, self.plan.conversion, rate);
+            self.out.totals.pool += amount;
+            match self.holder(leg, generation) {
+                None => self.out.lose(Unpaid::EndOfUpline, amount),
+                Some(leader) => match self.refusal(leader) {
+                    Some(reason) => self.out.lose(reason, amount),
+                    None => self.out.pay(leader, amount),
+                },
+            }
+        }
+    }
+
     fn leg(&mut self, leg: usize) {
+        self.deeper(leg);
         let own = self.own(leg);
         self.out.totals.pool += own;
         match self.receiver(leg) {

@@ -6,7 +6,10 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::worst::{Worst, percent, worst_case};
+use super::{
+    defaults::filled,
+    worst::{Worst, percent, worst_case},
+};
 use crate::domain::{
     money::Rate,
     plan::{Plan, PlanError, pairs::Binary},
@@ -60,7 +63,7 @@ pub fn compare(before: &str, after: &str) -> Result<Comparison, (usize, PlanErro
     let old = Plan::parse(before).map_err(|error| (0, error))?;
     let new = Plan::parse(after).map_err(|error| (1, error))?;
     // What could be read as a plan is a table.
-    let file = |text: &str| toml::from_str::<Map<String, Value>>(text).unwrap_or_default();
+    let file = |text: &str| filled(toml::from_str(text).unwrap_or_default());
     let mut changes = Vec::new();
     files(&file(before), &file(after), &mut changes);
     let worst = [worst_case(&old), worst_case(&new)];
