@@ -237,7 +237,7 @@ fn names(plan: &Plan) -> Vec<&str> {
 pub(super) fn says(rank: Option<&RankId>, source: RankSource) -> String {
     let rank = rank.map_or(UNRANKED, RankId::as_str);
     match source {
-        RankSource::PeriodClose => rank.to_owned(),
+        RankSource::PeriodClose | RankSource::Imported => rank.to_owned(),
         RankSource::Forced { hold: Hold::AtLeast, .. } => format!("at least {rank}"),
         RankSource::Forced { hold: Hold::Exactly, .. } => format!("exactly {rank}"),
         RankSource::Cleared { .. } => "what the closes find".to_owned(),

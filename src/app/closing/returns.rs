@@ -70,6 +70,8 @@ pub(super) struct Case<'a> {
     /// Its closed periods.
     pub(super) pasts: &'a [Past],
     pub(super) backs: &'a [Back],
+    /// What positions brought along into the first of its periods.
+    pub(super) brought: &'a BTreeMap<Position, Legs>,
 }
 
 impl Case<'_> {
@@ -162,7 +164,8 @@ impl Case<'_> {
                     posted: found.map_or_else(Posted::default, |found| found.posted),
                 }
             });
-            History { opening: Legs::ZERO, before: Vec::new(), periods: periods.collect() }
+            let opening = self.brought.get(position).copied().unwrap_or_default();
+            History { opening, before: Vec::new(), periods: periods.collect() }
         };
         positions.iter().map(history).collect()
     }

@@ -24,20 +24,24 @@ use crate::{
 
 /// Rows of a table that are shown; `--json` has all of them.
 const SHOWN: usize = 12;
+/// Entries of volume and orders of a component that are read without `--all`: a house account has every order
+/// of the period.
+const LARGEST: usize = 50;
 
 pub(super) fn run(
     distributor: &str,
     period: &str,
-    json: bool,
+    (json, all): (bool, bool),
     environment: &Environment,
 ) -> anyhow::Result<ExitCode> {
+    let largest = (!all).then_some(LARGEST);
     let distributor = DistributorId::parse(distributor)?;
     let period = PeriodId::parse(period)?;
     let connected = services::connect(environment, "upline")?;
     let clock = Clock::system();
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let told = story(&store, &distributor, &period, clock.now()).await?;
+        let told = story(&store, &distributor, &period, clock.now(), largest).await?;
         let text = if json { serde_json::to_string(&told)? } else { tell(&told) };
         output::line(&text);
         let holds = told.closed.is_none_or(|closed| closed.sealed);

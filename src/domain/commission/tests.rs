@@ -57,6 +57,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
             rate: None,
             attribution: None,
             ranks: None,
+            ranks_hash: None,
         },
         chargebacks: Vec::new(),
         lines: lines

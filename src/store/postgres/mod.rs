@@ -1,6 +1,7 @@
 //! The books in Postgres.
 
 mod articles;
+mod brought;
 mod closes;
 mod company;
 mod copy;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
+    brought::{Bringer, BroughtCarry, BroughtRank, CarryTold, OfBinary},
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
     journal::NumberedVolume,
@@ -35,7 +37,7 @@ pub use self::{
     placed::{PastPosition, Pasts, ReturnedEntry},
     placements::{PlacementRow, ShapeConflict},
     plans::PlanConflict,
-    ranks::RankDecision,
+    ranks::{Cleared, RankDecision},
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };

@@ -75,13 +75,15 @@ fn by_definition<'f>(
     at: Timestamp,
 ) -> RankLevel {
     let name = |fact: &RankFact| level(fact.paid_as.as_ref().map(RankId::as_str));
-    let closes = known.clone().filter(|fact| fact.source == RankSource::PeriodClose);
+    let closes = known.clone();
+    let closes =
+        closes.filter(|fact| matches!(fact.source, RankSource::PeriodClose | RankSource::Imported));
     let begun = closes.filter(|fact| fact.effective_at <= at);
     let numbers = begun.max_by_key(|fact| (fact.effective_at, fact.seq)).map(name);
     let numbers = numbers.unwrap_or_default();
     let decided = known.filter(|fact| {
         let until = match fact.source {
-            RankSource::PeriodClose => return false,
+            RankSource::PeriodClose | RankSource::Imported => return false,
             RankSource::Forced { until, .. } | RankSource::Cleared { until } => until,
         };
         fact.effective_at <= at && until.is_none_or(|until| at < until)
@@ -90,7 +92,7 @@ fn by_definition<'f>(
         Some(fact) => match fact.source {
             RankSource::Forced { hold: Hold::Exactly, .. } => name(fact),
             RankSource::Forced { hold: Hold::AtLeast, .. } => numbers.max(name(fact)),
-            RankSource::Cleared { .. } | RankSource::PeriodClose => numbers,
+            RankSource::Cleared { .. } | RankSource::PeriodClose | RankSource::Imported => numbers,
         },
         None => numbers,
     }
