@@ -1,9 +1,12 @@
 //! `upline import`: distributors, placement trees, SKU mappings, exchange rates and customers from CSV.
 //!
 //! The whole file is read and checked before anything is written; every row that cannot be used is
-//! named with its line, its column and the fix, and the others are imported all the same.
+//! named with its line, its column and the fix, and the others are imported all the same; of placements, ranks
+//! and carries all are, or none.
 
+mod carries;
 mod placements;
+mod ranks;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,7 +30,7 @@ use crate::{
         customer::{CustomerKey, CustomerLink, LinkKind},
         fx::ExchangeRate,
         genealogy::DistributorStatus,
-        id::{CommissionClass, DistributorId, Platform, Sku, StoreId, TreeId},
+        id::{CommissionClass, DistributorId, Operator, Platform, Reason, Sku, StoreId, TreeId},
         money::Currency,
         volume::Volume,
     },
@@ -71,6 +74,14 @@ enum What {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Ranks reached in an earlier system, before the first close of the plan. Columns: `distributor_id`,
+    /// `rank` (or unranked), `as_of` (a period of the plan, whose end is meant, or an instant); optional: `plan`,
+    /// `highest` (the highest rank ever; without it `rank`), `bonus_paid_to` (the highest rank whose bonus was
+    /// paid, or none; without it `highest`).
+    Ranks(ranks::Arguments),
+    /// Volume that waits in the legs of a binary, before the first close of the plan. Columns: `position`,
+    /// `left`, `right` (points).
+    Carries(carries::Arguments),
     /// Columns: `sku_id`, `platform` (shopify, woocommerce, magento, api, any), `platform_sku`,
     /// `commission_class`; optional: name, category, `effective_from`, `cv_per_unit`,
     /// `qv_per_unit`.
@@ -91,6 +102,43 @@ enum What {
         /// The file, with a header row.
         file: PathBuf,
     },
+}
+
+/// Who brings along what an earlier system left behind.
+#[derive(Debug, Args)]
+struct By {
+    /// Who: an account or a number of your staff, it stays in the books for ever.
+    #[arg(long = "by", value_name = "WHO")]
+    who: String,
+    /// Where it comes from, in a line; without personal data.
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Only say what would be written.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl By {
+    fn read(&self) -> anyhow::Result<(Operator, Reason)> {
+        let by = Operator::parse(&self.who).context("--by")?;
+        Ok((by, Reason::parse(&self.why).context("--why")?))
+    }
+
+    /// What is brought along comes before the first close: later it would change what is closed.
+    async fn before_the_first_close(
+        store: &Postgres,
+        plan: &str,
+        instead: &str,
+    ) -> anyhow::Result<()> {
+        if let Some(last) = store.last_close(plan).await? {
+            anyhow::bail!(
+                "period {} of plan {plan} is closed: what an earlier system left behind comes before the \
+                 first close. What is missing now is a matter of {instead}",
+                last.basis.period.id
+            );
+        }
+        Ok(())
+    }
 }
 
 const BATCH: usize = 1_000;
@@ -114,11 +162,20 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             let mut imported = block_on(placed)??;
             imported.refused.extend(refused);
             imported.refused.sort_by_key(|refused| refused.row);
-            if *dry_run {
-                written = "would be written";
-            } else if !imported.refused.is_empty() {
-                written = "would be, but nothing is placed while a row is refused";
-            }
+            written = match all_or_nothing(&imported, *dry_run) {
+                NOTHING => "would be, but nothing is placed while a row is refused",
+                other => other,
+            };
+            imported
+        }
+        What::Ranks(arguments) => {
+            let imported = block_on(ranks::run(&store, arguments))??;
+            written = all_or_nothing(&imported, arguments.dry_run());
+            imported
+        }
+        What::Carries(arguments) => {
+            let imported = block_on(carries::run(&store, arguments))??;
+            written = all_or_nothing(&imported, arguments.dry_run());
             imported
         }
         What::Skus { file } => {
@@ -136,6 +193,18 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     };
     report(&imported, written, arguments.json);
     Ok(if imported.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Nothing is written while a row is refused.
+const NOTHING: &str = "would be, but nothing is written while a row is refused";
+
+/// What became of the rows of a file that is imported as a whole.
+fn all_or_nothing(imported: &Imported, dry_run: bool) -> &'static str {
+    match (dry_run, imported.refused.is_empty()) {
+        (true, _) => "would be written",
+        (false, true) => "written",
+        (false, false) => NOTHING,
+    }
 }
 
 fn opening(file: &Path) -> String {

@@ -21,6 +21,8 @@ mod handed;
 mod journal;
 mod letters;
 mod money;
+mod moving;
+mod moving_periods;
 mod period_story;
 mod pipeline;
 mod placements;

@@ -180,6 +180,8 @@ pub struct Prepared {
     placed: PlacedRecords,
     unplaced: Vec<Unplaced>,
     brought: Vec<BroughtSum>,
+    /// The components of orders that others count.
+    of_orders: Vec<ComponentId>,
     tree: Genealogy,
 }
 
@@ -245,6 +247,14 @@ impl Prepared {
             }
         }
         (paid, carried)
+    }
+
+    /// What components of orders earned in the period, which stands in the ledger already, by component.
+    pub fn of_orders(&self) -> Vec<(ComponentId, Money)> {
+        let components = self.close.components().iter();
+        let orders = components.filter(|part| self.of_orders.contains(&part.id));
+        let earned = orders.map(|part| (part.id.clone(), part.totals.pool));
+        earned.filter(|(_, amount)| !amount.is_zero()).collect()
     }
 
     /// What each position of a binary carries out of it.
@@ -414,6 +424,7 @@ async fn compute(
         placed: placed.records,
         unplaced: placed.unplaced,
         brought: placed.brought,
+        of_orders: plan.given().into_iter().collect(),
         tree: tree.clone(),
     })
 }

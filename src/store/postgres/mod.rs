@@ -36,7 +36,7 @@ pub use self::{
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
     placed::{PastPosition, Pasts, ReturnedEntry},
     placements::{PlacementRow, ShapeConflict},
-    plans::PlanConflict,
+    plans::{CalendarConflict, PlanConflict},
     ranks::{Cleared, RankDecision},
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},

@@ -167,6 +167,8 @@ impl Chain {
             period: of_close.then_some("2026-01"),
             by: (!of_close).then_some("staff-7"),
             why: (!of_close).then_some("promised"),
+            highest: None,
+            bonuses: None,
             recorded_at: at(9),
             hash: Digest::ZERO,
         };
@@ -303,6 +305,8 @@ fn a_chain_with_a_gap_or_another_content_is_refused() {
         period: None,
         by: Some("staff-7"),
         why: Some("promised"),
+        highest: None,
+        bonuses: None,
         recorded_at: at(3),
         hash: Digest::ZERO,
     };
