@@ -1,5 +1,4 @@
-//! The books in Postgres: against their model, against whoever would change them, and the commands
-//! that fill them.
+//! The books in Postgres: against their model, against whoever would change them, and their commands.
 
 use std::{collections::BTreeSet, fs};
 

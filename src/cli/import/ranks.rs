@@ -78,9 +78,6 @@ fn read(
                 "as_of {as_of} is in the future: a rank is reached when it has happened"
             ));
         }
-        if !seen.insert((plan.clone(), id.clone())) {
-            return Err(format!("{id} is in the file twice"));
-        }
         let then = company.plans.in_force(&plan, as_of);
         let then = then.ok_or_else(|| format!("no plan {plan} is in the books"))?;
         let rank = level(fields.need("rank")?, "rank", then)?;
@@ -102,6 +99,9 @@ fn read(
             .filter_map(|level| named(RankLevel(level)))
             .map(|rank| rank.to_string())
             .collect();
+        if !seen.insert((plan.clone(), id.clone())) {
+            return Err(format!("{id} is in the file twice"));
+        }
         Ok(BroughtRank {
             plan,
             distributor: id,
