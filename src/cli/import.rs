@@ -4,6 +4,7 @@
 //! named with its line, its column and the fix, and the others are imported all the same; of placements, ranks
 //! and carries all are, or none.
 
+mod by;
 mod carries;
 mod placements;
 mod ranks;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 
+use self::by::{By, NOTHING, all_or_nothing};
 use super::{block_on, output, services};
 use crate::{
     clock::Clock,
@@ -30,7 +32,7 @@ use crate::{
         customer::{CustomerKey, CustomerLink, LinkKind},
         fx::ExchangeRate,
         genealogy::DistributorStatus,
-        id::{CommissionClass, DistributorId, Operator, Platform, Reason, Sku, StoreId, TreeId},
+        id::{CommissionClass, DistributorId, Platform, Sku, StoreId, TreeId},
         money::Currency,
         volume::Volume,
     },
@@ -104,43 +106,6 @@ enum What {
     },
 }
 
-/// Who brings along what an earlier system left behind.
-#[derive(Debug, Args)]
-struct By {
-    /// Who: an account or a number of your staff, it stays in the books for ever.
-    #[arg(long = "by", value_name = "WHO")]
-    who: String,
-    /// Where it comes from, in a line; without personal data.
-    #[arg(long, value_name = "TEXT")]
-    why: String,
-    /// Only say what would be written.
-    #[arg(long)]
-    dry_run: bool,
-}
-
-impl By {
-    fn read(&self) -> anyhow::Result<(Operator, Reason)> {
-        let by = Operator::parse(&self.who).context("--by")?;
-        Ok((by, Reason::parse(&self.why).context("--why")?))
-    }
-
-    /// What is brought along comes before the first close: later it would change what is closed.
-    async fn before_the_first_close(
-        store: &Postgres,
-        plan: &str,
-        instead: &str,
-    ) -> anyhow::Result<()> {
-        if let Some(last) = store.last_close(plan).await? {
-            anyhow::bail!(
-                "period {} of plan {plan} is closed: what an earlier system left behind comes before the \
-                 first close. What is missing now is a matter of {instead}",
-                last.basis.period.id
-            );
-        }
-        Ok(())
-    }
-}
-
 const BATCH: usize = 1_000;
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -193,18 +158,6 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     };
     report(&imported, written, arguments.json);
     Ok(if imported.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Nothing is written while a row is refused.
-const NOTHING: &str = "would be, but nothing is written while a row is refused";
-
-/// What became of the rows of a file that is imported as a whole.
-fn all_or_nothing(imported: &Imported, dry_run: bool) -> &'static str {
-    match (dry_run, imported.refused.is_empty()) {
-        (true, _) => "would be written",
-        (false, true) => "written",
-        (false, false) => NOTHING,
-    }
 }
 
 fn opening(file: &Path) -> String {

@@ -166,15 +166,10 @@ impl History {
     ) -> Result<(), ClosingError> {
         let Some(previous) = &basis.previous else { return Ok(()) };
         let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
-        let (paid, carried, below) = match earlier.last() {
-            Some(close) => {
-                let (paid, carried) = close.money();
-                (paid, carried, close.carries())
-            }
-            None => {
-                let (paid, carried) = store.period_money(&key).await?;
-                (paid, carried, store.period_carries(&key).await?)
-            }
+        let ((paid, carried), below) = if let Some(close) = earlier.last() {
+            (close.money(), close.carries())
+        } else {
+            (store.period_money(&key).await?, store.period_carries(&key).await?)
         };
         self.paid = by_member(paid, tree);
         let below = below.into_iter().filter_map(|CarryRecord { distributor, pv, qv, cv }| {
@@ -196,9 +191,9 @@ impl History {
         tree: &Genealogy,
     ) -> Result<(), ClosingError> {
         let Some(version) = basis.ranks else { return Ok(()) };
-        let bonuses = plan.components.iter().filter_map(|component| match component {
-            Component::Close(CloseComponent::RankBonus(bonus)) => Some(&bonus.id),
-            _ => None,
+        let bonuses = plan.components.iter().filter_map(|component| {
+            let Component::Close(CloseComponent::RankBonus(bonus)) = component else { return None };
+            Some(&bonus.id)
         });
         let components: Vec<&ComponentId> = bonuses.collect();
         let level = |name: &str| plan.ranks.level(&RankId::parse(name).ok()?);

@@ -98,9 +98,9 @@ fn binary_of<'a>(
         if plans.in_force(id, now).is_none_or(|now| now.reference != plan.reference) {
             continue;
         }
-        found.extend(plan.components.iter().filter_map(|component| match component {
-            Component::Binary(binary) => Some((id.clone(), binary)),
-            _ => None,
+        found.extend(plan.components.iter().filter_map(|component| {
+            let Component::Binary(binary) = component else { return None };
+            Some((id.clone(), binary))
         }));
     }
     let names: BTreeSet<&str> = found.iter().map(|(_, binary)| binary.id.as_str()).collect();
@@ -109,10 +109,10 @@ fn binary_of<'a>(
         !found.is_empty(),
         "no plan in the books has a binary: `upline serve` stores the plans of the pipeline when it starts"
     );
-    let mut named = found
+    let mut fitting = found
         .into_iter()
         .filter(|(_, binary)| wanted.is_none_or(|wanted| binary.id.as_str() == wanted));
-    match (named.next(), named.next(), wanted) {
+    match (fitting.next(), fitting.next(), wanted) {
         (Some(only), None, _) => Ok(only),
         (None, _, Some(wanted)) => {
             anyhow::bail!("no plan has a binary {wanted}; there are {names}")

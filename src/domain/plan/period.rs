@@ -5,6 +5,8 @@
 //! `Europe/Berlin` are deliberately absent: what they mean changes with the data of the machine, and
 //! the borders of a closed period must not.
 
+mod seam;
+
 use std::collections::BTreeSet;
 
 use jiff::{
@@ -15,7 +17,7 @@ use jiff::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, PlanBook};
+pub use self::seam::Seam;
 
 /// Why there is no such period or calendar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,23 +50,8 @@ pub enum PeriodError {
     )]
     Replaced(PeriodId),
     /// A calendar does not go on where a period of the one before it ends.
-    #[error(
-        "the calendar does not go on where period {last} ends, at {end}: {found}. Give it a period that \
-         begins at {end}{}",
-        .both.map(|at| format!(
-            ", or let it take effect where both calendars begin a period: effective_from = \"{at}\""
-        )).unwrap_or_default()
-    )]
-    Seam {
-        /// The period.
-        last: PeriodId,
-        /// Its end.
-        end: Timestamp,
-        /// What the calendar has there.
-        found: String,
-        /// The next instant at which periods of both begin, if it is known.
-        both: Option<Timestamp>,
-    },
+    #[error(transparent)]
+    Seam(Box<Seam>),
 }
 
 /// A period: the month `2026-02`, the week `2026-02-02` by its first day, or a name of the plan.
@@ -264,9 +251,6 @@ impl Period {
     }
 }
 
-/// Periods that are looked at to find where two calendars meet.
-const SEAMS: usize = 1_000;
-
 /// The first day of a period and the first day after it.
 type Days = (Date, Date);
 
@@ -326,43 +310,6 @@ impl Calendar {
         Err(PeriodError::Outside(at.to_string()))
     }
 
-    /// The period that begins where another one ends, which may be of another calendar: no day is left out and
-    /// none counts twice.
-    pub fn from(&self, last: &Period) -> Result<Period, PeriodError> {
-        let found = match self.at(last.end) {
-            Ok(next) if next.start == last.end => return Ok(next),
-            Ok(other) => format!("its period {} begins at {}", other.id, other.start),
-            Err(_none) => "it has no period there".to_owned(),
-        };
-        Err(PeriodError::Seam { last: last.id.clone(), end: last.end, found, both: None })
-    }
-
-    /// Whether periods of this calendar can follow those of another one that it replaces at an instant: the
-    /// last of the old ones is the one that begins before it. `first` is a period of the old calendar, from
-    /// which on they are looked at.
-    pub fn follows(&self, old: &Self, first: &Period, at: Timestamp) -> Result<(), PeriodError> {
-        let mut last = first.clone();
-        for _ in 0..SEAMS {
-            if last.end >= at {
-                break;
-            }
-            last = old.next(&last)?;
-        }
-        let Err(PeriodError::Seam { last: id, end, found, .. }) = self.from(&last) else {
-            return Ok(());
-        };
-        let mut both = None;
-        for _ in 0..SEAMS {
-            let Ok(next) = old.next(&last) else { break };
-            last = next;
-            if self.from(&last).is_ok() {
-                both = Some(last.end);
-                break;
-            }
-        }
-        Err(PeriodError::Seam { last: id, end, found, both })
-    }
-
     /// The period after this one.
     pub fn next(&self, period: &Period) -> Result<Period, PeriodError> {
         self.at(period.end)
@@ -419,37 +366,6 @@ impl Calendar {
     fn instant(&self, day: Date) -> Result<Timestamp, PeriodError> {
         let outside = |_range| PeriodError::Outside(day.to_string());
         self.time_zone.zone.to_timestamp(day.to_datetime(self.day_starts)).map_err(outside)
-    }
-}
-
-impl PlanBook {
-    /// The version of a plan whose calendar has a period of this id, and the period. A period is of the version
-    /// in force when it begins, whatever calendar came later.
-    pub fn period(&self, plan: &str, id: &PeriodId) -> Option<(&Plan, Period)> {
-        let versions = self.iter().filter(|version| &*version.reference.id == plan);
-        let mut found = versions.filter_map(|version| {
-            let period = version.period.as_ref()?.period(id).ok()?;
-            self.rules(version, period.start).then_some((version, period))
-        });
-        found.next()
-    }
-
-    /// The period that ends where one begins, by the calendar in force when it begins itself.
-    pub fn period_before(&self, plan: &str, period: &Period) -> Option<(&Plan, Period)> {
-        let end = period.start.checked_sub(Span::new().nanoseconds(1)).ok()?;
-        let versions = self.iter().filter(|version| &*version.reference.id == plan);
-        let mut found = versions.filter_map(|version| {
-            let before = version.period.as_ref()?.at(end).ok()?;
-            let own = self.rules(version, before.start);
-            (own && before.end == period.start).then_some((version, before))
-        });
-        found.next()
-    }
-
-    /// Whether a version is the one in force at an instant.
-    fn rules(&self, version: &Plan, at: Timestamp) -> bool {
-        let in_force = self.in_force(&version.reference.id, at);
-        in_force.is_some_and(|plan| plan.reference == version.reference)
     }
 }
 
