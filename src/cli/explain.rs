@@ -38,11 +38,14 @@ pub(super) struct Arguments {
     /// As one JSON object, per order where the platform's id names several.
     #[arg(long)]
     json: bool,
+    /// Of a period: every entry of volume and every order, not only the largest 50 of each component.
+    #[arg(long, requires = "period")]
+    all: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
     if let Some(period) = &arguments.period {
-        return period::run(&arguments.of, period, arguments.json, environment);
+        return period::run(&arguments.of, period, (arguments.json, arguments.all), environment);
     }
     let connected = services::connect(environment, "upline")?;
     block_on(async {

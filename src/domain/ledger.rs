@@ -331,6 +331,7 @@ mod tests {
                 rate: None,
                 attribution: None,
                 ranks: None,
+                ranks_hash: None,
             },
             chargebacks: Vec::new(),
             lines: Vec::new(),

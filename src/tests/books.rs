@@ -98,6 +98,7 @@ fn locks() -> Locks {
         rate: None,
         attribution: None,
         ranks: None,
+        ranks_hash: None,
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,

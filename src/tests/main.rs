@@ -21,6 +21,8 @@ mod faults;
 mod journal;
 mod letters;
 mod money;
+mod moving;
+mod moving_periods;
 mod period_story;
 mod pipeline;
 mod placed_books;

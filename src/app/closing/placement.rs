@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::{
-    ClosingError,
+    ClosingError, Prepared,
     note::{Because, Note},
     returns,
 };
@@ -16,7 +16,7 @@ use crate::{
     domain::{
         close::{
             Basis, ClosePlan, GivenEarnings, Population, Ranking,
-            binary::{Input, Rules, standings},
+            binary::{Input, Legs, Rules, standings},
             gather::Volumes,
             matrix::Climb,
             placed::{self, MatrixClose, Placed, PlacedRecords},
@@ -50,6 +50,21 @@ pub(super) struct Scene<'a> {
     /// What the journal says, without what the close before carried below zero: what came back is taken
     /// where it was counted.
     pub(super) volumes: &'a Volumes,
+    /// The open closes before this one, computed and not written.
+    pub(super) earlier: &'a [Prepared],
+}
+
+/// What the positions of a binary brought along from an earlier system, together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BroughtSum {
+    /// The component.
+    pub component: ComponentId,
+    /// How many positions.
+    pub positions: usize,
+    /// What waited on their left.
+    pub left: Volume,
+    /// What waited on their right.
+    pub right: Volume,
 }
 
 /// Volume in a component that rests on a placement tree, of people without a position in it.
@@ -72,6 +87,7 @@ pub(super) struct Outcome {
     pub(super) records: PlacedRecords,
     pub(super) unplaced: Vec<Unplaced>,
     pub(super) notes: Vec<Note>,
+    pub(super) brought: Vec<BroughtSum>,
 }
 
 /// The closes of the plan up to this one, which is the last.
@@ -88,6 +104,7 @@ impl Before {
         let basis = scene.basis;
         let mut past = scene.store.closed_bases(&basis.plan.id).await?;
         past.retain(|other| other.period.start < basis.period.start);
+        past.extend(scene.earlier.iter().map(|close| close.basis.clone()));
         let mut closes = Closes::default();
         for other in past.iter().chain([basis]) {
             closes.push(&other.period, other.counted);
@@ -216,7 +233,10 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
         let register = trees.get(tree).ok_or_else(missing)?;
         let (placed, unplaced) = match (component, register.tree()) {
             (Component::Binary(plan), AnyTree::Binary(_)) => {
-                binary(scene, plan, register, (&before, &mut outcome.notes)).await?
+                let brought = brought(scene, plan, register, &before).await?;
+                let sum = sum(&plan.id, &brought).filter(|_| before.bases.is_empty());
+                outcome.brought.extend(sum);
+                binary(scene, plan, register, (&before, brought, &mut outcome.notes)).await?
             }
             (Component::Matrix(plan), AnyTree::Matrix(tree)) => {
                 let parents: Vec<u32> = tree.parents().collect();
@@ -277,11 +297,49 @@ fn seat(
     (distributors, volume)
 }
 
+/// What the positions of a binary brought along into the first close of the plan.
+async fn brought(
+    scene: &Scene<'_>,
+    plan: &Binary,
+    register: &Seats,
+    before: &Before,
+) -> Result<BTreeMap<Position, Legs>, ClosingError> {
+    let first = before.bases.first().unwrap_or(scene.basis);
+    let brought = scene.store.brought_legs(first, &plan.id).await?;
+    let beyond = brought.keys().filter(|position| position.index() >= register.len()).count();
+    if beyond > 0 {
+        let (component, at) = (plan.id.clone(), scene.basis.period.snapshot);
+        return Err(ClosingError::BroughtTooEarly { component, positions: beyond, at });
+    }
+    Ok(brought)
+}
+
+/// What was brought along, together; nothing if nothing was.
+fn sum(component: &ComponentId, brought: &BTreeMap<Position, Legs>) -> Option<BroughtSum> {
+    (!brought.is_empty()).then(|| BroughtSum {
+        component: component.clone(),
+        positions: brought.len(),
+        left: brought.values().map(|legs| legs.left).sum(),
+        right: brought.values().map(|legs| legs.right).sum(),
+    })
+}
+
+/// Legs by position, as a column of so many.
+fn column(legs: &BTreeMap<Position, Legs>, positions: usize) -> Vec<Legs> {
+    let mut column = vec![Legs::ZERO; positions];
+    for (position, legs) in legs {
+        if let Some(slot) = column.get_mut(position.index()) {
+            *slot = *legs;
+        }
+    }
+    column
+}
+
 async fn binary(
     scene: &Scene<'_>,
     plan: &Binary,
     register: &Seats,
-    (before, notes): (&Before, &mut Vec<Note>),
+    (before, brought, notes): (&Before, BTreeMap<Position, Legs>, &mut Vec<Note>),
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let AnyTree::Binary(tree) = register.tree() else {
         return Err(ClosingError::NoTree(plan.id.clone(), plan.tree.clone()));
@@ -296,18 +354,22 @@ async fn binary(
     }
     let mut volume = vec![Volume::ZERO; columns.len()];
     let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
-    let mut carry = Vec::new();
-    let mut corrections = Vec::new();
+    let (mut carry, mut corrections) = (Vec::new(), Vec::new());
     if let Some(because) = because {
         let first = before.open().saturating_sub(pasts.len());
         notes.extend(before.begun(scene, (plan, because), first, &backs).await?);
     }
     if let Some(last) = pasts.last().and_then(|past| before.bases.get(past.close)) {
-        carry = scene.store.carried_legs(&last.key(), &plan.id, columns.len()).await?;
+        carry = match scene.earlier.last() {
+            Some(close) => column(&close.carried_legs(&plan.id), columns.len()),
+            None => scene.store.carried_legs(&last.key(), &plan.id, columns.len()).await?,
+        };
         let case = returns::Case { plan, register, columns, before, pasts: &pasts, backs: &backs };
         let corrected = returns::correct(scene, &case, &mut carry).await?;
         notes.extend(corrected.notes);
         corrections = corrected.records;
+    } else if before.bases.is_empty() {
+        carry = column(&brought, columns.len());
     }
     let recent = recent(scene, register, before, (&rules, &pasts, &backs)).await?;
     let (sponsors, _) =

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ClosingError, Prepared, again, asked};
+use super::{ClosingError, Prepared, again, asked, key_of};
 use crate::{
     domain::{
         close::{Basis, CloseEntry, CloseKey},
@@ -163,10 +163,12 @@ pub async fn verify(
     now: Timestamp,
 ) -> Result<Verified, ClosingError> {
     let plans = CompanyReader::new(store.clone()).plans().await?;
-    let (plan, period) = asked(&plans, id, now)?;
-    let key = CloseKey { plan: plan.reference.id.clone(), period: period.id };
+    let key = key_of(&plans, id, now)?;
     let not_closed = || ClosingError::NotClosed(key.period.clone());
-    let closed = store.close_of(&key).await?.ok_or_else(not_closed)?;
+    let Some(closed) = store.close_of(&key).await? else {
+        asked(&plans, id, now)?;
+        return Err(not_closed());
+    };
     let stored = store.stored_close(&key).await?.ok_or_else(not_closed)?;
     let prepared = again(store, &plans, &closed.basis, None).await?;
     let mut found = Found::default();

@@ -14,6 +14,7 @@ pub mod binary;
 mod bonus;
 mod bracket;
 mod breakaway;
+mod brought;
 mod cap;
 mod column;
 mod entry;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     bracket::BracketStanding,
+    brought::{CarryLine, CarryVersion},
     column::NOBODY,
     entry::{Beneficiary, CloseEntry, CloseKey},
     explain::{ComponentStory, MemberStory, Stories},

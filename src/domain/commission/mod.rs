@@ -39,7 +39,7 @@ pub use self::{
     },
     ranks::{
         RankBook, RankBooks, RankError, RankFact, RankLine, RankRecord, RankSource, RankVersion,
-        RanksAsOf, Standing, standings,
+        RanksAsOf, Span, Standing, held_from, standings,
     },
     source::EarningSource,
     volume::{VolumeLine, VolumeSource},
@@ -99,6 +99,9 @@ pub enum NotLoaded {
         /// The last version loaded.
         loaded: u64,
     },
+    /// The order is locked to other facts about ranks than are loaded under the same number.
+    #[error("rank fact {0} is not the one that the order is locked to: the chain was altered")]
+    OtherRanks(u64),
     /// The order is locked to a plan that is not loaded.
     #[error("plan {} version {} is not loaded", .0.id, .0.version)]
     Plan(PlanRef),
@@ -246,6 +249,9 @@ pub fn run(
     let of_ranks = order.locks.ranks.unwrap_or_default();
     if ranks.version() < of_ranks {
         return Err(NotLoaded::Ranks { wanted: of_ranks, loaded: ranks.version() });
+    }
+    if order.locks.ranks_hash.as_ref().is_some_and(|hash| !ranks.holds(of_ranks, hash)) {
+        return Err(NotLoaded::OtherRanks(of_ranks));
     }
     if plan.reference != order.locks.plan {
         return Err(NotLoaded::Plan(order.locks.plan.clone()));

@@ -63,6 +63,7 @@ pub(super) fn order(
             rate: None,
             attribution: None,
             ranks: None,
+            ranks_hash: None,
         },
         chargebacks: Vec::new(),
         lines: lines

@@ -78,6 +78,7 @@ fn mapped(
             rate: None,
             attribution: None,
             ranks: (ranked > 0).then_some(ranked),
+            ranks_hash: None,
         },
         chargebacks: Vec::new(),
         lines,

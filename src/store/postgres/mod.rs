@@ -1,6 +1,7 @@
 //! The books in Postgres.
 
 mod articles;
+mod brought;
 mod closes;
 mod company;
 mod copy;
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
+    brought::{Bringer, BroughtCarry, BroughtRank, CarryTold, OfBinary},
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
     feed::{Block, ClosedPeriod, PeriodLine, ReadBack, Turn},
@@ -39,8 +41,8 @@ pub use self::{
     placed::{Pasts, ReturnedEntry},
     placed_stored::{StoredCorrection, StoredLevel, StoredPosition},
     placements::{PlacementRow, ShapeConflict},
-    plans::PlanConflict,
-    ranks::RankDecision,
+    plans::{CalendarConflict, PlanConflict},
+    ranks::{Cleared, RankDecision},
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };

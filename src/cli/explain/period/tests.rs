@@ -58,6 +58,8 @@ fn story(components: Vec<ComponentTold>) -> PeriodStory {
         closed: None,
         paid: components.iter().map(|part| part.paid).sum(),
         corrected: Vec::new(),
+        assumes: Vec::new(),
+        brought: Vec::new(),
         basis,
         volumes: OwnVolumes {
             counted: LineVolumes { pv: points(30), qv: points(30), cv: points(25) },
@@ -65,6 +67,7 @@ fn story(components: Vec<ComponentTold>) -> PeriodStory {
             below_zero: None,
             negative_volume: NegativeVolume::Carry,
             entries: Vec::new(),
+            more: 0,
         },
         activity: ActivityStory {
             active: false,
