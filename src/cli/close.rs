@@ -1,6 +1,7 @@
 //! `upline close`: what a period comes to, and closing it.
 
 mod verify;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use secrecy::ExposeSecret;
 
 use super::{block_on, output, services};
 use crate::{
-    app::closing::{Found, Prepared, placement::Unplaced, prepare},
+    app::closing::{Found, Prepared, Whole, placement::Unplaced, prepare, whole},
     clock::Clock,
     config::Environment,
     domain::{
@@ -39,6 +40,10 @@ pub(super) struct Arguments {
     /// Who closes it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
+    /// What the close was approved to post to distributors, as the preview said; it is refused if that is
+    /// another amount now.
+    #[arg(long, value_name = "TOTAL", requires = "commit")]
+    expect: Option<String>,
     /// Why, if there is something to say.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
@@ -54,6 +59,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let period = PeriodId::parse(&arguments.period)?;
     let by = arguments.by.as_deref().map(Operator::parse).transpose().context("--by")?;
     let why = arguments.why.as_deref().map(Reason::parse).transpose().context("--why")?;
+    let expect = arguments.expect.as_deref().map(Money::parse).transpose().context("--expect")?;
     let connected = services::connect(environment, "upline")?;
     let clock = Clock::system();
     block_on(async {
@@ -69,15 +75,23 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             Found::Open(prepared) => prepared,
         };
         let mut block = None;
-        let mut text = tell(&prepared);
+        let whole = whole(&store, &prepared).await?;
+        let mut text = tell(&prepared) + &whole::tell(&whole);
         if let Some(by) = by.filter(|_| arguments.commit) {
+            if let Some(expected) = expect.filter(|expected| *expected != whole.close) {
+                anyhow::bail!(
+                    "{expected} was approved and {} {} would be posted now: look at the period again",
+                    whole.close,
+                    whole.currency
+                );
+            }
             block = commit(&store, &prepared, &by, why.as_ref(), clock.now()).await?;
             text += &match block {
                 Some(block) => format!("\nclosed, sealed by block {block}"),
                 None => "\nsomebody else has closed it meanwhile".to_owned(),
             };
         }
-        output::line(&told(arguments.json, &of_prepared(&prepared, block)?, || text));
+        output::line(&told(arguments.json, &of_prepared(&prepared, &whole, block)?, || text));
         Ok(ExitCode::SUCCESS)
     })?
 }
@@ -125,7 +139,11 @@ fn told(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) ->
     if json { value.to_string() } else { text() }
 }
 
-fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_json::Value> {
+fn of_prepared(
+    prepared: &Prepared,
+    whole: &Whole,
+    block: Option<u64>,
+) -> anyhow::Result<serde_json::Value> {
     let movers: Vec<serde_json::Value> = prepared
         .movers
         .iter()
@@ -136,6 +154,7 @@ fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_
     Ok(serde_json::json!({
         "basis": serde_json::to_value(&prepared.basis)?,
         "summary": serde_json::to_value(prepared.kept())?,
+        "whole": serde_json::to_value(whole)?,
         "movers": movers,
         "rank_changes": prepared.rank_changes.len(),
         "block": block,

@@ -1,12 +1,15 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
 mod inputs;
+mod ordered;
 pub mod placement;
 mod ranks;
 mod returns;
 mod story;
 mod told;
+mod traced;
 mod verify;
+mod whole;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -16,12 +19,16 @@ use self::{
     placement::Unplaced,
 };
 pub use self::{
+    ordered::{CountedIn, counted_in},
     story::story,
     told::{
-        ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing, OrderTold,
-        OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold, To, WithheldTold,
+        Became, BinaryTold, CameBack, ClosedBy, ComponentTold, CorrectedTold, CutTold, ForcedTold,
+        LegTold, LineTold, LockedLevel, LotTold, MatrixLevelTold, MatrixPositionTold, MatrixTold,
+        Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, PositionTold, RankTold,
+        SourceTold, To, WithheldTold,
     },
     verify::{Difference, Part, Verified, verify},
+    whole::{CarriedLegs, Whole, whole},
 };
 use crate::{
     domain::{

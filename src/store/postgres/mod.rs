@@ -1,5 +1,6 @@
 //! The books in Postgres.
 
+mod above;
 mod articles;
 mod closes;
 mod company;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
+    above::{OrdersPaid, PaidAbove},
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
     feed::{Block, ClosedPeriod, PeriodLine, Turn},
