@@ -2,6 +2,7 @@
 
 mod tell;
 mod verify;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -12,11 +13,12 @@ use secrecy::ExposeSecret;
 
 use super::{block_on, output, services};
 use crate::{
-    app::closing::{AssumedTold, Found, Prepared, prepare},
+    app::closing::{AssumedTold, Found, Prepared, Whole, prepare, whole},
     clock::Clock,
     config::Environment,
     domain::{
         id::{Operator, Reason},
+        money::Money,
         plan::period::PeriodId,
     },
     store::postgres::{CloseOutcome, Closed, Closing, Postgres},
@@ -36,6 +38,10 @@ pub(super) struct Arguments {
     /// Who closes it.
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
+    /// What the close was approved to post to distributors, as the preview said; it is refused if that is
+    /// another amount now.
+    #[arg(long, value_name = "TOTAL", requires = "commit")]
+    expect: Option<String>,
     /// Why, if there is something to say.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
@@ -51,6 +57,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     let period = PeriodId::parse(&arguments.period)?;
     let by = arguments.by.as_deref().map(Operator::parse).transpose().context("--by")?;
     let why = arguments.why.as_deref().map(Reason::parse).transpose().context("--why")?;
+    let expect = arguments.expect.as_deref().map(Money::parse).transpose().context("--expect")?;
     let connected = services::connect(environment, "upline")?;
     let clock = Clock::system();
     block_on(async {
@@ -66,15 +73,23 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             Found::Open(prepared) => prepared,
         };
         let mut block = None;
-        let mut text = tell::tell(&prepared);
+        let whole = whole(&store, &prepared).await?;
+        let mut text = tell::tell(&prepared) + &whole::tell(&whole);
         if let Some(by) = by.filter(|_| arguments.commit) {
+            if let Some(expected) = expect.filter(|expected| *expected != whole.close) {
+                anyhow::bail!(
+                    "{expected} was approved and {} {} would be posted now: look at the period again",
+                    whole.close,
+                    whole.currency
+                );
+            }
             block = commit(&store, &prepared, &by, why.as_ref(), clock.now()).await?;
             text += &match block {
                 Some(block) => format!("\nclosed, sealed by block {block}"),
                 None => "\nsomebody else has closed it meanwhile".to_owned(),
             };
         }
-        output::line(&told(arguments.json, &of_prepared(&prepared, block)?, || text));
+        output::line(&told(arguments.json, &of_prepared(&prepared, &whole, block)?, || text));
         Ok(ExitCode::SUCCESS)
     })?
 }
@@ -130,7 +145,11 @@ fn told(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) ->
     if json { value.to_string() } else { text() }
 }
 
-fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_json::Value> {
+fn of_prepared(
+    prepared: &Prepared,
+    whole: &Whole,
+    block: Option<u64>,
+) -> anyhow::Result<serde_json::Value> {
     let movers: Vec<serde_json::Value> = prepared
         .movers
         .iter()
@@ -150,6 +169,7 @@ fn of_prepared(prepared: &Prepared, block: Option<u64>) -> anyhow::Result<serde_
             "corrections": corrections,
             "together": prepared.summary.paid + corrections,
         },
+        "whole": serde_json::to_value(whole)?,
         "movers": movers,
         "rank_changes": prepared.rank_changes.len(),
         "block": block,

@@ -2,7 +2,9 @@
 //! revision and why it differs from the one before, each entry posted; then the commission as it
 //! stands, line by line and level by level. `upline explain DISTRIBUTOR PERIOD`: that of a period.
 
+mod nothing;
 mod period;
+mod periods;
 mod ranks;
 mod story;
 
@@ -15,6 +17,7 @@ use tokio_postgres::error::SqlState;
 use super::{block_on, output, services};
 use crate::{
     app::BooksError,
+    clock::Clock,
     config::Environment,
     domain::{
         commission::{Account, MappedOrder, Run, VolumeBasis, VolumeLine, WonBy, ZeroReason},
@@ -22,7 +25,7 @@ use crate::{
         id::ComponentId,
         volume::Volume,
     },
-    store::postgres::Postgres,
+    store::postgres::{CompanyReader, Postgres},
     stream::ServiceError,
 };
 
@@ -52,15 +55,28 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
         let stories = store.stories(&arguments.of).await.map_err(unmigrated)?;
         anyhow::ensure!(!stories.is_empty(), "no order {} is known", arguments.of);
+        let plans = CompanyReader::new(store.clone()).plans().await?;
+        let now = Clock::system().now();
         for story in &stories {
+            let counted = periods::of_order(&store, &plans, story, now).await?;
+            let last = story.runs.last().map(|last| &last.run);
+            let plan = last.and_then(|run| plans.get(&run.order.locks.plan));
             if arguments.json {
-                output::line(&serde_json::to_string(story)?);
+                let mut told = serde_json::to_value(story)?;
+                if let Some(told) = told.as_object_mut() {
+                    let why = last.zip(plan).map(|(run, plan)| nothing::reasons(run, plan));
+                    told.insert("nothing_of".to_owned(), serde_json::to_value(why)?);
+                    told.insert("counted_in".to_owned(), serde_json::to_value(&counted)?);
+                }
+                output::line(&told.to_string());
                 continue;
             }
             output::line(&story::tell(story));
-            if let Some(last) = story.runs.last() {
-                output::line(&(explain(&last.run) + &ranks::tell(&store, &last.run).await?));
-            }
+            let Some(run) = last else { continue };
+            let mut text = explain(run);
+            text += &plan.map(|plan| nothing::tell(run, plan)).unwrap_or_default();
+            text += &periods::tell(&counted);
+            output::line(&(text + &ranks::tell(&store, run).await?));
         }
         Ok(ExitCode::SUCCESS)
     })?
@@ -106,20 +122,26 @@ fn reason(zero: ZeroReason) -> String {
     name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ")
 }
 
-/// The whole calculation as text.
-pub(super) fn explain(run: &Run) -> String {
-    let order = &run.order;
-    let people = &order.attribution;
-    let found = match &people.won_by {
+/// How the referrer of an order was found.
+fn found(won_by: &WonBy) -> String {
+    match won_by {
         WonBy::Source(source) => format!("found in {source}"),
         WonBy::Decision => "by decision".to_owned(),
         WonBy::OwnPurchase => "a distributor who buys".to_owned(),
         WonBy::House(policy) => format!("the house account, by {policy}"),
         WonBy::Nobody => "nobody referred it".to_owned(),
-    };
+    }
+}
+
+/// The whole calculation as text.
+pub(super) fn explain(run: &Run) -> String {
+    let order = &run.order;
+    let people = &order.attribution;
+    let found = found(&people.won_by);
     let who = optional(people.referrer.as_ref().or(people.own_purchase.as_ref()));
+    let state = nothing::state(order).map(|state| format!("  {state}\n")).unwrap_or_default();
     let mut text = format!(
-        "order {} revision {}: {}, placed {}\n  referrer {who} ({found})\n  plan {} version {}, \
+        "order {} revision {}: {}, placed {}\n{state}  referrer {who} ({found})\n  plan {} version {}, \
          genealogy {}, catalog {}, engine {}\n  {}\n\n",
         order.key,
         order.revision,

@@ -36,4 +36,5 @@ mod simulation;
 mod story;
 mod support;
 mod tidy;
+mod told;
 mod unpaired;

@@ -312,8 +312,10 @@ fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_pe
         assert!(story.contains(gets), "{story}");
         let story = world.run(&["explain", "10090", "2026-02", "--json"]).await;
         let story: Value = serde_json::from_str(&said(&story)).unwrap();
-        let corrected =
-            json!([{ "component": "pairs", "corrects": "2026-01", "amount": "-21.00" }]);
+        let back = json!({ "order": "shopify/acme/1", "distributor": "11043", "entry": 4,
+                           "placed_at": "2026-01-05T10:00:00Z", "volume": "300" });
+        let corrected = json!([{ "component": "pairs", "corrects": "2026-01", "amount": "-21.00",
+                                 "orders": [back] }]);
         assert_eq!((&story["paid"], &story["corrected"]), (&json!("-39.00"), &corrected));
 
         // The rest comes back too: what is left is nothing, also of the cap.

@@ -3,12 +3,15 @@
 mod inputs;
 mod note;
 mod open;
+mod ordered;
 pub mod placement;
 mod ranks;
 mod returns;
 mod story;
 mod told;
+mod traced;
 mod verify;
+mod whole;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,13 +25,16 @@ use self::{
 };
 pub use self::{
     note::{Because, Note},
+    ordered::{CountedIn, counted_in},
     story::story,
     told::{
-        AssumedTold, ClosedBy, ComponentTold, CutTold, ForcedTold, LineTold, LockedLevel, Missing,
-        OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold, To,
-        WithheldTold,
+        AssumedTold, Became, BinaryTold, CameBack, ClosedBy, ComponentTold, CorrectedTold, CutTold,
+        ForcedTold, LegTold, LineTold, LockedLevel, LotTold, MatrixLevelTold, MatrixPositionTold,
+        MatrixTold, Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory,
+        PositionTold, RankTold, SourceTold, To, WithheldTold,
     },
     verify::{Difference, Part, Verified, verify},
+    whole::{CarriedLegs, Whole, whole},
 };
 use crate::{
     domain::{

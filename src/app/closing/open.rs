@@ -24,7 +24,7 @@ const EARLIER: usize = 4;
 
 /// The plan that closes periods, in its version of now. The volume journal is one for all plans, so it
 /// can be one only.
-fn plan_of(plans: &PlanBook, at: Timestamp) -> Result<&Plan, ClosingError> {
+pub(super) fn plan_of(plans: &PlanBook, at: Timestamp) -> Result<&Plan, ClosingError> {
     let closing = plans.iter().filter(|plan| plan.is_closed());
     let mut ids: Vec<&str> = closing.map(|plan| &*plan.reference.id).collect();
     ids.dedup();

@@ -13,12 +13,13 @@ use super::{
         LockedLevel, Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold,
         SourceTold, To, WithheldTold,
     },
+    traced::{PlacedStories, trace},
 };
 use crate::{
     domain::{
         close::{
             Base, Basis, CloseKey, ComponentStory, Earning, Instead, LevelSource, MemberStory,
-            Shortfall, Title, Withheld,
+            Shortfall, Title, Unpaid, Withheld,
         },
         genealogy::Member,
         id::{ComponentId, DistributorId, RankId},
@@ -107,7 +108,12 @@ impl Told<'_> {
             let period = basis.period.id.clone();
             return Err(ClosingError::NoMember { distributor, period });
         };
-        let corrected = member.map(|member| self.corrected(member)).unwrap_or_default();
+        let mut placed = PlacedStories::default();
+        let mut corrected = Vec::new();
+        if let Some(member) = member {
+            placed = trace(self.store, &self.plan.components, self.prepared, member).await?;
+            corrected = self.corrected(member, &mut placed);
+        }
         let of_period: Money = story.components.iter().map(|part| part.posted).sum();
         let of_closed: Money = corrected.iter().map(|part| part.amount).sum();
         Ok(PeriodStory {
@@ -124,7 +130,11 @@ impl Told<'_> {
             volumes: self.volumes(&distributor, &story, (entries, largest)).await?,
             look_back: self.look_back(story.activity.periods.len()).await?,
             rank: self.rank(&story),
-            components: story.components.iter().map(|part| self.component(&story, part)).collect(),
+            components: story
+                .components
+                .iter()
+                .map(|part| self.component(&story, part, &mut placed))
+                .collect(),
             orders: self.orders(&distributor, largest).await?,
             activity: story.activity,
             distributor,
@@ -132,14 +142,17 @@ impl Told<'_> {
     }
 
     /// What corrects closed periods, by component and period.
-    fn corrected(&self, member: u32) -> Vec<CorrectedTold> {
+    fn corrected(&self, member: u32, placed: &mut PlacedStories) -> Vec<CorrectedTold> {
         let mut sums: BTreeMap<(ComponentId, PeriodId), Money> = BTreeMap::new();
         let records = self.prepared.placed.corrections.iter();
         for record in records.filter(|record| record.owner == Owner(member)) {
             let key = (record.component.clone(), record.corrects.clone());
             *sums.entry(key).or_default() += record.to_owner();
         }
-        let told = |((component, corrects), amount)| CorrectedTold { component, corrects, amount };
+        let told = |((component, corrects), amount): ((ComponentId, PeriodId), Money)| {
+            let orders = placed.took_back(&component, &corrects);
+            CorrectedTold { component, corrects, amount, orders }
+        };
         sums.into_iter().filter(|(_, amount)| !amount.is_zero()).map(told).collect()
     }
 
@@ -258,13 +271,26 @@ impl Told<'_> {
         }
     }
 
-    fn component(&self, story: &MemberStory, part: &ComponentStory) -> ComponentTold {
+    fn component(
+        &self,
+        story: &MemberStory,
+        part: &ComponentStory,
+        placed: &mut PlacedStories,
+    ) -> ComponentTold {
         let Prepared { plan, population, close, .. } = self.prepared;
         let sources = close.level_sources(plan, population, &part.component, story.member);
         let kind = self.plan.components.iter().find(|known| *known.id() == part.component);
         let kind = kind.map_or("given", Component::kind);
         let lines = part.lines.iter().map(|line| self.line(line, part.conversion, &sources));
         let withheld = part.withheld.iter().map(|withheld| self.withheld(withheld, kind));
+        let binary = placed.binaries.remove(&part.component);
+        let matrix = placed.matrices.remove(&part.component);
+        // A placed component comes in as given: why it gave nothing, its positions know.
+        let unpaid = part.unpaid.map(|unpaid| match (&binary, &matrix) {
+            (Some(told), _) if unpaid == Unpaid::NothingGiven => told.unpaid(),
+            (_, Some(told)) if unpaid == Unpaid::NothingGiven => told.unpaid(),
+            _ => unpaid,
+        });
         let cuts = part.cuts.iter();
         let locked = part.closed.iter();
         ComponentTold {
@@ -273,7 +299,7 @@ impl Told<'_> {
             conversion: part.conversion,
             paid: part.paid,
             posted: part.posted,
-            unpaid: part.unpaid,
+            unpaid,
             lines: lines.collect(),
             cuts: cuts.map(|(cap, amount)| CutTold { cap: cap.clone(), amount: *amount }).collect(),
             withheld: withheld.collect(),
@@ -281,6 +307,9 @@ impl Told<'_> {
                 .map(|(level, reason)| LockedLevel { level: *level, reason: *reason })
                 .collect(),
             bracket: part.bracket,
+            pool: part.pool,
+            binary,
+            matrix,
             totals: part.totals.clone(),
         }
     }

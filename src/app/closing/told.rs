@@ -1,13 +1,20 @@
 //! What a period of a distributor is told with: names instead of numbers, all of it as JSON.
 
+mod placed;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+pub use self::placed::{
+    Became, BinaryTold, CameBack, LegTold, LotTold, MatrixLevelTold, MatrixPositionTold,
+    MatrixTold, PositionTold,
+};
 use crate::{
     domain::{
         close::{
-            ActivityStory, Base, Basis, BracketStanding, Hold, Shortfall, Title, Totals, Unpaid,
+            ActivityStory, Base, Basis, BracketStanding, Hold, PoolStanding, Shortfall, Title,
+            Totals, Unpaid,
         },
         id::{ComponentId, DistributorId, Operator, RankId, Reason},
         money::{Currency, Money, Rate, Rounding},
@@ -90,6 +97,9 @@ pub struct CorrectedTold {
     pub corrects: PeriodId,
     /// The amount; below zero where it is taken back.
     pub amount: Money,
+    /// The orders that it comes from: their volume came back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<CameBack>,
 }
 
 /// How a period was closed.
@@ -216,6 +226,15 @@ pub struct ComponentTold {
     /// Where they stand in the table of a bracket component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bracket: Option<BracketStanding>,
+    /// The shares of a pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolStanding>,
+    /// Their positions in a binary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binary: Option<BinaryTold>,
+    /// Their positions in a matrix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<MatrixTold>,
     /// Where the component's money went, of all members.
     pub totals: Totals,
 }
@@ -296,7 +315,8 @@ pub enum To {
     Distributor(DistributorId),
     /// It rose to this distributor, who may not have it either: the company keeps it.
     Rose(DistributorId),
-    /// Nobody further up could have it, so the company keeps it.
+    /// Nobody further up could have it, so the company keeps it: once, though each that it passed is told
+    /// of it.
     Nobody,
     /// They had it in an earlier period.
     Earlier,

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ClosingError, Prepared, again, asked, key_of};
+use super::{
+    ClosingError, Prepared, again, asked, key_of,
+    whole::{CarriedLegs, carried_legs},
+};
 use crate::{
     domain::{
         close::{Basis, CloseEntry, CloseKey},
@@ -36,6 +39,9 @@ pub struct Verified {
     pub members: usize,
     /// Members whose volume below zero is carried on.
     pub carries: usize,
+    /// What positions of binaries carry on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<CarriedLegs>,
     /// Entries.
     pub entries: usize,
     /// Bonuses for ranks.
@@ -194,6 +200,7 @@ pub async fn verify(
         block: stored.block,
         members,
         carries,
+        legs: carried_legs(&prepared),
         entries,
         rank_bonuses,
         positions: placed.positions.len(),

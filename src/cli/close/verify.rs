@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use crate::{
-    app::closing::{Difference, Verified, verify},
+    app::closing::{CarriedLegs, Difference, Verified, verify},
     cli::output,
     domain::plan::period::PeriodId,
     store::postgres::Postgres,
@@ -29,7 +29,7 @@ pub(super) async fn run(
 }
 
 fn tell(verified: &Verified) -> String {
-    let Verified { basis, block, members, carries, entries, rank_bonuses, .. } = verified;
+    let Verified { basis, block, members, carries, legs, entries, rank_bonuses, .. } = verified;
     let Verified { positions, levels, corrections, .. } = verified;
     let what = format!(
         "{} of plan {} version {}, computed again from genealogy {}, journal {} and ledger {}",
@@ -42,11 +42,16 @@ fn tell(verified: &Verified) -> String {
     );
     let mut compared = format!(
         "{members} members, {entries} entries, {rank_bonuses} bonuses for ranks, {carries} members with \
-         volume carried on"
+         volume below zero carried on"
     );
     if positions.saturating_add(*levels).saturating_add(*corrections) > 0 {
         compared += &format!(
             ", {positions} positions of binaries, {levels} levels of matrices, {corrections} corrections"
+        );
+    }
+    for CarriedLegs { component, positions, left, right } in legs {
+        compared += &format!(
+            "\n{component}: {positions} positions carry on {left} points in left and {right} in right legs"
         );
     }
     if verified.holds() {

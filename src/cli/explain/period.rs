@@ -1,19 +1,25 @@
 //! The period of a distributor, to the last cent and to the last zero.
 
+mod placed;
+mod words;
+
 use std::process::ExitCode;
 
 use secrecy::ExposeSecret;
 
+use self::words::{because, word};
 use super::{block_on, output, services};
 use crate::{
     app::closing::{
-        AssumedTold, ComponentTold, LineTold, OrdersTold, PeriodStory, To, WithheldTold, story,
+        AssumedTold, ComponentTold, CorrectedTold, LineTold, OrdersTold, PeriodStory, To,
+        WithheldTold, story,
     },
     clock::Clock,
     config::Environment,
     domain::{
         close::{Base, Hold, Shortfall, Title, Unpaid},
         id::{DistributorId, RankId},
+        money::{Money, Rate},
         plan::{
             period::PeriodId,
             rank::Window,
@@ -310,24 +316,46 @@ fn lacks(shortfall: &Shortfall, leg_rank: Option<&RankId>) -> String {
 fn component(part: &ComponentTold, story: &PeriodStory) -> String {
     let currency = story.currency;
     let kind = part.kind.replace('_', " ");
-    // Of a component with corrections the part of this period; those stand at the top.
-    let corrects = story.corrected.iter().any(|told| told.component == part.component);
-    let amount = if corrects { part.posted } else { part.paid };
+    let corrected = story.corrected.iter().filter(|told| told.component == part.component);
+    let corrected: Vec<&CorrectedTold> = corrected.collect();
+    let back: Money = corrected.iter().map(|told| told.amount).sum();
+    let amount = if corrected.is_empty() { part.paid } else { part.posted + back };
     let mut text = format!("\n{} ({kind}): {amount} {currency}", part.component);
-    if let Some(reason) = part.unpaid {
-        text += &format!(", because {}", because(reason));
+    if !corrected.is_empty() {
+        text += &format!(", of which {} for the period", part.posted);
     }
+    let why = placed::why_nothing(part);
+    if let Some(reason) = why.or_else(|| part.unpaid.map(|reason| because(reason).to_owned())) {
+        text += &format!(", because {reason}");
+    }
+    text += &placed::lost(part);
     text += "\n";
+    text += &placed::corrections(&corrected);
+    text += &lines(part, story);
+    text + &totals(part)
+}
+
+/// What a component gave line by line, and what it did not give.
+fn lines(part: &ComponentTold, story: &PeriodStory) -> String {
+    let currency = story.currency;
+    let mut text = String::new();
     let rounding = serde_json::to_value(story.rounding).ok();
     let rounding = rounding.as_ref().and_then(|r| r.as_str()).unwrap_or_default();
-    if !part.lines.is_empty() {
+    let rated = |line: &LineTold| !matches!(line.title, Title::Rank | Title::Shares);
+    let placed = part.binary.is_some() || part.matrix.is_some();
+    if !placed && part.lines.iter().any(rated) {
         let conversion = part.conversion.filter(|_| on_volume(part));
         let conversion = conversion.map(|c| format!("a point is {} {currency}; ", c.as_decimal()));
         let rounding = rounding.replace('_', " ");
         text += &format!("  {}each line rounded {rounding}\n", conversion.unwrap_or_default());
     }
     let head = ["level", "from", " of", " rate", " exact", " amount", "note"];
-    text += &shown(&part.lines, line, &head);
+    if !placed && part.pool.is_none() {
+        text += &shown(&part.lines, line, &head);
+    }
+    text += &part.binary.as_ref().map(|told| placed::binary(told, story)).unwrap_or_default();
+    text += &part.matrix.as_ref().map(|told| placed::matrix(told, story)).unwrap_or_default();
+    text += &part.pool.as_ref().map(|told| placed::pool(told, part, story)).unwrap_or_default();
     if let Some(standing) = &part.bracket {
         let reached = standing.bracket.map_or_else(
             || "below the first bracket".to_owned(),
@@ -364,7 +392,7 @@ fn component(part: &ComponentTold, story: &PeriodStory) -> String {
     if !locked.is_empty() && part.locked.len() < SHOWN {
         text += &format!("  closed, with nothing in it: level {}\n", locked.join(", "));
     }
-    text + &totals(part)
+    text
 }
 
 fn on_volume(part: &ComponentTold) -> bool {
@@ -408,15 +436,19 @@ fn line(line: &LineTold) -> Vec<String> {
         Title::OwedToFrontline => "owed to the groups below",
         Title::Guarantee => "guaranteed to the sponsor",
         Title::Guaranteed => "guaranteed by the leg",
-        Title::Rank => "rank",
+        Title::Rank => "the amount of the rank",
         Title::Shares => "shares",
     };
     let exact = line.exact.filter(|exact| *exact != line.amount.as_decimal());
+    // An amount of the plan, or one that orders earned, is no rate of anything.
+    let whole = line.rate == Rate::WHOLE && line.base == Base::Money(line.amount);
+    let of_nothing = whole && line.from.is_none() && line.sources.is_empty();
+    let rated = |text: String| if of_nothing { String::new() } else { text };
     vec![
         level(line.level, line.rank.as_ref()),
         from(line),
-        base(line.base),
-        line.rate.to_string(),
+        rated(base(line.base)),
+        rated(line.rate.to_string()),
         exact.map(|exact| exact.to_string()).unwrap_or_default(),
         line.amount.to_string(),
         title.to_owned(),
@@ -444,8 +476,8 @@ fn withheld(withheld: &WithheldTold) -> Vec<String> {
             format!("the group of {id}")
         }
         To::Distributor(id) => format!("went up to {id}"),
-        To::Rose(id) => format!("the company: it rose to {id}, who may not have it either"),
-        To::Nobody => "the company: nobody above could have it".to_owned(),
+        To::Rose(id) => format!("the company, once: it rose to {id}, who may not have it either"),
+        To::Nobody => "the company, once for all it passed: nobody above could have it".to_owned(),
         To::Earlier => "paid in an earlier period".to_owned(),
         To::Later => "stays due".to_owned(),
     };
@@ -479,35 +511,6 @@ fn orders(part: &OrdersTold) -> String {
         },
         &["order", "placed", " earned", "note"],
     )
-}
-
-/// A reason as words in a table.
-fn word(reason: Unpaid) -> String {
-    reason.as_str().replace('_', " ")
-}
-
-/// A reason as the end of a sentence.
-fn because(reason: Unpaid) -> &'static str {
-    match reason {
-        Unpaid::NotActive => "they were not active",
-        Unpaid::RankTooLow => "their rank has no part in it",
-        Unpaid::LevelLocked => "too few active legs open the level",
-        Unpaid::LowerRate => "their rank has 0 % where others have more",
-        Unpaid::EndOfUpline => "nobody above could have it",
-        Unpaid::NoVolume => "there was no volume to be paid on, or too little for a cent",
-        Unpaid::BelowFirstBracket => "the group does not reach the first bracket",
-        Unpaid::OwedToFrontline => "all of the gross is owed to the groups below",
-        Unpaid::OwnGroupTooSmall => "the own group is too small to receive it",
-        Unpaid::NoLegBrokeAway => "no leg has broken away",
-        Unpaid::PassedUp => "it went up as the guaranteed amount of the sponsor",
-        Unpaid::NothingBelow => "nobody in reach below earned anything",
-        Unpaid::AlreadyPaid => "it was paid before",
-        Unpaid::NobodyQualified => "nobody has a rank that shares in it",
-        Unpaid::Capped => "a cap took all of it",
-        Unpaid::NothingGiven => "nothing of it was earned",
-        Unpaid::NoneEnrolledLeft => "the left leg holds no active distributor whom they enrolled",
-        Unpaid::NoneEnrolledRight => "the right leg holds no active distributor whom they enrolled",
-    }
 }
 
 #[cfg(test)]

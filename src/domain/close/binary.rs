@@ -42,6 +42,7 @@ mod owner;
 mod rules;
 mod standing;
 mod sweep;
+pub mod told;
 pub mod trace;
 pub mod unpair;
 

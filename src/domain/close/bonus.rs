@@ -5,6 +5,8 @@
 //! it stays due until they are active. The pool of a pool is its size and
 //! what was carried from the period before.
 
+use serde::Serialize;
+
 use super::{
     PaidRank, Population, Scene,
     line::{Base, ComponentClose, Earning, Title, Unpaid},
@@ -138,6 +140,39 @@ pub(super) fn why_no_bonus(plan: &RankBonus, scene: &Scene<'_>, member: u32) -> 
     }
 }
 
+/// The shares of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PoolStanding {
+    /// What is shared: the pool of the period and what was carried into it.
+    pub size: Money,
+    /// The shares of the member; 0 of who has none.
+    pub shares: u32,
+    /// The shares of all.
+    pub of: u64,
+    /// How many members have any.
+    pub holders: u64,
+}
+
+/// Where a member stands in a pool of this size.
+pub(super) fn standing(plan: &Pool, scene: &Scene<'_>, member: u32, size: Money) -> PoolStanding {
+    let mut standing = PoolStanding { size, shares: 0, of: 0, holders: 0 };
+    for (holder, shares) in holders(plan, scene) {
+        standing.of = standing.of.saturating_add(shares.into());
+        standing.holders = standing.holders.saturating_add(1);
+        if holder == member {
+            standing.shares = shares;
+        }
+    }
+    standing
+}
+
+/// Who has shares in a pool, and how many.
+fn holders<'s>(plan: &Pool, scene: &'s Scene<'_>) -> impl Iterator<Item = (u32, u32)> + use<'s> {
+    let (rows, rank) = (ByRank::shares(&plan.shares, scene.ladder), plan.rank);
+    let active = scene.population.positions().filter(|member| scene.ranking.is_active(*member));
+    active.filter_map(move |member| Some((member, rows.get(scene.ranking.rank(rank, member))?)))
+}
+
 pub(super) fn pool(plan: &Pool, scene: &Scene<'_>, carried: Money) -> ComponentClose {
     let population = scene.population;
     let mut close = ComponentClose::new(&plan.id, population.len());
@@ -151,11 +186,7 @@ pub(super) fn pool(plan: &Pool, scene: &Scene<'_>, carried: Money) -> ComponentC
     };
     let size = size + carried;
     close.offer(size);
-    let rows = ByRank::shares(&plan.shares, scene.ladder);
-    let shares = population.positions().filter(|member| scene.ranking.is_active(*member));
-    let shares = shares
-        .filter_map(|member| Some((member, rows.get(scene.ranking.rank(plan.rank, member))?)));
-    let mut shares: Vec<(u32, u32)> = shares.collect();
+    let mut shares: Vec<(u32, u32)> = holders(plan, scene).collect();
     // Of equal remainders the lowest member number gets the odd unit, not the place in the tree.
     shares.sort_unstable_by_key(|(member, _)| population.member(*member));
     if shares.is_empty() {

@@ -8,8 +8,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use serde::Serialize;
 
 use super::{
-    ActivityStory, BelowZero, BracketStanding, Close, ClosePlan, Population, Scene, Totals, bonus,
-    bracket, breakaway,
+    ActivityStory, BelowZero, BracketStanding, Close, ClosePlan, PoolStanding, Population, Scene,
+    Totals, bonus, bracket, breakaway,
     column::{at, index, update},
     levels,
     line::{ComponentClose, Earning, Unpaid},
@@ -98,6 +98,9 @@ pub struct ComponentStory {
     /// Where the member stands in the table of a bracket component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bracket: Option<BracketStanding>,
+    /// The shares of a pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolStanding>,
     /// Where the money of the component went, of all members.
     pub totals: Totals,
 }
@@ -304,6 +307,11 @@ impl<'a> Stories<'a> {
             }
             _ => None,
         };
+        let pool = if let CloseComponent::Pool(plan) = part {
+            Some(bonus::standing(plan, scene, position, close.totals.pool))
+        } else {
+            None
+        };
         let closed = match part {
             CloseComponent::UnilevelVolume(plan) => levels::closed(plan, scene, position),
             CloseComponent::Matching(plan) => matching::closed(plan, scene, position),
@@ -326,6 +334,7 @@ impl<'a> Stories<'a> {
             closed,
             withheld,
             bracket,
+            pool,
             totals,
         }
     }

@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    bonus::PoolStanding,
     bracket::BracketStanding,
     brought::{CarryLine, CarryVersion},
     column::NOBODY,
@@ -102,6 +103,11 @@ impl ClosePlan {
             | CloseComponent::RankBonus(_)
             | CloseComponent::Pool(_) => None,
         })
+    }
+
+    /// The plan's own money for a point.
+    pub fn conversion(&self) -> Conversion {
+        self.parts.volumes.conversion
     }
 
     /// The rules of activity and ranks.

@@ -1,5 +1,6 @@
 //! The books in Postgres.
 
+mod above;
 mod articles;
 mod brought;
 mod closes;
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
+    above::{OrdersPaid, PaidAbove},
     brought::{Bringer, BroughtCarry, BroughtRank, CarryTold, OfBinary},
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},

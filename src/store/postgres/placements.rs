@@ -1,6 +1,6 @@
 //! Placement trees in Postgres: reading them, and placing what a file says.
 
-use std::{error::Error, pin::pin};
+use std::{collections::BTreeMap, error::Error, pin::pin};
 
 use deadpool_postgres::Transaction;
 use futures_util::TryStreamExt;
@@ -235,6 +235,25 @@ impl Postgres {
             )));
         }
         Ok(seats)
+    }
+
+    /// What the company calls positions.
+    pub async fn position_names(
+        &self,
+        tree: &TreeId,
+        positions: &[Position],
+    ) -> Result<BTreeMap<Position, PositionId>, ServiceError> {
+        let query = "SELECT position, position_id FROM upline.placement_event
+                     WHERE tree = $1 AND seq = ANY ($2)";
+        let seqs: Vec<i64> =
+            positions.iter().map(|position| i64::from(position.0).saturating_add(1)).collect();
+        let client = self.client().await?;
+        let rows = client.query(query, &[&tree.as_str(), &seqs]).await.map_err(classify)?;
+        let named = rows.iter().map(|row| {
+            let position = u32::try_from(row.get::<_, i32>(0)).map_err(unreadable)?;
+            Ok((Position(position), PositionId::parse(row.get(1)).map_err(unreadable)?))
+        });
+        named.collect()
     }
 
     /// Places what a file says, in its order, all in one transaction. Rows that cannot be placed are told one

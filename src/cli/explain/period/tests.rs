@@ -6,21 +6,26 @@ use crate::{
     domain::{
         close::{ActivityStory, Basis, BracketStanding, Totals},
         id::{ComponentId, Operator, Reason},
-        money::{Currency, Money, Rate, Rounding},
+        money::{Currency, Rounding},
         plan::close::BracketStep,
         volume::Conversion,
     },
 };
 
-fn money(text: &str) -> Money {
+pub(super) fn money(text: &str) -> Money {
     Money::parse(text).unwrap()
 }
 
-fn who(text: &str) -> DistributorId {
+pub(super) fn who(text: &str) -> DistributorId {
     DistributorId::parse(text).unwrap()
 }
 
-fn part(component: &str, kind: &'static str, paid: &str, unpaid: Option<Unpaid>) -> ComponentTold {
+pub(super) fn part(
+    component: &str,
+    kind: &'static str,
+    paid: &str,
+    unpaid: Option<Unpaid>,
+) -> ComponentTold {
     ComponentTold {
         component: ComponentId::parse(component).unwrap(),
         kind,
@@ -33,11 +38,14 @@ fn part(component: &str, kind: &'static str, paid: &str, unpaid: Option<Unpaid>)
         withheld: Vec::new(),
         locked: Vec::new(),
         bracket: None,
+        pool: None,
+        binary: None,
+        matrix: None,
         totals: Totals::default(),
     }
 }
 
-fn story(components: Vec<ComponentTold>) -> PeriodStory {
+pub(super) fn story(components: Vec<ComponentTold>) -> PeriodStory {
     let hash = "0".repeat(64);
     let basis = json!({
         "engine": "test", "plan": { "id": "field", "version": 2, "hash": hash },
@@ -96,7 +104,7 @@ fn story(components: Vec<ComponentTold>) -> PeriodStory {
     }
 }
 
-fn line(
+pub(super) fn line(
     title: Title,
     from: Option<&str>,
     base: Base,
