@@ -70,6 +70,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         };
         let mut block = None;
         let mut text = tell(&prepared);
+        text += &begun(&store, &prepared).await?;
         if let Some(by) = by.filter(|_| arguments.commit) {
             block = commit(&store, &prepared, &by, why.as_ref(), clock.now()).await?;
             text += &match block {
@@ -119,6 +120,19 @@ async fn commit(
             )
         }
     }
+}
+
+/// Versions of the plan that begin within the period: orders are paid by them, this close is not.
+async fn begun(store: &Postgres, prepared: &Prepared) -> anyhow::Result<String> {
+    let (plan, period) = (&prepared.basis.plan, &prepared.basis.period);
+    let lines = store.versions_within(&plan.id, period).await?.into_iter().map(|begun| {
+        format!(
+            "\nversion {} of the plan holds for orders from {} on; this period is closed by version {}, \
+             the next, from {} on, by version {}",
+            begun.version, begun.from, plan.version, period.end, begun.version
+        )
+    });
+    Ok(lines.collect())
 }
 
 fn told(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) -> String {

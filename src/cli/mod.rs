@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &environment),
         Command::Close(arguments) => close::run(&arguments, &environment),
         Command::Rank(arguments) => rank::run(&arguments, &environment),
-        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments, &environment),
     };
     match result {
         Ok(code) => code,

@@ -31,3 +31,4 @@ mod simulation;
 mod story;
 mod support;
 mod tidy;
+mod versions;

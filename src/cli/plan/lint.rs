@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A finding as a line, and what to do below it.
-fn finding(file: &str, finding: &Finding) -> String {
+pub(in crate::cli) fn finding(file: &str, finding: &Finding) -> String {
     let component = finding.component.as_ref().map(|id| format!("component {id}, "));
     let field = match &*finding.field {
         "" => String::new(),

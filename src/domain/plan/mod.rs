@@ -13,6 +13,7 @@ pub mod case;
 pub mod close;
 mod closing;
 pub mod lint;
+mod near;
 mod order_time;
 pub mod pairs;
 pub mod period;
@@ -21,6 +22,7 @@ pub mod rank;
 mod read;
 mod resolve;
 mod schema;
+pub mod versions;
 pub mod volume;
 
 use std::collections::BTreeMap;
@@ -37,7 +39,7 @@ pub use self::{
         MinimumOverride, PureOverride, RankRates, SkipBelowRank, Stairs, Unilevel, WalkLimit,
         WhenInactive,
     },
-    read::{Place, PlanError},
+    read::{Place, PlanError, line_of},
     schema::schema,
 };
 use self::{

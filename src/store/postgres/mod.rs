@@ -34,7 +34,7 @@ pub use self::{
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
     placed::{PastPosition, Pasts, ReturnedEntry},
     placements::{PlacementRow, ShapeConflict},
-    plans::PlanConflict,
+    plans::{PlanConflict, PlanOrder, Registered},
     ranks::RankDecision,
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},

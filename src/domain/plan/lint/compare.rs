@@ -94,6 +94,7 @@ fn warnings(old: &Plan, new: &Plan) -> Vec<String> {
             new.effective_from, old.effective_from
         ));
     }
+    warnings.extend(new.midway().map(|midway| midway.to_string()));
     warnings
 }
 

@@ -36,8 +36,10 @@ fn line_of(text: &str, what: &str) -> usize {
 
 #[test]
 fn plans_that_are_in_order_have_no_error() {
+    // All kinds of components at once cost more than is sold.
+    let limit = Rate::parse("200 %").unwrap();
     for text in [PLAN, RANKED, WHOLE] {
-        let report = lint(text, None);
+        let report = lint(text, Some(limit));
         assert!(!report.failed(), "{:?}", report.findings);
     }
     assert_eq!(rules(PLAN), [""; 0], "a small plan has nothing to tell");
@@ -86,28 +88,34 @@ fn words_that_nobody_knows_are_told_beside_what_is_wrong_elsewhere() {
     let found = findings(&text);
     let told: Vec<(usize, &str)> = found.iter().map(|f| (f.line, f.rule)).collect();
     let wanted = [
-        (line_of(&text, "rates = { kit = { unranked"), "unreadable"),
-        (line_of(&text, "boundary = "), "unreadable"),
+        (line_of(&text, "rates = { kit = { unranked"), "does_not_hold"),
+        (line_of(&text, "boundary = "), "unknown_rank"),
         (line_of(&text, "dayz"), "unknown_field"),
     ];
     assert_eq!(told, wanted, "{found:#?}");
     assert!(found[0].message.contains("gold has a lower rate"), "{}", found[0].message);
     assert_eq!(found[1].message, "the plan has no rank gould");
-    assert_eq!(found[1].fix, "its ranks are silver, gold");
+    assert_eq!(found[1].fix, "did you mean gold? its ranks are silver, gold");
 }
 
 #[test]
 fn a_bracket_table_with_an_overlap_and_a_cap_after_nothing_are_errors() {
-    for (from, to, says) in [
-        ("from = \"200\"", "from = \"50\"", "in ascending order"),
-        ("after = \"matching\"", "after = \"x\"", "`after` names x, which is no component"),
+    for (from, to, rule, says) in [
+        ("from = \"200\"", "from = \"50\"", "bad_table", "row 2, from 50, does not begin above"),
+        (
+            "after = \"matching\"",
+            "after = \"x\"",
+            "unknown_component",
+            "the plan has no component x",
+        ),
         (
             "on = [\"pairs\", \"levels\"]",
             "on = [\"matching\"]",
+            "unknown_component",
             "must be a component that stands before",
         ),
     ] {
-        let finding = found(&changed(from, to), WHOLE, "unreadable");
+        let finding = found(&changed(from, to), WHOLE, rule);
         assert_eq!(finding.severity, Severity::Error);
         assert!(format!("{} {}", finding.message, finding.fix).contains(says), "{finding:?}");
     }
@@ -249,7 +257,7 @@ fn an_amount_that_cannot_be_paid_is_an_error() {
         ),
     ] {
         let wrong = text.replacen(from, to, 1);
-        let finding = found(&wrong, &text, "unreadable");
+        let finding = found(&wrong, &text, "too_fine");
         assert!(finding.message.contains("finer than the minor unit of JPY"), "{finding:?}");
     }
 }
@@ -544,4 +552,152 @@ proptest! {
     fn lint_answers_for_any_bytes(text in ".{0,200}") {
         let _report = lint(&text, None);
     }
+}
+
+#[test]
+fn figures_of_the_wrong_type_name_component_field_and_the_right_text() {
+    let rate = "rates = { supplement = \"20 %\"";
+    assert!(PLAN.contains(rate), "{PLAN}");
+    for (to, fix) in [("0.04", "write \"4 %\""), ("5", "write \"5 %\"")] {
+        let text = PLAN.replacen(rate, &format!("rates = {{ supplement = {to}"), 1);
+        let told = findings(&text);
+        let [only] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((only.rule, &*only.fix), ("not_text", fix));
+        assert_eq!(&*only.field, "rates.supplement");
+        assert_eq!(only.component.as_ref().map(ComponentId::as_str), Some("direct"));
+        assert_eq!(only.line, line_of(&text, "rates = { supplement"));
+    }
+    for (from, to, rule, fix) in [
+        (
+            "\"2020-01-01T00:00:00Z\"",
+            "\"2020-01-01\"",
+            "bad_value",
+            "write \"2020-01-01T00:00:00Z\"",
+        ),
+        ("\"2020-01-01T00:00:00Z\"", "2020-01-01", "not_text", "write \"2020-01-01T00:00:00Z\""),
+        ("version = 1", "version = \"1\"", "not_a_number", "write 1"),
+        ("version = 1", "version = 0", "out_of_bounds", "write 1 or more"),
+        ("wellness = [\"5 %\"", "wellness = [5", "not_text", "write \"5 %\""),
+    ] {
+        assert!(PLAN.contains(from), "{from}");
+        let told = findings(&PLAN.replacen(from, to, 1));
+        let [only] = told.as_slice() else { panic!("{from}: {told:?}") };
+        assert_eq!(only.rule, rule);
+        assert!(only.fix.starts_with(fix), "{only:?}");
+    }
+    let finding = found(&changed("day_starts = \"", "day_starts = \"3 h "), WHOLE, "bad_value");
+    assert_eq!(&*finding.field, "day_starts");
+}
+
+#[test]
+fn a_whole_number_as_a_rate_is_doubted_and_more_than_all_sales_is_an_error() {
+    let text = PLAN.replacen("[\"5 %\"", "[\"5\"", 1);
+    let bare = found(&text, PLAN, "rate_without_percent");
+    assert_eq!(bare.severity, Severity::Warning);
+    assert_eq!(bare.message, "\"5\" is 500 %: did you mean 5 %?");
+    let all = found(&text, PLAN, "above_all_sales");
+    assert_eq!(all.severity, Severity::Error);
+    let meant = lint(&text, Some(Rate::parse("600 %").unwrap()));
+    assert!(!meant.failed(), "{:?}", meant.findings);
+    assert!(meant.findings.iter().any(|f| f.rule == "rate_without_percent"));
+}
+
+#[test]
+fn currencies_and_ids_are_as_the_schema_says() {
+    let lower = found(&changed("currency = \"EUR\"", "currency = \"eur\""), WHOLE, "bad_value");
+    assert_eq!((lower.severity, &*lower.fix), (Severity::Error, "write \"EUR\""));
+    found(&changed("currency = \"EUR\"", "currency = \"EUX\""), WHOLE, "unknown_currency");
+    let blank = found(&changed("id = \"silver\"", "id = \" silver\""), WHOLE, "bad_value");
+    assert_eq!(&*blank.fix, "write \"silver\"");
+    let plan = changed("id = \"", "id = \"my ");
+    assert_eq!(&*found(&plan, WHOLE, "bad_value").field, "id");
+}
+
+#[test]
+fn names_that_nobody_knows_are_told_where_they_stand_with_what_was_meant() {
+    let text = changed("from = \"gold\", amount", "from = \"gould\", amount");
+    let text = text.replacen("on = [\"pairs\"", "on = [\"pears\"", 1);
+    let told = findings(&text);
+    let [second, first] = told.as_slice() else { panic!("each once: {told:?}") };
+    assert_eq!((first.rule, first.line), ("unknown_rank", line_of(&text, "gould")));
+    assert!(first.fix.starts_with("did you mean gold?"), "{first:?}");
+    assert_eq!((second.rule, second.line), ("unknown_component", line_of(&text, "pears")));
+    assert!(second.fix.starts_with("did you mean pairs?"), "{second:?}");
+}
+
+#[test]
+fn a_cap_without_its_semantics_lists_them() {
+    let stated = "cap = { semantics = \"pay_cap\", limit = \"500\" }";
+    let finding = found(&changed(stated, "cap = { limit = \"500\" }"), WHOLE, "unstated");
+    assert_eq!(&*finding.field, "cap.semantics");
+    assert_eq!(&*finding.fix, "one of none, pay_cap, volume_cap, flush_on_cap");
+}
+
+#[test]
+fn a_cap_that_no_pair_fits_under_is_an_error_and_one_on_steps_is_doubted() {
+    let stated = "cap = { semantics = \"pay_cap\", limit = \"500\" }\n";
+    let start = WHOLE.find("[component.pays]").unwrap();
+    let pays = &WHOLE[start..start + WHOLE[start..].find("\n\n").unwrap()];
+    let with = |to: &str, limit: &str, semantics: &str| {
+        let cap = format!("cap = {{ semantics = \"{semantics}\", limit = \"{limit}\" }}");
+        WHOLE.replacen(pays, "", 1).replacen(stated, &format!("{cap}\n{to}\n"), 1)
+    };
+    let cycles =
+        "pays = { kind = \"cycles\", weaker = \"100\", stronger = \"100\", amount = \"20.00\" }";
+    let never = with(cycles, "10", "volume_cap");
+    assert_eq!(
+        found(&never, &with(cycles, "20", "volume_cap"), "cap_below_pair").severity,
+        Severity::Error
+    );
+    assert!(!rules(&with(cycles, "10", "pay_cap")).contains(&"cap_below_pair"));
+    let matching = "conversion = \"1\", ratio = \"one_to_one\", base = \"weaker\", lot = \"none\", \
+                    share = \"100 %\", consumes = \"matched\"";
+    let tiers = |span: &str| {
+        format!(
+            "pays = {{ kind = \"tiers\", span = \"{span}\", matching = {{ {matching} }}, tiers = [{{ \
+             from = \"0\", rate = \"5 %\" }}, {{ from = \"1000\", rate = \"10 %\" }}] }}"
+        )
+    };
+    let slices = with(&tiers("slices"), "80", "volume_cap");
+    found(&with(&tiers("whole"), "80", "volume_cap"), &slices, "volume_cap_on_steps");
+}
+
+#[test]
+fn figures_that_surely_are_not_meant_are_told() {
+    for (from, to, rule) in [
+        ("[activity]\npv = \"", "[activity]\npv = \"-", "negative_requirement"),
+        ("gv = \"1000\"", "gv = \"-1000\"", "negative_requirement"),
+        ("gv = \"1000\"", "active_legs = 60000", "too_many_legs"),
+        ("conversion = \"1\"", "conversion = \"0\"", "worthless_points"),
+        ("share_of_cv = \"55 %\"", "share_of_cv = \"0 %\"", "cap_of_nothing"),
+    ] {
+        found(&changed(from, to), WHOLE, rule);
+    }
+    for (from, to, rule) in [
+        ("days = 30", "days = 0", "no_days"),
+        ("dynamic = { walk_limit = 1000 }", "dynamic = { walk_limit = 1 }", "walk_too_short"),
+        ("silver = 2, gold = 4", "silver = 4, gold = 2", "higher_rank_gets_less"),
+    ] {
+        assert!(RANKED.contains(from), "{from}");
+        found(&RANKED.replacen(from, to, 1), RANKED, rule);
+    }
+}
+
+#[test]
+fn a_later_version_that_begins_within_a_period_is_told_with_both_dates() {
+    let from = |day: &str| {
+        let start = WHOLE.find("effective_from = \"").unwrap();
+        let end = start + WHOLE[start..].find('\n').unwrap();
+        let text = format!("{}effective_from = \"{day}\"{}", &WHOLE[..start], &WHOLE[end..]);
+        text.replacen("version = 1", "version = 2", 1)
+    };
+    let plan = Plan::parse(&from("2026-05-20T00:00:00Z")).unwrap();
+    let period = plan.period.as_ref().unwrap().at(plan.effective_from).unwrap();
+    let at_start = from(&period.start.to_string());
+    let within = from("2026-05-20T11:00:00Z");
+    let finding = found(&within, &at_start, "begins_within_period");
+    assert!(finding.message.contains("2026-05-20T11:00:00Z"), "{finding:?}");
+    assert!(finding.message.contains(&period.end.to_string()), "{finding:?}");
+    let told = compare(WHOLE, &within).unwrap().warnings;
+    assert!(told.iter().any(|warning| warning.contains("begins within period")), "{told:?}");
 }
