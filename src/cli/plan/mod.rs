@@ -27,7 +27,8 @@ enum Command {
     /// Says what is wrong or doubtful in plan files, and what each plan costs at most. Exits with 1 if
     /// one of them has an error.
     Lint(lint::Arguments),
-    /// Says what differs between two versions of a plan, and how the most that it costs changes.
+    /// Says what differs between two versions of a plan, and how the most that it costs changes. Exits with 1
+    /// if the second cannot follow the first.
     Diff(diff::Arguments),
     /// Computes the golden cases of plan files. Exits with 1 if one does not hold.
     Test(test::Arguments),

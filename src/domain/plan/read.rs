@@ -13,6 +13,7 @@ use toml::{
 use super::{
     Component, Plan, PlanRef,
     by_rank::{Fault, Problem, UNRANKED},
+    case::Case,
     close::{Cap, CloseComponent},
     period::Calendar,
     rank::{Activity, Ladder, LadderRules, Rank, RankLevel},
@@ -100,6 +101,7 @@ pub(super) struct PlanFile {
     period: Option<Calendar>,
     /// The cases that the plan is tested with.
     #[serde(default)]
+    #[schemars(with = "Vec<Case>")]
     case: Vec<serde_json::Value>,
     /// The ranks, lowest first.
     // Read one by one before, as are caps and components; named here for the messages.

@@ -4,6 +4,7 @@
 //! every choice that the file leaves open. A plan that can be read is then looked at as a whole: ranks
 //! that nobody reaches, parts that do nothing, an order of evaluation that surely was not meant.
 
+mod cases;
 mod cliff;
 mod compare;
 mod figures;
@@ -18,6 +19,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 pub use self::{
+    cases::lint_cases,
     cliff::Cliff,
     compare::{Change, Comparison, compare},
     worst::{Part, Worst, worst_case},
@@ -122,8 +124,16 @@ fn whole(text: &str, plan: &Plan, limit: Option<Rate>) -> Report {
     figures::look(&mut look);
     rising::look(&mut look);
     look.start();
-    let choices = |found: &Finding| !matches!(found.rule, "unstated" | "unknown_field");
-    look.findings.extend(stated::open(text).into_iter().filter(choices));
+    // The plan is one, so what is not of its shape stands in a case; it is told once, by its field.
+    let open = stated::open(text);
+    let wrong = |f: &Finding, line| f.severity == Severity::Error && line == f.line;
+    let mut cases = cases::of_plan(text, plan);
+    cases.retain(|case| match case.rule {
+        "case_unreadable" => open.iter().all(|found| found.severity != Severity::Error),
+        _ => !open.iter().any(|found| wrong(found, case.line)),
+    });
+    look.findings.extend(open);
+    look.findings.extend(cases);
     let worst = worst_case(plan);
     look.idle(&worst);
     look.costs(&worst, limit);

@@ -51,6 +51,54 @@ pub(super) fn open(text: &str) -> Vec<Finding> {
     found.into_iter().map(finding).collect()
 }
 
+/// A file without the fields that say what holds without them too.
+pub(super) fn without_defaults(file: &Value) -> Value {
+    pruned(&SCHEMA, file, 0)
+}
+
+fn pruned(schema: &Value, value: &Value, depth: usize) -> Value {
+    let schema = resolved(schema);
+    let branches = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array);
+    let nearest = branches
+        .into_iter()
+        .flatten()
+        .min_by_key(|branch| walk(branch, value, &mut Vec::new(), &mut Vec::new()));
+    if depth > MAX_DEPTH {
+        return value.clone();
+    }
+    let depth = depth.saturating_add(1);
+    if let Some(branch) = nearest {
+        return pruned(branch, value, depth);
+    }
+    match value {
+        Value::Object(fields) => {
+            let known = schema.get("properties").and_then(Value::as_object);
+            let mapped = schema.get("patternProperties").and_then(Value::as_object);
+            let mapped = mapped.and_then(|patterns| patterns.values().next());
+            let others = mapped.or_else(|| schema.get("additionalProperties"));
+            let says = |name: &str, value: &Value| {
+                let inside = known.and_then(|known| known.get(name));
+                inside.and_then(|inside| inside.get("default")) != Some(value)
+            };
+            let kept = fields.iter().filter(|(name, value)| says(name, value));
+            let kept = kept.map(|(name, value)| {
+                let inside = known.and_then(|known| known.get(name)).or(others);
+                let value = inside.map(|inside| pruned(inside, value, depth));
+                (
+                    name.clone(),
+                    value.unwrap_or_else(|| fields.get(name).cloned().unwrap_or_default()),
+                )
+            });
+            Value::Object(kept.collect())
+        }
+        Value::Array(items) => match schema.get("items") {
+            Some(schema) => items.iter().map(|item| pruned(schema, item, depth)).collect(),
+            None => value.clone(),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
 /// Whether a file is of the shape that the schema says, patterns of text aside.
 #[cfg(test)]
 pub(super) fn fits(file: &Value) -> bool {
@@ -110,7 +158,9 @@ fn stranger(open: &mut Open, file: &Value) -> bool {
     };
     let known = ids(file, list);
     let name = std::mem::take(&mut open.message);
-    if known.contains(&&*name) || (known.is_empty() && open.rule == RANK) {
+    // A case also says that somebody has no rank.
+    let none = name == "none" && open.path.first().is_some_and(|list| list == "case");
+    if known.contains(&&*name) || (known.is_empty() && open.rule == RANK) || none {
         return false;
     }
     let near = nearest(&name, known.iter().copied());

@@ -400,7 +400,7 @@ fn a_comparison_names_what_differs_and_warns_of_a_version_that_cannot_follow() {
         "plan, version: 1 becomes 2",
         "volumes, retail_orders: referrer becomes nobody",
         "rank silver, pv: 100 becomes 150.00",
-        "component performance, table 2.rate: 6 % becomes 8 %",
+        "component performance, table from 200.rate: 6 % becomes 8 %",
     ];
     assert_eq!(changes, wanted, "a rate that is written otherwise is the same rate");
     assert_eq!(comparison.warnings, [""; 0]);
@@ -586,7 +586,7 @@ fn figures_of_the_wrong_type_name_component_field_and_the_right_text() {
         assert!(only.fix.starts_with(fix), "{only:?}");
     }
     let finding = found(&changed("day_starts = \"", "day_starts = \"3 h "), WHOLE, "bad_value");
-    assert_eq!(&*finding.field, "day_starts");
+    assert_eq!(&*finding.field, "period.day_starts");
 }
 
 #[test]
@@ -700,4 +700,77 @@ fn a_later_version_that_begins_within_a_period_is_told_with_both_dates() {
     assert!(finding.message.contains(&period.end.to_string()), "{finding:?}");
     let told = compare(WHOLE, &within).unwrap().warnings;
     assert!(told.iter().any(|warning| warning.contains("begins within period")), "{told:?}");
+}
+
+/// A plan with a case, and what is told of it.
+fn with_case(from: &str, to: &str) -> Vec<Finding> {
+    let case = r#"
+[[case]]
+name = "one order"
+source = "[C]"
+only = ["direct"]
+members = [{ id = "top" }, { id = "low", sponsor = "top" }]
+[[case.order]]
+referrer = "low"
+lines = [{ class = "beauty", net = 100 }]
+expect = [{ who = "low", component = "direct", amount = "15.00" }]
+"#;
+    assert!(case.contains(from), "{from}");
+    let head = PLAN.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    findings(&format!("{head}{}", case.replacen(from, to, 1)))
+}
+
+#[test]
+fn cases_are_looked_at_too() {
+    assert_eq!(with_case("one", "one"), []);
+    for (from, to, rule, says) in [
+        (
+            "referrer = \"low\"",
+            "referrer = \"nobody\"",
+            "case_unusable",
+            "no member is called nobody",
+        ),
+        ("sponsor = \"top\"", "sponsor = \"tip\"", "case_unusable", "no member is called tip"),
+        ("only = [\"direct\"]", "only = [\"dirct\"]", "unknown_component", "no component dirct"),
+        ("source = ", "sorce = ", "unknown_field", "no field `sorce`"),
+        ("class = \"beauty\"", "class = \"beuty\"", "case_class_unrated", "class beuty"),
+        ("net = 100", "net = 1.5", "case_unreadable", "invalid type"),
+    ] {
+        let told = with_case(from, to);
+        assert!(told.iter().any(|f| f.rule == rule && f.message.contains(says)), "{to}: {told:?}");
+    }
+}
+
+#[test]
+fn a_comparison_goes_by_value_and_knows_what_holds_without_a_word() {
+    let next = |from: &str, to: &str| {
+        let text = changed(from, to).replacen("version = 1", "version = 2", 1);
+        compare(WHOLE, &text.replacen("2026-01-01", "2026-02-01", 1)).unwrap()
+    };
+    let told = |comparison: &Comparison| {
+        let own = comparison.changes.iter().filter(|change| change.section != "plan");
+        own.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    // A row in front moves the others, and changes none of them.
+    let row = next("table = [{", "table = [{ from = \"50\", rate = \"1 %\" }, {");
+    let [only] = &*told(&row) else { panic!("{row:?}") };
+    assert!(only.starts_with("component performance, table from 50: "), "{only}");
+    let names = next("on = [\"pairs\", \"levels\"]", "on = [\"levels\", \"pairs\"]");
+    assert_eq!(told(&names), [""; 0]);
+    let stated = next("gv = \"1000\"", "gv = \"1000\"\nactive_legs = 0\nlegs = []");
+    assert_eq!(told(&stated), [""; 0]);
+    assert!(stated.follows);
+    for (from, to, says) in [
+        ("currency = \"EUR\"", "currency = \"USD\"", "the currency changes from EUR to USD"),
+        ("\"UTC\"", "\"EST5EDT,M3.2.0,M11.1.0\"", "the time zone changes from UTC"),
+    ] {
+        let comparison = next(from, to);
+        assert!(comparison.follows);
+        assert!(comparison.warnings.iter().any(|w| w.contains(says)), "{comparison:?}");
+    }
+    let renamed = WHOLE.replace("\"silver\"", "\"bronze\"").replace("silver =", "bronze =");
+    let comparison = compare(WHOLE, &renamed).unwrap();
+    assert!(!comparison.follows, "the same version");
+    let says = "rank silver is no more, bronze stands in its place";
+    assert!(comparison.warnings.iter().any(|w| w.contains(says)), "{comparison:?}");
 }
