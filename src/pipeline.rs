@@ -15,6 +15,7 @@ use std::{
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use toml::Spanned;
 
 use self::access::{AdobeFile, Place, RestFile};
 use crate::{
@@ -24,7 +25,10 @@ use crate::{
         id::{IdError, Platform, StoreId},
         money::Currency,
         order::RefundPolicy,
-        plan::{Plan, PlanError},
+        plan::{
+            Plan, PlanError, line_of,
+            versions::{VersionError, in_order},
+        },
     },
     ingest::{AdmissionConfig, AdobeEvents, KeyError},
     sink::RestAccess,
@@ -57,13 +61,43 @@ pub enum PipelineError {
         source: Box<toml::de::Error>,
     },
     /// A plan file is not a plan.
-    #[error("{} is not a plan", path.display())]
+    #[error("{} is not a plan (`upline plan lint` tells all that is wrong with it)", path.display())]
     Plan {
         /// The file.
         path: PathBuf,
         /// What is wrong and where.
         #[source]
         source: PlanError,
+    },
+    /// A file lists a plan file twice.
+    #[error("{}:{line}: `plans` names {} twice: drop one of the two", path.display(), plan.display())]
+    PlanTwice {
+        /// The file.
+        path: PathBuf,
+        /// The line of the second.
+        line: usize,
+        /// The plan file.
+        plan: PathBuf,
+    },
+    /// Two versions of a plan cannot stand beside each other.
+    #[error(
+        "{}:{line}: `{field}` of plan {plan} (the other version stands in {})",
+        path.display(), other.display()
+    )]
+    Versions {
+        /// The file of the version that is to be changed.
+        path: PathBuf,
+        /// The line of the field.
+        line: usize,
+        /// The field.
+        field: &'static str,
+        /// The plan.
+        plan: Box<str>,
+        /// The file of the other version.
+        other: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: VersionError,
     },
     /// The stores' plan is in none of the plan files.
     #[error("{}: no plan file defines the plan {plan:?}", path.display())]
@@ -153,7 +187,7 @@ pub enum PipelineError {
 #[serde(deny_unknown_fields)]
 struct PipelineFile {
     /// Plan files, relative to this file; every version that may be needed.
-    plans: Vec<PathBuf>,
+    plans: Vec<Spanned<PathBuf>>,
     /// The id of the plan that the stores use.
     plan: Box<str>,
     #[serde(default)]
@@ -357,24 +391,38 @@ fn read(path: &Path) -> Result<String, PipelineError> {
     fs::read_to_string(path).map_err(|source| PipelineError::Read { path: path.to_owned(), source })
 }
 
+/// The pipeline files of a folder in their order.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+    let fail = |source| PipelineError::Read { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.extension().is_some_and(|e| e == "toml") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A pipeline file with its text.
+fn parse(path: &Path) -> Result<(PipelineFile, String), PipelineError> {
+    let text = read(path)?;
+    let file = toml::from_str(&text).map_err(|source| PipelineError::Syntax {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok((file, text))
+}
+
 impl Pipelines {
     /// Reads every `*.toml` in a folder, and the secrets that they name.
     pub fn load(folder: &Path, environment: &Environment) -> Result<Self, PipelineError> {
-        let fail = |source| PipelineError::Read { path: folder.to_owned(), source };
-        let mut files = Vec::new();
-        for entry in fs::read_dir(folder).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            if path.extension().is_some_and(|e| e == "toml") && path.is_file() {
-                files.push(path);
-            }
-        }
-        files.sort();
         let mut pipelines = Self::default();
         let mut limits_from: Option<PathBuf> = None;
-        for path in files {
-            let file: PipelineFile = toml::from_str(&read(&path)?).map_err(|source| {
-                PipelineError::Syntax { path: path.clone(), source: Box::new(source) }
-            })?;
+        for path in files(folder)? {
+            let (mut file, text) = parse(&path)?;
+            pipelines.add_plans(&path, &text, std::mem::take(&mut file.plans))?;
             if let Some(limits) = file.limits {
                 limits.check(&path)?;
                 if let Some(first) = limits_from.replace(path.clone()) {
@@ -387,19 +435,70 @@ impl Pipelines {
         if pipelines.stores.is_empty() {
             return Err(PipelineError::Empty(folder.to_owned()));
         }
+        pipelines.check_versions()?;
         // A version of a plan may stand in a file that is read after its stores.
         let plans = pipelines.plans.values().map(|source| &source.plan);
         pipelines.stores.iter().try_for_each(|store| access::pays_as(store, plans.clone()))?;
         Ok(pipelines)
     }
 
-    fn add_plans(&mut self, path: &Path, plans: Vec<PathBuf>) -> Result<(), PipelineError> {
-        for plan in plans {
-            let plan = path.parent().unwrap_or_else(|| Path::new(".")).join(plan);
+    /// The plans that the pipeline files of a folder name, without the stores and their secrets.
+    pub fn plans(folder: &Path) -> Result<BTreeMap<PathBuf, PlanSource>, PipelineError> {
+        let mut pipelines = Self::default();
+        for path in files(folder)? {
+            let (file, text) = parse(&path)?;
+            pipelines.add_plans(&path, &text, file.plans)?;
+        }
+        pipelines.check_versions()?;
+        Ok(pipelines.plans)
+    }
+
+    fn add_plans(
+        &mut self,
+        path: &Path,
+        listed: &str,
+        plans: Vec<Spanned<PathBuf>>,
+    ) -> Result<(), PipelineError> {
+        let mut known: Vec<PathBuf> = Vec::new();
+        for named in plans {
+            let start = named.span().start;
+            let plan = path.parent().unwrap_or_else(|| Path::new(".")).join(named.into_inner());
+            if known.contains(&plan) {
+                let line = listed.get(..start).unwrap_or_default().matches('\n').count();
+                let (path, line) = (path.to_owned(), line.saturating_add(1));
+                return Err(PipelineError::PlanTwice { path, line, plan });
+            }
+            known.push(plan.clone());
             let text = read(&plan)?;
             let parsed = Plan::parse(&text)
                 .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
             self.plans.insert(plan, PlanSource { plan: parsed, text });
+        }
+        Ok(())
+    }
+
+    /// Checks that the versions of each plan rise with their starts.
+    fn check_versions(&self) -> Result<(), PipelineError> {
+        let pairs = self.plans.iter().flat_map(|one| self.plans.iter().map(move |two| (one, two)));
+        for ((path, source), (other, lower)) in pairs.filter(|((one, _), (two, _))| one != two) {
+            let (plan, under) = (&source.plan, &lower.plan);
+            let (version, below) = (plan.reference.version, under.reference.version);
+            if plan.reference.id != under.reference.id || version < below {
+                continue;
+            }
+            let Err(error) = in_order([under.edition(), plan.edition()]) else { continue };
+            let field = match error {
+                VersionError::Repeated(_) => "version",
+                VersionError::NotLater { .. } | VersionError::Closed { .. } => "effective_from",
+            };
+            return Err(PipelineError::Versions {
+                path: path.clone(),
+                line: line_of(&source.text, &[field]),
+                field,
+                plan: plan.reference.id.clone(),
+                other: other.clone(),
+                source: error,
+            });
         }
         Ok(())
     }
@@ -410,7 +509,6 @@ impl Pipelines {
         file: PipelineFile,
         environment: &Environment,
     ) -> Result<(), PipelineError> {
-        self.add_plans(path, file.plans)?;
         // Orders of a plan that nobody knows would wait for ever.
         if !self.plans.values().any(|source| source.plan.reference.id == file.plan) {
             return Err(PipelineError::NoPlan { path: path.to_owned(), plan: file.plan });

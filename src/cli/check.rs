@@ -1,16 +1,19 @@
 //! `upline check`: the configuration as it was understood, with secrets masked.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::output;
+use super::{output, plan::finding};
 use crate::{
     config::{Config, Environment, VARIABLES, masked, pipelines_folder},
-    domain::plan::Plan,
-    pipeline::{LimitsFile, Store},
+    domain::plan::{
+        Plan,
+        lint::{Severity, lint},
+    },
+    pipeline::{LimitsFile, PlanSource, Store},
     stage::{platform::ReferralRule, validate::OnUnfooted},
 };
 
@@ -64,7 +67,27 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
         .map(|(name, meaning)| vec![(*name).to_owned(), (*meaning).to_owned()])
         .collect();
     output::line(&output::table(&["variable", "meaning"], &rows));
-    Ok(ExitCode::SUCCESS)
+    let (found, failed) = findings(&config.pipelines.plans);
+    output::line(found.trim_end());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is wrong or doubtful in the plans, as `upline plan lint` tells it, what they cost aside; and
+/// whether there is an error.
+fn findings(plans: &BTreeMap<PathBuf, PlanSource>) -> (String, bool) {
+    let (mut text, mut failed) = (String::new(), false);
+    for (path, source) in plans {
+        let path = path.display().to_string();
+        for found in lint(&source.text, None).findings {
+            let costs = matches!(found.rule, "above_all_sales" | "unbounded");
+            if found.severity == Severity::Note || costs {
+                continue;
+            }
+            failed |= found.severity == Severity::Error;
+            text.push_str(&finding(&path, &found));
+        }
+    }
+    (text, failed)
 }
 
 /// The stores, what they pay by and how they prove themselves.

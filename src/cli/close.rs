@@ -75,6 +75,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         let mut block = None;
         let whole = whole(&store, &prepared).await?;
         let mut text = tell::tell(&prepared) + &whole::tell(&whole);
+        text += &begun(&store, &prepared).await?;
         if let Some(by) = by.filter(|_| arguments.commit) {
             if let Some(expected) = expect.filter(|expected| *expected != whole.close) {
                 anyhow::bail!(
@@ -139,6 +140,19 @@ async fn commit(
             )
         }
     }
+}
+
+/// Versions of the plan that begin within the period: orders are paid by them, this close is not.
+async fn begun(store: &Postgres, prepared: &Prepared) -> anyhow::Result<String> {
+    let (plan, period) = (&prepared.basis.plan, &prepared.basis.period);
+    let lines = store.versions_within(&plan.id, period).await?.into_iter().map(|begun| {
+        format!(
+            "\nversion {} of the plan holds for orders from {} on; this period is closed by version {}, \
+             the next, from {} on, by version {}",
+            begun.version, begun.from, plan.version, period.end, begun.version
+        )
+    });
+    Ok(lines.collect())
 }
 
 fn told(json: bool, value: &serde_json::Value, text: impl FnOnce() -> String) -> String {

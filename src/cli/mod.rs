@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
         Command::Close(arguments) => close::run(&arguments, &environment),
         Command::Rank(arguments) => rank::run(&arguments, &environment),
         Command::Warehouse(arguments) => warehouse::run(&arguments, &environment),
-        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments, &environment),
     };
     match result {
         Ok(code) => code,

@@ -38,3 +38,4 @@ mod support;
 mod tidy;
 mod told;
 mod unpaired;
+mod versions;

@@ -236,6 +236,7 @@ fn an_order_stays_with_the_upline_the_plan_and_the_class_that_it_was_first_paid_
 
         let plans = world.folder.join("pipelines/plans");
         let changed = PLAN.replace("version = 1", "version = 2").replace("20 %", "30 %");
+        let changed = changed.replace("2020-01-01", "2020-02-01");
         fs::write(plans.join("field2.toml"), changed.replace("5 %\"", "6 %\"")).unwrap();
         let pipeline = world.folder.join("pipelines/acme.toml");
         let text = fs::read_to_string(&pipeline).unwrap();

@@ -70,8 +70,8 @@ fn tree_of(
     };
     found.ok_or_else(|| match wanted {
         _ if names.is_empty() => anyhow::anyhow!(
-            "no plan in the books has a binary or a matrix: `upline serve` stores the plans of the \
-             pipeline when it starts"
+            "no plan in the books has a binary or a matrix: `upline plan store` stores the plans of the \
+             pipeline files, and so does `upline serve` when it starts"
         ),
         Some(tree) => anyhow::anyhow!("no plan pays on a tree {tree}; there are {names}"),
         None => anyhow::anyhow!("there are several trees, say which by --tree: {names}"),

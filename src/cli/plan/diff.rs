@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         output::line(text(&comparison).trim_end());
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if comparison.follows { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn text(comparison: &Comparison) -> String {

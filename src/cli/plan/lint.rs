@@ -1,19 +1,27 @@
 //! `upline plan lint`: findings of plan files.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
 use super::{super::output, read};
 use crate::domain::{
     money::Rate,
-    plan::lint::{Finding, Report, lint},
+    plan::{
+        Plan,
+        case::Cases,
+        lint::{Finding, Report, lint, lint_cases},
+    },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The plan files.
+    /// The plan files; of a file of cases beside a plan the cases are looked at.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Warns where a plan can cost more of the sales than this, such as "60 %".
@@ -35,7 +43,12 @@ struct File {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut files = Vec::new();
     for path in &arguments.files {
-        let report = lint(&read(path)?, arguments.limit);
+        let text = read(path)?;
+        let report = if Cases::stand_beside(&text) {
+            beside(path, &text)?
+        } else {
+            lint(&text, arguments.limit)
+        };
         files.push(File { file: path.display().to_string(), report });
     }
     if arguments.json {
@@ -49,8 +62,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What was found in a file of cases, with the plan that it names.
+fn beside(path: &Path, text: &str) -> anyhow::Result<Report> {
+    let named = || path.display().to_string();
+    let (plan, _) = Cases::parse_beside(text).with_context(named)?;
+    let file = path.parent().unwrap_or_else(|| Path::new(".")).join(&*plan);
+    let plan = Plan::parse(&read(&file)?).with_context(|| file.display().to_string())?;
+    Ok(lint_cases(text, &plan))
+}
+
 /// A finding as a line, and what to do below it.
-fn finding(file: &str, finding: &Finding) -> String {
+pub(in crate::cli) fn finding(file: &str, finding: &Finding) -> String {
     let component = finding.component.as_ref().map(|id| format!("component {id}, "));
     let field = match &*finding.field {
         "" => String::new(),
@@ -148,5 +170,23 @@ mod tests {
     fn a_limit_warns_of_a_plan_that_costs_more() {
         assert!(shown(PLAN, Some("30 %")).contains("above the limit of 30 %"));
         assert!(!shown(PLAN, Some("34 %")).contains("above the limit"));
+    }
+
+    fn code(files: Vec<PathBuf>) -> String {
+        format!("{:?}", run(&Arguments { files, limit: None, json: false }).unwrap())
+    }
+
+    #[test]
+    fn the_folder_of_plans_is_in_order_with_its_cases_and_a_wrong_case_is_an_error() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/plans");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<PathBuf> = files.collect();
+        let cases = files.iter().find(|file| file.ends_with("sample.cases.toml")).unwrap().clone();
+        assert_eq!(code(files), format!("{:?}", ExitCode::SUCCESS));
+        let text = std::fs::read_to_string(&cases).unwrap();
+        let who = text.find("sponsor = \"").unwrap() + "sponsor = \"".len();
+        let wrong = format!("{}x{}", &text[..who], &text[who..]);
+        let report = beside(&cases, &wrong).unwrap();
+        assert!(report.failed() && report.findings[0].rule == "case_unusable", "{report:?}");
     }
 }

@@ -52,21 +52,29 @@ struct Proof {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut known = BTreeSet::new();
-    let mut proofs = Vec::new();
+    let (mut proofs, mut unproven) = (Vec::new(), Vec::new());
     for file in &arguments.files {
-        for source in sources(file)? {
+        // One file that proves nothing does not hide what the others prove.
+        let sources = sources(file).unwrap_or_else(|error| {
+            unproven.push(format!("{error:#}"));
+            Vec::new()
+        });
+        for source in sources {
             if known.insert(source.path.clone()) {
                 proofs.push(prove(source, arguments.case.as_deref()));
             }
         }
     }
     let count = proofs.iter().map(|proof| proof.outcomes.len()).sum::<usize>();
-    if let Some(name) = &arguments.case {
+    for error in &unproven {
+        output::error(&format!("error: {error}"));
+    }
+    if let Some(name) = arguments.case.as_ref().filter(|_| unproven.is_empty()) {
         ensure!(count > 0, "no case of these files has {name:?} in its name");
     }
     let failed = proofs.iter().flat_map(|proof| &proof.outcomes).filter(|o| !o.holds()).count();
     if arguments.json {
-        output::line(&told(&proofs, failed).to_string());
+        output::line(&told(&proofs, failed, &unproven).to_string());
     } else {
         for proof in &proofs {
             output::line(&text(proof));
@@ -74,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let cases = if count == 1 { "case" } else { "cases" };
         output::line(&format!("{count} {cases}, {failed} failed"));
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed == 0 && unproven.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn prove(source: Source, name: Option<&str>) -> Proof {
@@ -153,13 +161,16 @@ fn difference(path: &Path, failure: &Failure) -> String {
     text
 }
 
-fn told(proofs: &[Proof], failed: usize) -> serde_json::Value {
+fn told(proofs: &[Proof], failed: usize, unproven: &[String]) -> serde_json::Value {
     let files = proofs.iter().map(|proof| {
         json!({
             "file": proof.path.display().to_string(), "plan": proof.plan, "cases": proof.outcomes,
         })
     });
-    json!({ "ok": failed == 0, "failed": failed, "files": files.collect::<Vec<_>>() })
+    json!({
+        "ok": failed == 0 && unproven.is_empty(), "failed": failed, "unproven": unproven,
+        "files": files.collect::<Vec<_>>(),
+    })
 }
 
 #[cfg(test)]

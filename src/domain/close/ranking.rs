@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -41,7 +42,7 @@ pub struct ForcedRank {
 }
 
 /// How a forced rank relates to what the numbers support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// The member is paid as this rank or a higher one.

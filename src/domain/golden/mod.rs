@@ -76,6 +76,21 @@ impl Unusable {
     fn new(line: usize, problem: impl std::fmt::Display) -> Self {
         Self { line, problem: problem.to_string() }
     }
+
+    /// The line.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
+/// The cases that cannot be computed with a plan, each by the first reason.
+pub fn unusable(plan: &Plan, cases: &Cases) -> Vec<Unusable> {
+    cases.iter().filter_map(|case| compute(plan, cases, case).err()).collect()
 }
 
 /// Computes the cases of a plan, or those of them that `wanted` is true of.

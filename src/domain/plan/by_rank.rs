@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     close::ClosePlanError,
+    near::nearest,
     pairs::PairsError,
     period::PeriodError,
     rank::{Ladder, RankLevel},
@@ -22,10 +23,15 @@ pub enum Problem {
     #[error("the plan has no ranks: name them lowest first, each as [[rank]] with an `id`")]
     NoRanks,
     /// A rank that the plan does not have.
-    #[error("the plan has no rank {found}: its ranks are {known}")]
+    #[error(
+        "the plan has no rank {found}: {}its ranks are {known}",
+        meant.as_ref().map(|meant| format!("did you mean {meant}? ")).unwrap_or_default()
+    )]
     UnknownRank {
         /// What stands there.
         found: Box<str>,
+        /// What was surely meant.
+        meant: Option<Box<str>>,
         /// The plan's ranks, lowest first.
         known: Box<str>,
     },
@@ -188,7 +194,8 @@ pub(super) fn unknown(found: &str, ladder: &Ladder) -> Problem {
         return Problem::NoRanks;
     }
     let known: Vec<&str> = names(ladder).skip(1).collect();
-    Problem::UnknownRank { found: found.into(), known: known.join(", ").into() }
+    let meant = nearest(found, known.iter().copied()).map(Box::from);
+    Problem::UnknownRank { found: found.into(), meant, known: known.join(", ").into() }
 }
 
 /// The names of the steps: [`UNRANKED`], then the ranks, lowest first.
@@ -257,10 +264,15 @@ impl<T> ByRank<T> {
             return Err(Problem::NoRanks);
         }
         let mut named = std::mem::take(&mut self.named);
+        // A name that nobody knows says more than the one that is missing for it.
+        if let Some(other) = named.keys().find(|name| !names(ladder).any(|known| known == &***name))
+        {
+            return Err(unknown(other, ladder));
+        }
         for name in names(ladder) {
             let value = named.remove(name).ok_or_else(|| Problem::RankMissing(name.into()))?;
             self.steps.push(value);
         }
-        named.into_keys().next().map_or(Ok(()), |other| Err(unknown(&other, ladder)))
+        Ok(())
     }
 }

@@ -164,7 +164,9 @@ impl Plan {
         let (rank, field) = match problem {
             ClosePlanError::LookBack => return vec!["activity".into(), "look_back".into()],
             ClosePlanError::NoLeader(rank) => (rank, "pgv"),
-            ClosePlanError::CapOfNothing(rank) => (rank, "leg_cap"),
+            ClosePlanError::CapOfNothing(rank) | ClosePlanError::LegCap(rank, _) => {
+                (rank, "leg_cap")
+            }
             ClosePlanError::EmptyLegs(rank) => (rank, "legs"),
             ClosePlanError::RepeatedRank(rank) => (rank, "id"),
             ClosePlanError::UnknownRank(_)
@@ -173,6 +175,7 @@ impl Plan {
             | ClosePlanError::NotBefore { .. }
             | ClosePlanError::CapAfter { .. }
             | ClosePlanError::Table { .. }
+            | ClosePlanError::Row { .. }
             | ClosePlanError::NotABracket { .. }
             | ClosePlanError::NoGenerations(_)
             | ClosePlanError::TooFine { .. }
@@ -184,7 +187,7 @@ impl Plan {
 
 /// The field of a component or a cap that a problem is about, where the problem tells.
 fn field(problem: &ClosePlanError) -> Option<&'static str> {
-    if let ClosePlanError::Table { table, .. } = problem {
+    if let ClosePlanError::Table { table, .. } | ClosePlanError::Row { table, .. } = problem {
         return Some(table);
     }
     if let ClosePlanError::NoGenerations(_) = problem {

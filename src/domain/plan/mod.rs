@@ -13,6 +13,7 @@ pub mod case;
 pub mod close;
 mod closing;
 pub mod lint;
+mod near;
 mod order_time;
 pub mod pairs;
 mod pay_base;
@@ -22,6 +23,7 @@ pub mod rank;
 mod read;
 mod resolve;
 mod schema;
+pub mod versions;
 pub mod volume;
 
 use std::collections::BTreeMap;
@@ -39,7 +41,7 @@ pub use self::{
         WhenInactive,
     },
     pay_base::{CvBase, PayBase},
-    read::{Place, PlanError},
+    read::{Place, PlanError, line_of},
     schema::schema,
 };
 use self::{

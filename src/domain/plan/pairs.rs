@@ -313,7 +313,9 @@ pub enum Cap {
         /// The limit, in the payout currency.
         limit: Money,
     },
-    /// Only as much is paired as the limit pays for; the rest of the volume stays.
+    /// Only as much is paired as the limit pays for; the rest of the volume stays. Of whole cycles and lots as
+    /// many as fit under it; of tiers with the span `whole`, whose pay rises in steps, the largest volume
+    /// that pays at most the limit, which just above a step can be less than it.
     VolumeCap {
         /// The limit, in the payout currency.
         limit: Money,

@@ -226,6 +226,9 @@ pub fn ladder(ranks: &[Rank], rules: &LadderRules) -> Result<Ladder, ClosePlanEr
         if rank.leg_cap.is_some() && rank.gv.is_none() {
             return Err(ClosePlanError::CapOfNothing(rank.id.clone()));
         }
+        if let Some(cap) = rank.leg_cap.filter(|cap| *cap == Rate::ZERO || *cap > Rate::WHOLE) {
+            return Err(ClosePlanError::LegCap(rank.id.clone(), cap));
+        }
         for legs in &rank.legs {
             legs.rank.as_ref().map(known).transpose()?;
             if legs.count == 0 || (legs.gv.is_none() && legs.rank.is_none()) {
@@ -257,6 +260,10 @@ mod tests {
             refused(&[rank("gold", "leg_cap = \"40 %\"")]),
             ClosePlanError::CapOfNothing(_)
         ));
+        for cap in ["4", "0 %"] {
+            let error = refused(&[rank("gold", &format!("gv = \"9\"\nleg_cap = \"{cap}\""))]);
+            assert!(matches!(error, ClosePlanError::LegCap(_, _)), "{error}");
+        }
         assert!(matches!(
             refused(&[rank("gold", "legs = [{ count = 2 }]")]),
             ClosePlanError::EmptyLegs(_)

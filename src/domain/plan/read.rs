@@ -1,6 +1,6 @@
 //! Reading a plan file. An error names the component, the line and the field, and what would be right.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -17,7 +17,7 @@ use super::{
     close::{Cap, CloseComponent},
     period::Calendar,
     rank::{Activity, Ladder, LadderRules, Rank, RankLevel},
-    schema::AnyComponent,
+    schema::{AnyComponent, PlanId},
     volume::Volumes,
 };
 use crate::domain::{
@@ -77,8 +77,10 @@ impl fmt::Display for Place {
 #[serde(deny_unknown_fields)]
 pub(super) struct PlanFile {
     /// The plan's id; pipeline files refer to it.
+    #[schemars(with = "PlanId")]
     id: Box<str>,
     /// A whole number; every change raises it.
+    #[schemars(range(min = 1))]
     version: u32,
     /// What people call it.
     #[serde(default)]
@@ -445,6 +447,60 @@ fn located(text: &str, index: &str, id: Option<ComponentId>, fault: Fault) -> Pl
         return PlanError::NoRates(place);
     }
     PlanError::Field { place, problem: fault.problem }
+}
+
+/// The line of a field of a plan file, from 1 on; of what it is missing in, if it is not there.
+pub fn line_of(text: &str, path: &[&str]) -> usize {
+    place(text, path, None).line
+}
+
+/// Finds the field that a place in the text is in, as far as it can be told.
+pub(super) fn around(text: &str, at: usize) -> Place {
+    let Ok(root) = DeTable::parse(text) else {
+        return Place { line: 1, component: None, field: "".into() };
+    };
+    let mut path: Vec<String> = Vec::new();
+    let mut table = Some(root.get_ref());
+    let mut array: Option<&DeArray<'_>> = None;
+    let mut id = None;
+    loop {
+        let key = |(name, value): (&Spanned<Cow<'_, str>>, &'_ Spanned<DeValue<'_>>)| {
+            let within = name.span().contains(&at) || value.span().contains(&at);
+            within.then(|| name.get_ref().to_string())
+        };
+        // Entries of a list of tables begin at their header: the last that began.
+        let entry = |items: &DeArray<'_>| items.iter().rposition(|item| item.span().start <= at);
+        let step = match (table, array) {
+            (Some(table), _) => {
+                let inside = table.iter().find_map(key).or_else(|| last_before(table, at));
+                inside.and_then(|name| Some((table.get(&*name)?, name)))
+            }
+            (None, Some(items)) => {
+                entry(items).and_then(|index| Some((items.get(index)?, index.to_string())))
+            }
+            (None, None) => None,
+        };
+        let Some((value, name)) = step else { break };
+        path.push(name);
+        (table, array) = (value.get_ref().as_table(), value.get_ref().as_array());
+        if path.len() == 2 && path.first().is_some_and(|list| list == "component") {
+            let named = table.and_then(|table| table.get("id")).map(Spanned::get_ref);
+            id = named.and_then(DeValue::as_str).and_then(|id| ComponentId::parse(id).ok());
+        }
+    }
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    place(text, &path, id)
+}
+
+/// The table or list of tables below that begins last before a place: its spans end with its header.
+fn last_before(table: &DeTable<'_>, at: usize) -> Option<String> {
+    let start = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+        DeValue::Array(items) => items.iter().map(|i| i.span().start).filter(|s| *s <= at).max(),
+        DeValue::Table(_) => Some(value.span().start).filter(|start| *start <= at),
+        _ => None,
+    };
+    let below = table.iter().filter_map(|(name, value)| Some((start(value)?, name.get_ref())));
+    below.max_by_key(|(start, _)| *start).map(|(_, name)| name.to_string())
 }
 
 /// Finds the line of a field: of the last key on its path that is there.

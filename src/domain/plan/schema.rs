@@ -72,7 +72,11 @@ macro_rules! text {
     )*};
 }
 
+/// The id of a plan, for its form alone.
+pub(super) struct PlanId;
+
 text! {
+    PlanId, "^[A-Za-z0-9_-]{1,64}$", "The id of a plan: 1 to 64 letters, digits, - and _.";
     ComponentId, "^[A-Za-z0-9_-]{1,64}$",
         "The id of a component or a cap: 1 to 64 letters, digits, - and _.";
     RankId, "^[A-Za-z0-9_-]{1,64}$", "The name of a rank: 1 to 64 letters, digits, - and _.";
@@ -81,8 +85,9 @@ text! {
     CommissionClass, "^[A-Za-z0-9_-]{1,64}$",
         "A commission class of the SKU mapping: 1 to 64 letters, digits, - and _.";
     PeriodId, "^[A-Za-z0-9_-]{1,32}$", "The id of a period: 1 to 32 letters, digits, - and _.";
-    Rate, "^[0-9]*\\.?[0-9]+ ?%?$",
-        "A rate: \"5 %\" or \"0.05\"; at most 1000 %, at most eight decimal places.";
+    Rate, "^([0-9]*\\.?[0-9]+ ?%|0|[0-9]*\\.[0-9]+)$",
+        "A rate: \"5 %\" or \"0.05\", a whole number only with %; at most 1000 %, at most eight decimal \
+         places.";
     Money, "^-?[0-9]*\\.?[0-9]+$", "An amount in the currency of the close, such as \"500.00\".";
     Volume, "^-?[0-9]*\\.?[0-9]+$",
         "Points, such as \"1200\"; at most four decimal places, at most 10000000000000.";

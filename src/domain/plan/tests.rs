@@ -217,7 +217,7 @@ fn what_does_not_fit_together_names_component_line_and_field() {
         (
             "fixed_rank = \"gold\"",
             "fixed_rank = \"gould\"",
-            "component generation, `boundary`: the plan has no rank gould: its ranks are silver, gold",
+            "component generation, `boundary`: the plan has no rank gould: did you mean gold? its ranks are silver, gold",
         ),
         (
             "threshold = \"silver\"",

@@ -1,15 +1,20 @@
 //! Registering plan versions: a version is immutable from the moment that it is stored.
 
-use jiff::{SignedDuration, Timestamp};
+use std::error::Error;
 
-use super::{CompanyReader, Postgres, classify, unreadable};
+use deadpool_postgres::Transaction;
+use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{CompanyReader, Postgres, classify, seal::LOCK, unreadable};
 use crate::{
     domain::{
         close::CloseKey,
         digest::Digest,
         plan::{
-            Plan,
-            period::{Every, PeriodError},
+            Plan, PlanRef,
+            period::{Every, Period, PeriodError},
+            versions::{Edition, VersionError, in_order},
         },
     },
     stream::ServiceError,
@@ -42,6 +47,25 @@ pub struct CalendarConflict {
     pub version: u32,
     /// Why.
     pub source: PeriodError,
+}
+
+/// A version of a plan that does not go with those in the books.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`effective_from` of plan {id} does not go with the books")]
+pub struct PlanOrder {
+    /// The plan.
+    pub id: Box<str>,
+    /// What is wrong, with both versions.
+    pub source: VersionError,
+}
+
+/// What became of a plan version that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// It is in the books now.
+    Stored,
+    /// It was there before, to the byte.
+    Known,
 }
 
 impl Postgres {
@@ -86,42 +110,92 @@ impl Postgres {
         calendar.follows(before, &first, at).map_err(refused)
     }
 
-    /// Stores a plan version with its source, or checks that it is the one that is stored. A calendar that
-    /// would leave out days after the periods before it, or count some twice, is refused.
-    pub async fn register_plan(&self, plan: &Plan, source: &str) -> Result<(), ServiceError> {
+    /// Stores a plan version with its source, or checks that it is the one that is stored. A new one must
+    /// follow those that are stored, and not reach into a closed period: closes and other versions wait
+    /// until it is decided. A calendar that would leave out days after the periods before it, or count some
+    /// twice, is refused.
+    pub async fn register_plan(
+        &self,
+        plan: &Plan,
+        source: &str,
+    ) -> Result<Registered, ServiceError> {
         self.check_calendar(plan).await?;
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let tx = client.transaction().await.map_err(classify)?;
+        tx.execute(LOCK, &[]).await.map_err(classify)?;
+        if known(&tx, plan).await? {
+            return Ok(Registered::Known);
+        }
+        follows(&tx, plan).await?;
         let version = i32::try_from(plan.reference.version).map_err(unreadable)?;
         let hash = plan.reference.hash;
-        client
-            .execute(
-                "INSERT INTO upline.plan_version (plan_id, version, hash, effective_from, source)
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (plan_id, version) DO NOTHING",
-                &[
-                    &&*plan.reference.id,
-                    &version,
-                    &hash.as_bytes().as_slice(),
-                    &plan.effective_from,
-                    &source,
-                ],
-            )
-            .await
-            .map_err(classify)?;
-        let row = client
-            .query_one(
-                "SELECT hash FROM upline.plan_version WHERE plan_id = $1 AND version = $2",
-                &[&&*plan.reference.id, &version],
-            )
-            .await
-            .map_err(classify)?;
-        let stored = Digest::try_from(row.get::<_, &[u8]>(0)).map_err(unreadable)?;
-        if stored == hash {
-            return Ok(());
-        }
-        let plan = &plan.reference;
-        let conflict =
-            PlanConflict { id: plan.id.clone(), version: plan.version, stored, file: hash };
-        Err(ServiceError::Refused { service: "postgres", source: conflict.into() })
+        let query =
+            "INSERT INTO upline.plan_version (plan_id, version, hash, effective_from, source)
+                     VALUES ($1, $2, $3, $4, $5)";
+        let hash = hash.as_bytes().as_slice();
+        let given: [&(dyn ToSql + Sync); 5] =
+            [&&*plan.reference.id, &version, &hash, &plan.effective_from, &source];
+        tx.execute(query, &given).await.map_err(classify)?;
+        tx.commit().await.map_err(classify)?;
+        Ok(Registered::Stored)
+    }
+
+    /// The versions of a plan that begin within a period, after its start and before its end.
+    pub async fn versions_within(
+        &self,
+        plan: &str,
+        period: &Period,
+    ) -> Result<Vec<Edition>, ServiceError> {
+        let query = "SELECT version, effective_from FROM upline.plan_version
+                     WHERE plan_id = $1 AND effective_from > $2 AND effective_from < $3
+                     ORDER BY version";
+        let client = self.client().await?;
+        let rows = client.query(query, &[&plan, &period.start, &period.end]).await;
+        rows.map_err(classify)?.iter().map(edition).collect()
+    }
+}
+
+fn edition(row: &Row) -> Result<Edition, ServiceError> {
+    let version = u32::try_from(row.get::<_, i32>(0)).map_err(unreadable)?;
+    Ok(Edition { version, from: row.get(1) })
+}
+
+fn refused(error: impl Error + Send + Sync + 'static) -> ServiceError {
+    ServiceError::Refused { service: "postgres", source: error.into() }
+}
+
+/// Whether a version is stored; if it is, it must be this one.
+async fn known(tx: &Transaction<'_>, plan: &Plan) -> Result<bool, ServiceError> {
+    let version = i32::try_from(plan.reference.version).map_err(unreadable)?;
+    let query = "SELECT hash FROM upline.plan_version WHERE plan_id = $1 AND version = $2";
+    let row = tx.query_opt(query, &[&&*plan.reference.id, &version]).await.map_err(classify)?;
+    let Some(row) = row else { return Ok(false) };
+    let stored = Digest::try_from(row.get::<_, &[u8]>(0)).map_err(unreadable)?;
+    let PlanRef { id, version, hash } = &plan.reference;
+    if stored == *hash {
+        return Ok(true);
+    }
+    Err(refused(PlanConflict { id: id.clone(), version: *version, stored, file: *hash }))
+}
+
+/// Checks a new version against those that are stored, and against the last period that is closed.
+async fn follows(tx: &Transaction<'_>, plan: &Plan) -> Result<(), ServiceError> {
+    let (id, own) = (&plan.reference.id, plan.edition());
+    let wrong = |source| refused(PlanOrder { id: id.clone(), source });
+    let query = "SELECT version, effective_from FROM upline.plan_version WHERE plan_id = $1";
+    for row in tx.query(query, &[&&**id]).await.map_err(classify)? {
+        in_order([edition(&row)?, own]).map_err(wrong)?;
+    }
+    let query = "SELECT plan_version, period, ends_at FROM upline.period_close
+                 WHERE plan_id = $1 AND ends_at > $2 ORDER BY ends_at DESC LIMIT 1";
+    match tx.query_opt(query, &[&&**id, &own.from]).await.map_err(classify)? {
+        None => Ok(()),
+        Some(row) => Err(wrong(VersionError::Closed {
+            edition: own,
+            period: row.get::<_, &str>(1).into(),
+            by: u32::try_from(row.get::<_, i32>(0)).map_err(unreadable)?,
+            end: row.get(2),
+        })),
     }
 }
 

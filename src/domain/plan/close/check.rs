@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cap, CloseComponent, CloseParts, Limit, RankAmount, RateRow, Unlock};
+use super::{BracketStep, Cap, CloseComponent, CloseParts, Limit, RankAmount, RateRow, Unlock};
 use crate::domain::{
     id::{ComponentId, RankId},
-    money::{Currency, Money},
+    money::{Currency, Money, Rate},
     plan::{
         MAX_LEVELS,
         close::{Breaks, PoolSize},
         rank::{self, Ladder, RankLevel},
     },
+    volume::Volume,
 };
 
 /// Why the parts of a plan that a close uses do not hold together.
@@ -30,6 +31,9 @@ pub enum ClosePlanError {
     /// A rank has a leg cap and asks for no group volume.
     #[error("rank {0} has a `leg_cap` without a `gv` that it is a share of")]
     CapOfNothing(RankId),
+    /// A leg cap is no share.
+    #[error("rank {0}: `leg_cap` is {1}: a single leg brings a share above 0 % and at most 100 %")]
+    LegCap(RankId, Rate),
     /// A requirement of legs asks for nothing.
     #[error("rank {0}: an entry of `legs` needs a `count` above 0, and `gv`, `rank` or both")]
     EmptyLegs(RankId),
@@ -53,6 +57,12 @@ pub enum ClosePlanError {
     /// A table does not ascend, has no entry or pays nothing.
     #[error("component {component}: `{table}` needs entries in ascending order that pay something")]
     Table { component: ComponentId, table: &'static str },
+    /// A row of a table is not above the one before it.
+    #[error(
+        "component {component}: `{table}` needs entries in ascending order that pay something: row {row}, \
+         from {from}, {why}"
+    )]
+    Row { component: ComponentId, table: &'static str, row: usize, from: Volume, why: &'static str },
     /// A breakaway names something that lets no leg break away.
     #[error(
         "component {component}: `bracket` must name a bracket with `breakaway = \"top_bracket\"`"
@@ -175,10 +185,8 @@ impl Check<'_> {
                 self.rates(&unilevel.rates)
             }
             CloseComponent::Bracket(bracket) => {
-                let pairs = bracket.table.iter().zip(bracket.table.iter().skip(1));
-                let rises = pairs.into_iter().all(|(a, b)| a.from < b.from && a.rate <= b.rate);
-                let starts = bracket.table.first().is_some_and(|step| step.from.is_positive());
-                self.table(rises && starts, "table")
+                self.table(!bracket.table.is_empty(), "table")?;
+                self.rises(&bracket.table)
             }
             CloseComponent::Breakaway(breakaway) => {
                 let deeper = breakaway.deeper.as_ref().map(|deeper| deeper.rates.len());
@@ -218,6 +226,25 @@ impl Check<'_> {
     fn table(&self, holds: bool, table: &'static str) -> Checked {
         let refused = || ClosePlanError::Table { component: self.id.clone(), table };
         if holds { Ok(()) } else { Err(refused()) }
+    }
+
+    /// Brackets that begin above nothing and rise row by row.
+    fn rises(&self, steps: &[BracketStep]) -> Checked {
+        let mut before: Option<&BracketStep> = None;
+        for (step, row) in steps.iter().zip(1..) {
+            let why = match before {
+                None if !step.from.is_positive() => "does not begin above 0",
+                Some(low) if step.from <= low.from => "does not begin above the row before",
+                Some(low) if step.rate < low.rate => "has a lower rate than the row before",
+                None | Some(_) => {
+                    before = Some(step);
+                    continue;
+                }
+            };
+            let (component, from) = (self.id.clone(), step.from);
+            return Err(ClosePlanError::Row { component, table: "table", row, from, why });
+        }
+        Ok(())
     }
 
     fn payable(&self, holds: bool) -> Checked {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     money::Rate,
-    plan::{Plan, PlanError, pairs::Binary},
+    plan::{Plan, PlanError, by_rank::names, pairs::Binary},
 };
 
 /// Something that differs.
@@ -48,7 +48,9 @@ impl fmt::Display for Change {
 /// What differs between two versions of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Comparison {
-    /// Why the second cannot follow the first, or what it would not take over.
+    /// Whether the second can follow the first: it is a higher version of one plan, from a later time on.
+    pub follows: bool,
+    /// Why the second cannot follow the first, then what is to be known before it does, such as what it would not take over.
     pub warnings: Vec<String>,
     /// What differs, section by section.
     pub changes: Vec<Change>,
@@ -71,10 +73,14 @@ pub fn compare(before: &str, after: &str) -> Result<Comparison, (usize, PlanErro
     let difference = high.total.saturating_sub(low.total);
     let sign = if difference > Decimal::ZERO { "+" } else { "" };
     let worst_change = format!("{sign}{}", percent(difference));
-    Ok(Comparison { warnings: warnings(&old, &new), changes, worst, worst_change })
+    let mut warnings = refusals(&old, &new);
+    let follows = warnings.is_empty();
+    warnings.extend(effects(&old, &new));
+    Ok(Comparison { follows, warnings, changes, worst, worst_change })
 }
 
-fn warnings(old: &Plan, new: &Plan) -> Vec<String> {
+/// Why the new plan cannot follow the old one.
+fn refusals(old: &Plan, new: &Plan) -> Vec<String> {
     let (before, after) = (&old.reference, &new.reference);
     let mut warnings = Vec::new();
     if before.id != after.id {
@@ -97,9 +103,6 @@ fn warnings(old: &Plan, new: &Plan) -> Vec<String> {
             new.effective_from, old.effective_from
         ));
     }
-    if before.id == after.id {
-        warnings.extend(old.binaries().filter_map(|then| begins_anew(then, old, new)));
-    }
     warnings
 }
 
@@ -121,6 +124,41 @@ fn begins_anew(then: &Binary, old: &Plan, new: &Plan) -> Option<String> {
         changed.into_iter().filter_map(|(what, is)| is.then_some(what)).collect();
     let what = changed.join(" and ");
     (!changed.is_empty()).then(|| format!("binary {id} begins anew, as its {what} changes: {lost}"))
+}
+
+/// What a new version changes beyond the figures.
+fn effects(old: &Plan, new: &Plan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if old.reference.id == new.reference.id {
+        warnings.extend(old.binaries().filter_map(|then| begins_anew(then, old, new)));
+    }
+    warnings.extend(new.midway().map(|midway| midway.to_string()));
+    if let Some((before, after)) = old.currency.zip(new.currency).filter(|(b, a)| b != a) {
+        warnings.push(format!(
+            "the currency changes from {before} to {after}: every amount of the plan is in {after} from \
+             then on, and what is carried in {before} is not converted"
+        ));
+    }
+    let zone = |plan: &Plan| plan.period.as_ref().map(|p| String::from(p.time_zone.clone()));
+    if let Some((before, after)) = zone(old).zip(zone(new)).filter(|(b, a)| b != a) {
+        warnings.push(format!(
+            "the time zone changes from {before} to {after}: periods begin at another instant, so see \
+             that the last of the old and the first of the new leave no gap"
+        ));
+    }
+    let ranks = |plan: &Plan| names(&plan.ranks).skip(1).map(str::to_owned).collect::<Vec<_>>();
+    let (before, after) = (ranks(old), ranks(new));
+    for (index, rank) in before.iter().enumerate().filter(|(_, rank)| !after.contains(rank)) {
+        let renamed =
+            after.get(index).filter(|name| before.len() == after.len() && !before.contains(name));
+        let instead =
+            renamed.map(|name| format!(", {name} stands in its place")).unwrap_or_default();
+        warnings.push(format!(
+            "rank {rank} is no more{instead}: who holds it by earlier closes or by hand has no rank of \
+             that name"
+        ));
+    }
+    warnings
 }
 
 /// The lists whose entries have an id or a name.
@@ -223,28 +261,108 @@ fn values(section: &str, field: &str, before: &Value, after: &Value, changes: &m
             tables(section, field, (before, after), changes);
         }
         (Value::Array(one), Value::Array(other)) => {
-            // Levels, brackets and tiers: by their place, from 1 on.
             let plain = !one.iter().chain(other).any(|item| item.is_object() || item.is_array());
             let short = one.len().max(other.len()) == 1;
-            if plain && short {
+            if let Some(key) = keyed(one, other) {
+                by_key(section, field, key, (one, other), changes);
+            } else if plain && names_only(one, other) {
+                by_name(section, field, (one, other), changes);
+            } else if plain && short {
                 differ(section, field, before, after, changes);
-                return;
-            }
-            for index in 0..one.len().max(other.len()) {
-                let inner = format!("{field} {}", index.saturating_add(1));
-                match (one.get(index), other.get(index)) {
-                    (Some(before), Some(after)) => values(section, &inner, before, after, changes),
-                    (before, after) => changes.push(Change {
-                        section: section.to_owned(),
-                        field: inner,
-                        before: before.map(words),
-                        after: after.map(words),
-                    }),
-                }
+            } else {
+                by_place(section, field, (one, other), changes);
             }
         }
         (before, after) => differ(section, field, before, after, changes),
     }
+}
+
+/// The field that tells the rows of a table apart, if there is one.
+fn keyed(one: &[Value], other: &[Value]) -> Option<&'static str> {
+    let tells = |key: &&str| {
+        let all = |rows: &[Value]| {
+            let keys: Vec<Option<&Value>> = rows.iter().map(|row| row.get(*key)).collect();
+            let twice = |at: usize| {
+                keys.iter().take(at).any(|key| Some(key) == keys.get(at).as_ref().copied())
+            };
+            let objects = rows.iter().all(Value::is_object);
+            objects && !(0..keys.len()).any(twice)
+        };
+        one.iter().chain(other).any(|row| row.get(*key).is_some()) && all(one) && all(other)
+    };
+    ["from", "active_legs", "id", "first", "rank"].into_iter().find(tells)
+}
+
+/// Rows of a table: by what they begin at.
+fn by_key(
+    section: &str,
+    field: &str,
+    key: &str,
+    (one, other): (&[Value], &[Value]),
+    changes: &mut Vec<Change>,
+) {
+    let of = |row: &Value| row.get(key).cloned();
+    let same_key = |row: &Value, other: &Value| match (of(row), of(other)) {
+        (Some(one), Some(other)) => same(&one, &other),
+        (one, other) => one == other,
+    };
+    let inner = |row: &Value| {
+        let begins = of(row).as_ref().map_or_else(|| "without it".to_owned(), words);
+        format!("{field} {key} {begins}")
+    };
+    for row in one {
+        match other.iter().find(|other| same_key(row, other)) {
+            Some(found) => values(section, &inner(row), row, found, changes),
+            None => changes.push(change(section, inner(row), Some(row), None)),
+        }
+    }
+    for row in other.iter().filter(|row| !one.iter().any(|other| same_key(row, other))) {
+        changes.push(change(section, inner(row), None, Some(row)));
+    }
+}
+
+/// Whether a list holds names, not figures of levels.
+fn names_only(one: &[Value], other: &[Value]) -> bool {
+    let name = |item: &Value| {
+        item.as_str().is_some_and(|text| text.starts_with(|first: char| first.is_alphabetic()))
+    };
+    one.iter().chain(other).all(name)
+}
+
+/// A list of names: what is new and what is dropped, wherever it stands.
+fn by_name(
+    section: &str,
+    field: &str,
+    (one, other): (&[Value], &[Value]),
+    changes: &mut Vec<Change>,
+) {
+    for item in one.iter().filter(|item| !other.contains(item)) {
+        changes.push(change(section, field.to_owned(), Some(item), None));
+    }
+    for item in other.iter().filter(|item| !one.contains(item)) {
+        changes.push(change(section, field.to_owned(), None, Some(item)));
+    }
+}
+
+/// Levels: by their place, from 1 on.
+fn by_place(
+    section: &str,
+    field: &str,
+    (one, other): (&[Value], &[Value]),
+    changes: &mut Vec<Change>,
+) {
+    for index in 0..one.len().max(other.len()) {
+        let inner = format!("{field} {}", index.saturating_add(1));
+        match (one.get(index), other.get(index)) {
+            (Some(before), Some(after)) => values(section, &inner, before, after, changes),
+            (before, after) => changes.push(change(section, inner, before, after)),
+        }
+    }
+}
+
+fn change(section: &str, field: String, before: Option<&Value>, after: Option<&Value>) -> Change {
+    let (before, after) = (before.map(words), after.map(words));
+    Change { section: section.to_owned(), field, before, after }
 }
 
 fn differ(section: &str, field: &str, before: &Value, after: &Value, changes: &mut Vec<Change>) {

@@ -4,23 +4,31 @@
 //! every choice that the file leaves open. A plan that can be read is then looked at as a whole: ranks
 //! that nobody reaches, parts that do nothing, an order of evaluation that surely was not meant.
 
+mod cases;
 mod cliff;
 mod compare;
 mod defaults;
+mod figures;
+mod leaf;
 mod ranks;
+mod rising;
 mod stated;
 mod tables;
 mod worst;
 
+use rust_decimal::Decimal;
 use serde::Serialize;
 
 pub use self::{
+    cases::lint_cases,
     cliff::Cliff,
     compare::{Change, Comparison, compare},
     worst::{Part, Worst, worst_case},
 };
 use super::{
     Component, Plan, PlanError, PlanRef, Problem,
+    close::ClosePlanError,
+    pairs::PairsError,
     read::{self, place},
 };
 use crate::domain::{id::ComponentId, money::Rate};
@@ -90,15 +98,17 @@ impl Report {
 /// The most findings that are told of one file.
 const MAX_FINDINGS: usize = 500;
 
-/// Looks at a plan file. With a limit, a plan that can cost more of the sales is a warning.
+/// Looks at a plan file. With a limit, a plan that can cost more of the sales is a warning; without one, a
+/// plan that can cost more than all of them is an error.
 pub fn lint(text: &str, limit: Option<Rate>) -> Report {
     let mut report = match read::all(text) {
         Ok(plan) => whole(text, &plan, limit),
         Err((first, others)) => {
             let open = stated::open(text);
             let errors = std::iter::once(first).chain(others);
-            let told = errors.filter(|error| !stated::tells(&open, error));
-            let mut findings: Vec<Finding> = told.map(|error| unreadable(text, &error)).collect();
+            let errors = errors.map(|error| (unreadable(text, &error), error));
+            let told = errors.filter(|(told, error)| !stated::tells(&open, error, told.line));
+            let mut findings: Vec<Finding> = told.map(|(told, _)| told).collect();
             findings.extend(open);
             Report { plan: None, findings, worst: None, cliffs: Vec::new() }
         }
@@ -112,6 +122,19 @@ fn whole(text: &str, plan: &Plan, limit: Option<Rate>) -> Report {
     let mut look = Look { text, plan, findings: Vec::new() };
     ranks::look(&mut look);
     tables::look(&mut look);
+    figures::look(&mut look);
+    rising::look(&mut look);
+    look.start();
+    // The plan is one, so what is not of its shape stands in a case; it is told once, by its field.
+    let open = stated::open(text);
+    let wrong = |f: &Finding, line| f.severity == Severity::Error && line == f.line;
+    let mut cases = cases::of_plan(text, plan);
+    cases.retain(|case| match case.rule {
+        "case_unreadable" => open.iter().all(|found| found.severity != Severity::Error),
+        _ => !open.iter().any(|found| wrong(found, case.line)),
+    });
+    look.findings.extend(open);
+    look.findings.extend(cases);
     let worst = worst_case(plan);
     look.idle(&worst);
     look.costs(&worst, limit);
@@ -163,6 +186,17 @@ impl Look<'_> {
         numbered.map(|(index, component)| (index.to_string(), component))
     }
 
+    /// A version after another that holds for orders before it closes a period.
+    fn start(&mut self) {
+        let Some(midway) = self.plan.midway().filter(|midway| midway.edition.version > 1) else {
+            return;
+        };
+        let (start, next) = (midway.period.start, midway.next);
+        let fix = format!("let `effective_from` be {start} or {next}, if that is not meant");
+        let told = ("begins_within_period", midway.to_string(), &*fix);
+        self.tell(Severity::Warning, &["effective_from"], told);
+    }
+
     /// Components that can never pay anything.
     fn idle(&mut self, worst: &Worst) {
         for (index, part) in worst.parts.iter().enumerate() {
@@ -176,7 +210,16 @@ impl Look<'_> {
     }
 
     fn costs(&mut self, worst: &Worst, limit: Option<Rate>) {
-        let Some(limit) = limit else { return };
+        let Some(limit) = limit else {
+            if worst.total > Decimal::ONE {
+                let message =
+                    format!("the plan can cost {}: more than is sold", worst::percent(worst.total));
+                let fix = "look for rates that lack the sign %, or say `--limit` if it is meant";
+                let path = ["component"];
+                self.tell(Severity::Error, &path, ("above_all_sales", message, fix));
+            }
+            return;
+        };
         let limit = limit.as_decimal();
         if worst.total > limit {
             let message = format!(
@@ -208,7 +251,8 @@ fn unreadable(text: &str, error: &PlanError) -> Finding {
     let (line, component, field, message) = match error {
         PlanError::Syntax(syntax) => {
             let start = syntax.span().map_or(0, |span| span.start);
-            (line_at(start), None, Box::from(""), syntax.message().to_owned())
+            let place = read::around(text, start);
+            (line_at(start), place.component, place.field, syntax.message().to_owned())
         }
         PlanError::Repeated(id) => {
             let quoted = format!("\"{id}\"");
@@ -234,7 +278,43 @@ fn unreadable(text: &str, error: &PlanError) -> Finding {
         None => (message, String::new()),
     };
     let severity = Severity::Error;
-    Finding { severity, rule: "unreadable", line, component, field, message, fix }
+    Finding { severity, rule: rule_of(error), line, component, field, message, fix }
+}
+
+/// The word for why a file is no plan.
+fn rule_of(error: &PlanError) -> &'static str {
+    let problem = match error {
+        PlanError::Syntax(syntax) => {
+            let starts = |start: &str| syntax.message().starts_with(start);
+            return match () {
+                () if starts("unknown variant") => "unknown_word",
+                () if starts("invalid type") => "wrong_type",
+                () if starts("missing field") => "unstated",
+                () if starts("unknown field") => "unknown_field",
+                () => "unreadable",
+            };
+        }
+        PlanError::Repeated(_) => return "repeated_id",
+        PlanError::NoRates(_) => return "no_rates",
+        PlanError::Field { problem, .. } => problem,
+    };
+    match problem {
+        Problem::NoRanks
+        | Problem::UnknownRank { .. }
+        | Problem::Close(ClosePlanError::UnknownRank(_)) => "unknown_rank",
+        Problem::NotAUnilevel(_)
+        | Problem::Close(ClosePlanError::NotBefore { .. } | ClosePlanError::CapAfter { .. }) => {
+            "unknown_component"
+        }
+        Problem::Kind(_) => "unknown_kind",
+        Problem::RankMissing(_) => "rank_missing",
+        Problem::RankName(_) | Problem::Close(ClosePlanError::Repeated(_)) => "repeated_id",
+        Problem::Missing(_) | Problem::NoRequirements(_) => "unstated",
+        Problem::Close(ClosePlanError::Table { .. } | ClosePlanError::Row { .. }) => "bad_table",
+        Problem::Close(ClosePlanError::TooFine { .. })
+        | Problem::Pairs(PairsError::TooFine { .. }) => "too_fine",
+        _ => "does_not_hold",
+    }
 }
 
 #[cfg(test)]

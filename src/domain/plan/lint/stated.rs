@@ -5,22 +5,30 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::{Finding, Severity};
-use crate::domain::plan::{PlanError, read::place, schema};
+use super::{Finding, Severity, leaf};
+use crate::domain::plan::{
+    PlanError, Problem, close::ClosePlanError, near::nearest, read::place, schema,
+};
 
 pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 /// What is not of the right kind at all, and so is not the branch that was meant.
 const OTHER: u32 = 1000;
 
+/// A rank or a component is named; whether there is one is looked up at the end.
+const RANK: &str = "names_rank";
+const COMPONENT: &str = "names_component";
+
 /// How deep a file is looked into; plans are five tables deep.
 const MAX_DEPTH: usize = 32;
 
-/// Every required field that is missing and every field that there is not.
+/// Every required field that is missing, every field that there is not, and values that are not of their
+/// form.
 pub(super) fn open(text: &str) -> Vec<Finding> {
     let Ok(file) = toml::from_str::<Value>(text) else { return Vec::new() };
     let mut found = Vec::new();
     walk(&SCHEMA, &file, &mut Vec::new(), &mut found);
+    found.retain_mut(|open| stranger(open, &file));
     let finding = |open: Open| {
         let path: Vec<&str> = open.path.iter().map(String::as_str).collect();
         let component = match path.as_slice() {
@@ -31,7 +39,7 @@ pub(super) fn open(text: &str) -> Vec<Finding> {
             component.and_then(Value::as_str).and_then(|id| id.to_owned().try_into().ok());
         let place = place(text, &path, component);
         Finding {
-            severity: Severity::Error,
+            severity: open.severity,
             rule: open.rule,
             line: place.line,
             component: place.component,
@@ -49,9 +57,19 @@ pub(super) fn fits(file: &Value) -> bool {
     walk(&SCHEMA, file, &mut Vec::new(), &mut Vec::new()) == 0
 }
 
-/// Whether an error of reading is among what was found here.
-pub(super) fn tells(open: &[Finding], error: &PlanError) -> bool {
-    let PlanError::Syntax(error) = error else { return false };
+/// Whether an error of reading, told at a line, is among what was found here.
+pub(super) fn tells(open: &[Finding], error: &PlanError, line: usize) -> bool {
+    let error = match error {
+        PlanError::Syntax(error) => error,
+        PlanError::Field { problem, .. } => return names_nobody(open, problem),
+        PlanError::Repeated(_) | PlanError::NoRates(_) => return false,
+    };
+    let value = |found: &Finding| {
+        found.severity == Severity::Error && !matches!(found.rule, "unstated" | "unknown_field")
+    };
+    if open.iter().any(|found| value(found) && found.line == line) {
+        return true;
+    }
     let mut words = error.message().split('`');
     let (start, field) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let rule = match start {
@@ -62,8 +80,52 @@ pub(super) fn tells(open: &[Finding], error: &PlanError) -> bool {
     open.iter().any(|f| f.rule == rule && f.field.rsplit('.').next() == Some(field))
 }
 
+/// Whether a problem is a name that nobody knows, and it was found where it stands.
+fn names_nobody(open: &[Finding], problem: &Problem) -> bool {
+    let (rule, name) = match problem {
+        Problem::UnknownRank { found, .. } => ("unknown_rank", &**found),
+        Problem::Close(ClosePlanError::UnknownRank(rank)) => ("unknown_rank", rank.as_str()),
+        Problem::NotAUnilevel(named)
+        | Problem::Close(
+            ClosePlanError::NotBefore { named, .. } | ClosePlanError::CapAfter { named, .. },
+        ) => ("unknown_component", named.as_str()),
+        _ => return false,
+    };
+    let told = |found: &Finding| found.rule == rule && found.message.ends_with(&format!(" {name}"));
+    open.iter().any(told)
+}
+
+/// The ids of the entries of a list of the file.
+fn ids<'a>(file: &'a Value, list: &str) -> Vec<&'a str> {
+    let entries = file.get(list).and_then(Value::as_array).into_iter().flatten();
+    entries.filter_map(|entry| entry.get("id")?.as_str()).map(str::trim).collect()
+}
+
+/// What is told of a name, if the file has no entry of it: a rank, or a component.
+fn stranger(open: &mut Open, file: &Value) -> bool {
+    let (list, what, rule) = match open.rule {
+        RANK => ("rank", "rank", "unknown_rank"),
+        COMPONENT => ("component", "component", "unknown_component"),
+        _ => return true,
+    };
+    let known = ids(file, list);
+    let name = std::mem::take(&mut open.message);
+    // A case also says that somebody has no rank.
+    let none = name == "none" && open.path.first().is_some_and(|list| list == "case");
+    if known.contains(&&*name) || (known.is_empty() && open.rule == RANK) || none {
+        return false;
+    }
+    let near = nearest(&name, known.iter().copied());
+    let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    open.fix = format!("{near}its {what}s are {}", known.join(", "));
+    open.message = format!("the plan has no {what} {name}");
+    (open.severity, open.rule) = (Severity::Error, rule);
+    true
+}
+
 /// A field that is missing, or that there is not.
 struct Open {
+    severity: Severity,
     path: Vec<String>,
     rule: &'static str,
     message: String,
@@ -81,6 +143,8 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<O
     if path.len() > MAX_DEPTH {
         return 0;
     }
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|to| to.rsplit('/').next());
+    let name = name.unwrap_or_default();
     let schema = resolved(schema);
     let branches = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array);
     let mut weight: u32 = 0;
@@ -94,9 +158,20 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<O
                 best = Some((weight, inside));
             }
         }
-        let (least, inside) = best.unwrap_or_default();
+        let (least, mut inside) = best.unwrap_or_default();
         weight = least;
-        if least < OTHER {
+        // Without the word that picks a branch, no branch is the one that was meant.
+        let words = tag(branches)
+            .filter(|(tag, _)| path.len() > 2 && value.is_object() && value.get(tag).is_none());
+        if let Some((tag, words)) = words {
+            let mut path = path.clone();
+            path.push(tag.to_owned());
+            let message = "it is not stated, and there is no default".to_owned();
+            let fix = format!("one of {}", words.join(", "));
+            inside = vec![Open { severity: Severity::Error, path, rule: "unstated", message, fix }];
+            weight = 1;
+        }
+        if weight < OTHER {
             found.extend(inside);
         }
     }
@@ -105,7 +180,10 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<O
     let fits =
         is("const", &|only| only == value) && is("enum", &words) && is("type", &|t| kind(t, value));
     if !fits {
-        return weight.saturating_add(OTHER);
+        return match leaf::mistyped(name, schema, value) {
+            Some(told) => weight.saturating_add(tell(told, path, found)),
+            None => weight.saturating_add(OTHER),
+        };
     }
     let below = match value {
         Value::Object(fields) => object(schema, fields, path, found),
@@ -119,9 +197,43 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<O
             }
             sum
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        Value::String(text) => {
+            let rule = match name {
+                _ if path.last().is_some_and(|key| key == "id") => None,
+                "RankId" | "Threshold" => Some(RANK),
+                "ComponentId" => Some(COMPONENT),
+                _ => None,
+            };
+            found.extend(rule.map(|rule| Open {
+                severity: Severity::Note,
+                path: path.clone(),
+                rule,
+                message: text.trim().to_owned(),
+                fix: String::new(),
+            }));
+            leaf::text(name, schema, text).map_or(0, |told| tell(told, path, found))
+        }
+        Value::Number(_) => leaf::bounds(schema, value).map_or(0, |told| tell(told, path, found)),
+        Value::Null | Value::Bool(_) => 0,
     };
     weight.saturating_add(below)
+}
+
+/// Keeps what is told of a value, and says how far that is from the schema.
+fn tell(told: leaf::Told, path: &[String], found: &mut Vec<Open>) -> u32 {
+    let leaf::Told { severity, rule, message, fix } = told;
+    found.push(Open { severity, path: path.to_vec(), rule, message, fix });
+    u32::from(severity == Severity::Error)
+}
+
+/// The field by whose word branches differ, and the words.
+fn tag(branches: &[Value]) -> Option<(&str, Vec<&str>)> {
+    let fields = |branch| resolved(branch).get("properties").and_then(Value::as_object);
+    let word = |branch, tag: &str| fields(branch)?.get(tag)?.get("const")?.as_str();
+    let first = branches.first()?;
+    let (tag, _) = fields(first)?.iter().find(|(_, field)| field.get("const").is_some())?;
+    let words: Option<Vec<&str>> = branches.iter().map(|branch| word(branch, tag)).collect();
+    Some((tag.as_str(), words?))
 }
 
 /// Whether a value is of the type, or of one of the types, that the schema says.
@@ -163,12 +275,16 @@ fn object(
         } else if others == Some(&Value::Bool(false)) {
             weight = weight.saturating_add(1);
             let names = known.into_iter().flat_map(Map::keys).map(String::as_str);
-            let names = names.collect::<Vec<_>>().join(", ");
+            let names = names.collect::<Vec<_>>();
+            let near = nearest(name, names.iter().copied());
+            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            let names = names.join(", ");
             found.push(Open {
+                severity: Severity::Error,
                 path: path.clone(),
                 rule: "unknown_field",
                 message: format!("there is no field `{name}` here"),
-                fix: format!("known are {names}"),
+                fix: format!("{near}known are {names}"),
             });
         }
         path.pop();
@@ -180,7 +296,8 @@ fn object(
         path.push(name.to_owned());
         let fix = known.and_then(|known| known.get(name)).map_or_else(String::new, meaning);
         let message = "it is not stated, and there is no default".to_owned();
-        found.push(Open { path, rule: "unstated", message, fix });
+        let severity = Severity::Error;
+        found.push(Open { severity, path, rule: "unstated", message, fix });
     }
     weight
 }

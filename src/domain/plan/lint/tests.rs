@@ -1,6 +1,7 @@
 //! For each finding a plan that has it, and the one beside it that has not.
 
 mod cost;
+mod doubted;
 mod texts;
 mod versions;
 
@@ -38,8 +39,10 @@ fn line_of(text: &str, what: &str) -> usize {
 
 #[test]
 fn plans_that_are_in_order_have_no_error() {
+    // All kinds of components at once cost more than is sold.
+    let limit = Rate::parse("200 %").unwrap();
     for text in [PLAN, RANKED, WHOLE] {
-        let report = lint(text, None);
+        let report = lint(text, Some(limit));
         assert!(!report.failed(), "{:?}", report.findings);
     }
     assert_eq!(rules(PLAN), [""; 0], "a small plan has nothing to tell");
@@ -88,28 +91,34 @@ fn words_that_nobody_knows_are_told_beside_what_is_wrong_elsewhere() {
     let found = findings(&text);
     let told: Vec<(usize, &str)> = found.iter().map(|f| (f.line, f.rule)).collect();
     let wanted = [
-        (line_of(&text, "rates = { kit = { unranked"), "unreadable"),
-        (line_of(&text, "boundary = "), "unreadable"),
+        (line_of(&text, "rates = { kit = { unranked"), "does_not_hold"),
+        (line_of(&text, "boundary = "), "unknown_rank"),
         (line_of(&text, "dayz"), "unknown_field"),
     ];
     assert_eq!(told, wanted, "{found:#?}");
     assert!(found[0].message.contains("gold has a lower rate"), "{}", found[0].message);
     assert_eq!(found[1].message, "the plan has no rank gould");
-    assert_eq!(found[1].fix, "its ranks are silver, gold");
+    assert_eq!(found[1].fix, "did you mean gold? its ranks are silver, gold");
 }
 
 #[test]
 fn a_bracket_table_with_an_overlap_and_a_cap_after_nothing_are_errors() {
-    for (from, to, says) in [
-        ("from = \"200\"", "from = \"50\"", "in ascending order"),
-        ("after = \"matching\"", "after = \"x\"", "`after` names x, which is no component"),
+    for (from, to, rule, says) in [
+        ("from = \"200\"", "from = \"50\"", "bad_table", "row 2, from 50, does not begin above"),
+        (
+            "after = \"matching\"",
+            "after = \"x\"",
+            "unknown_component",
+            "the plan has no component x",
+        ),
         (
             "on = [\"pairs\", \"levels\"]",
             "on = [\"matching\"]",
+            "unknown_component",
             "must be a component that stands before",
         ),
     ] {
-        let finding = found(&changed(from, to), WHOLE, "unreadable");
+        let finding = found(&changed(from, to), WHOLE, rule);
         assert_eq!(finding.severity, Severity::Error);
         assert!(format!("{} {}", finding.message, finding.fix).contains(says), "{finding:?}");
     }
@@ -251,7 +260,7 @@ fn an_amount_that_cannot_be_paid_is_an_error() {
         ),
     ] {
         let wrong = text.replacen(from, to, 1);
-        let finding = found(&wrong, &text, "unreadable");
+        let finding = found(&wrong, &text, "too_fine");
         assert!(finding.message.contains("finer than the minor unit of JPY"), "{finding:?}");
     }
 }

@@ -18,7 +18,7 @@ fn a_comparison_names_what_differs_and_warns_of_a_version_that_cannot_follow() {
         "plan, version: 1 becomes 2",
         "volumes, retail_orders: referrer becomes nobody",
         "rank silver, pv: 100 becomes 150.00",
-        "component performance, table 2.rate: 6 % becomes 8 %",
+        "component performance, table from 200.rate: 6 % becomes 8 %",
     ];
     assert_eq!(changes, wanted, "a rate that is written otherwise is the same rate");
     assert_eq!(comparison.warnings, [""; 0]);
