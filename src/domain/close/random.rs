@@ -119,7 +119,8 @@ fn ranks() -> impl Strategy<Value = Vec<Rank>> {
                 pv,
                 qv,
                 gv,
-                leg_cap: cap.filter(|_| gv.is_some()),
+                // A cap of nothing is refused by the plan.
+                leg_cap: cap.filter(|cap| gv.is_some() && *cap > Rate::ZERO),
                 pgv,
                 accumulated,
                 legs: legs

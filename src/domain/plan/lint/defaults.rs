@@ -45,6 +45,12 @@ fn table(schema: &Value, fields: &mut Map<String, Value>, depth: usize) {
             Value::Number(_) | Value::Bool(_) => true,
             Value::Null | Value::Array(_) | Value::Object(_) => false,
         });
+        // An empty list says nothing, and one that is written out says no more.
+        let empty = field.get("default").filter(|_| default.is_none());
+        if empty.is_some() && fields.get(name) == empty {
+            fields.remove(name);
+            continue;
+        }
         match (fields.get_mut(name), default) {
             (Some(value), _) => fill(field, value, depth.saturating_add(1)),
             (None, Some(default)) => {

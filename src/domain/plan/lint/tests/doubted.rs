@@ -182,7 +182,7 @@ fn cases_are_looked_at_too() {
         ("only = [\"direct\"]", "only = [\"dirct\"]", "unknown_component", "no component dirct"),
         ("source = ", "sorce = ", "unknown_field", "no field `sorce`"),
         ("class = \"beauty\"", "class = \"beuty\"", "case_class_unrated", "class beuty"),
-        ("net = 100", "net = 1.5", "case_unreadable", "invalid type"),
+        ("net = 100", "net = 1.5", "not_text", "it is written as text"),
     ] {
         let told = with_case(from, to);
         assert!(told.iter().any(|f| f.rule == rule && f.message.contains(says)), "{to}: {told:?}");
