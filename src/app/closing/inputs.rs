@@ -132,19 +132,30 @@ impl History {
             let carry = |(component, amount)| Carried { component, amount };
             history.carried = carried.into_iter().map(carry).collect();
         }
-        for RankBonusRecord { component, distributor, rank } in
-            store.rank_bonuses(&basis.plan.id, basis.period.start).await?
-        {
-            // A rank or a component that the plan no longer has can be paid no second time.
-            let kept = plan.components.iter().any(|known| *known.id() == component);
-            if let (Some(member), Some(rank), true) =
-                (number(distributor.as_str()), plan.ranks.level(&rank), kept)
-            {
-                history.paid_ranks.push(PaidRank { component, member, rank });
-            }
-        }
+        history.paid_ranks = paid_ranks(store, basis, plan, tree).await?;
         Ok(history)
     }
+}
+
+/// The bonuses for ranks that were paid for periods before.
+pub(super) async fn paid_ranks(
+    store: &Postgres,
+    basis: &Basis,
+    plan: &Plan,
+    tree: &Genealogy,
+) -> Result<Vec<PaidRank>, ClosingError> {
+    let mut paid = Vec::new();
+    for RankBonusRecord { component, distributor, rank } in
+        store.rank_bonuses(&basis.plan.id, basis.period.start).await?
+    {
+        // A rank or a component that the plan no longer has can be paid no second time.
+        let kept = plan.components.iter().any(|known| *known.id() == component);
+        let member = tree.find(&distributor).map(Member::number);
+        if let (Some(member), Some(rank), true) = (member, plan.ranks.level(&rank), kept) {
+            paid.push(PaidRank { component, member, rank });
+        }
+    }
+    Ok(paid)
 }
 
 fn by_member(amounts: HashMap<String, Money>, tree: &Genealogy) -> Vec<Money> {

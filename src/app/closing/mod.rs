@@ -1,5 +1,6 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
+mod corrections;
 mod inputs;
 mod note;
 pub mod placement;
@@ -13,8 +14,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::{
+    corrections::Backs,
     inputs::{History, Watch, gather, given},
-    placement::Unplaced,
+    placement::{Before, Unplaced},
 };
 pub use self::{
     note::{Because, Note},
@@ -32,7 +34,8 @@ use crate::{
             Inputs, MemberRecord, Mover, PlacedTree, Population, PopulationError, RankBonusRecord,
             RankChange, Summary,
             binary::{self, unpair::UnpairError},
-            gather::{Counted, Late, Volumes},
+            correct::Correction,
+            gather::{Counted, Late},
             matrix::MatrixError,
             placed::PlacedRecords,
         },
@@ -147,6 +150,7 @@ pub struct Prepared {
     placed: PlacedRecords,
     unplaced: Vec<Unplaced>,
     notes: Vec<Note>,
+    corrections: Vec<Correction>,
     tree: Genealogy,
 }
 
@@ -175,7 +179,8 @@ impl Prepared {
         let (key, currency) = (self.basis.key(), self.basis.currency);
         let name = |member| self.tree.by_number(member);
         let own = self.close.entries(&key, currency, &self.population, name);
-        own.chain(self.placed.entries(&key, currency, name)).collect()
+        let corrections = self.corrections.iter();
+        own.chain(corrections.filter_map(|c| c.entry(&key, currency, name))).collect()
     }
 
     /// What is kept of the positions of binaries and matrices.
@@ -207,7 +212,8 @@ impl Prepared {
 
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
-        let corrected = self.placed.corrected();
+        let corrected = self.corrections.iter().map(Correction::to_member).sum();
+        let corrected = Some(corrected).filter(|_| !self.corrections.is_empty());
         let (summary, late, unplaced) = (&self.summary, self.late, &*self.unplaced);
         Kept { summary, late, unplaced, corrected, notes: &self.notes }
     }
@@ -333,17 +339,19 @@ async fn compute(
     let (Some(close_plan), Some(volumes)) = (parts, &plan.volumes) else {
         return Err(unclosed(plan));
     };
-    let (volumes, late) = gather(store, &basis, tree, volumes.group, watch).await?;
-    let counted = if plan.trees().is_empty() { Volumes::default() } else { volumes.clone() };
+    let (mut volumes, late) = gather(store, &basis, tree, volumes.group, watch).await?;
+    let before = Before::read(store, &basis).await?;
+    let backs = Backs::read(store, &basis, plan, (tree, &before)).await?;
+    backs.leave_out(&mut volumes, before.open());
     let history = History::read(store, &basis, plan, tree).await?;
     let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
     let mut columns = Columns {
         sponsor,
         status,
-        pv: volumes.pv,
-        qv: volumes.qv,
-        cv: volumes.cv,
-        accumulated: volumes.accumulated,
+        pv: volumes.pv.clone(),
+        qv: volumes.qv.clone(),
+        cv: volumes.cv.clone(),
+        accumulated: std::mem::take(&mut volumes.accumulated),
         earlier_pv: history.earlier_pv,
         achieved: history.achieved,
     };
@@ -366,9 +374,15 @@ async fn compute(
         close_plan: &close_plan,
         population: &population,
         ranking: &ranking,
-        volumes: &counted,
+        volumes: &volumes,
+        before: &before,
+        backs: &backs,
+        close: before.open(),
     };
     let placed = placement::close(&scene).await?;
+    let corrections = corrections::of_closed(&scene, &placed.records.corrections).await?;
+    corrections::carry_in(&mut inputs.carried, &basis, &corrections);
+    backs.settle(&mut inputs.given, before.open());
     inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
@@ -385,6 +399,7 @@ async fn compute(
         placed: placed.records,
         unplaced: placed.unplaced,
         notes: placed.notes,
+        corrections,
         tree: tree.clone(),
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Population, Unearned,
+    Unearned,
     column::{NOBODY, at, index, update},
 };
 use crate::domain::{
@@ -230,8 +230,7 @@ pub struct ComponentClose {
     /// What each position gets, after the caps so far.
     pub(super) paid: Vec<Money>,
     pub(super) cuts: Vec<Cut>,
-    /// What of `paid` is posted elsewhere, by position: with its orders, or as the correction of a closed
-    /// period. Empty where there is nothing of it.
+    /// What of `paid` is posted with its orders, by position. Empty where there is nothing of it.
     #[serde(default)]
     pub(super) elsewhere: Vec<Money>,
     /// The own groups of a bracket component.
@@ -277,7 +276,7 @@ impl ComponentClose {
     }
 
     /// Leaves what nobody gets of a binary or a matrix to the company.
-    pub(super) fn leave(&mut self, unearned: &Unearned, population: &Population) {
+    pub(super) fn leave(&mut self, unearned: &Unearned) {
         for (reason, amount) in &unearned.breakage {
             self.offer(*amount);
             self.breakage(*reason, *amount);
@@ -285,14 +284,6 @@ impl ComponentClose {
         if !unearned.capped.is_zero() {
             self.offer(unearned.capped);
             *self.totals.capped.entry(self.id.clone()).or_default() += unearned.capped;
-        }
-        if !unearned.corrected.is_empty() {
-            self.elsewhere = vec![Money::ZERO; self.paid.len()];
-        }
-        for (member, amount) in &unearned.corrected {
-            if let Some(position) = population.position(*member) {
-                update(&mut self.elsewhere, position, |sum| *sum += *amount);
-            }
         }
     }
 

@@ -20,6 +20,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (12, "placement", include_str!("../../../schemas/postgres/0012_placement.sql")),
     (13, "rank_fact", include_str!("../../../schemas/postgres/0013_rank_fact.sql")),
     (14, "sealed_period", include_str!("../../../schemas/postgres/0014_sealed_period.sql")),
+    (20, "corrected_period", include_str!("../../../schemas/postgres/0020_corrected_period.sql")),
 ];
 
 /// The number of the last migration that this release knows.

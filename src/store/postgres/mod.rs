@@ -4,6 +4,7 @@ mod articles;
 mod closes;
 mod company;
 mod copy;
+mod corrections;
 pub mod customers;
 pub mod import;
 mod journal;
@@ -29,6 +30,7 @@ use tokio_postgres::{NoTls, error::SqlState};
 pub use self::{
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
+    corrections::ReversedEntry,
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
