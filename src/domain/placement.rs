@@ -15,6 +15,7 @@ mod binary;
 mod event;
 mod matrix;
 mod register;
+mod seats;
 mod shape;
 mod span;
 
@@ -30,6 +31,7 @@ pub use self::{
     event::{Chained, Placed, PlacementVersion, Spot, Tree},
     matrix::{MatrixTree, Spill, capacity},
     register::{EnterError, Entered, Register, Wish},
+    seats::Seats,
     shape::{AnyTree, Shape},
     span::Spans,
 };

@@ -31,7 +31,7 @@ use crate::{
 
 /// 10 % of the weaker leg, three levels of a matrix, and 10 % of what those whom one enrolled earn on their
 /// orders and in the binary.
-const PLAN: &str = r#"
+pub(crate) const PLAN: &str = r#"
 id = "field"
 version = 1
 effective_from = "2020-01-01T00:00:00Z"
@@ -106,13 +106,14 @@ negative_earnings = "match"
 rates = [{ rates = ["10 %"] }]
 "#;
 
-const LEGS: &str = "position,distributor,parent,side,placed_at\n\
+pub(crate) const LEGS: &str = "position,distributor,parent,side,placed_at\n\
     top,10090,,,2026-01-02\n\
     left,11043,top,left,2026-01-02\n\
     right,L2,top,right,2026-01-03\n\
     deep,ABC123,left,right,2026-01-03\n";
 
-const GRID: &str = "position,distributor\ng1,10001\ng2,10090\ng3,11043\ng4,L2\ng5,ABC123\n";
+pub(crate) const GRID: &str =
+    "position,distributor\ng1,10001\ng2,10090\ng3,11043\ng4,L2\ng5,ABC123\n";
 
 fn failed(output: &Output) -> String {
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -126,7 +127,7 @@ async fn import(world: &World, file: &str, tree: &str, more: &[&str]) -> Output 
     world.run(&[&["import", "placements", &path, "--tree", tree], more].concat()).await
 }
 
-async fn imported(world: &World, file: &str, tree: &str, wanted: &str) {
+pub(crate) async fn imported(world: &World, file: &str, tree: &str, wanted: &str) {
     let told = closes::said(&import(world, file, tree, &[]).await);
     assert!(told.contains(wanted), "{told}");
 }
@@ -136,7 +137,7 @@ async fn found(world: &World) -> crate::support::Running {
     found_with(world, PLAN).await
 }
 
-async fn found_with(world: &World, plan: &str) -> crate::support::Running {
+pub(crate) async fn found_with(world: &World, plan: &str) -> crate::support::Running {
     fs::write(world.folder.join("pipelines/plans/field.toml"), plan).unwrap();
     world.enrol(&[("L2", Some("10090"))]).await;
     world.start().await
@@ -340,7 +341,7 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
         });
     }
     let query = format!(
-        "SELECT component, corrects, position, paid, breakage, capped, reason, cap, spared
+        "SELECT component, corrects, position, paid, breakage, capped, reason
          FROM upline.period_correction WHERE period = '{period}' ORDER BY corrects, position"
     );
     for row in world.rows(&query).await {
@@ -353,9 +354,6 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
             breakage: money(&row, 4),
             capped: money(&row, 5),
             refused: word(&row, 6),
-            spared: row
-                .get::<_, Option<&str>>(7)
-                .map(|cap| (ComponentId::parse(cap).unwrap(), money(&row, 8))),
         });
     }
     records
@@ -427,13 +425,16 @@ async fn february_corrects_january(world: &World) {
             // 40 for 400, cap 35.
             "pairs distributor:10090 35.00",
             "pairs capped:pairs 5.00",
-            // Of the binary 35 - 21, of direct 40 - 30 and 10.
-            "matching distributor:10001 1.40",
-            "matching distributor:10090 2.00",
+            "matching distributor:10001 3.50",
+            // Of direct 40 and 10.
+            "matching distributor:10090 5.00",
             // Of the 7 of 10001, who has no sponsor.
             "matching breakage 0.70 end_of_upline",
             "pairs distributor:10090 -21.00 2026-01",
             "pairs capped:pairs -9.00 2026-01",
+            // What was matched in January of the 21, and of the 30 that the order had earned.
+            "matching distributor:10001 -2.10 2026-01",
+            "matching distributor:10090 -3.00 2026-01",
         ]
     );
     let march = closes::shown(world, "2026-03").await;
@@ -475,7 +476,8 @@ async fn three_months(world: &World, with_return: bool) -> BTreeMap<String, Stri
         preview["summary"]["unplaced"],
         json!([{ "component": "pairs", "tree": "legs", "distributors": 1, "volume": "70" }])
     );
-    let corrected = if with_return { json!("-21.00") } else { Value::Null };
+    let corrected = if with_return { json!("-47.10") } else { Value::Null };
+    // 21 of the binary, 5.10 matched, 5 % and 2 % of 300 in the matrix.
     assert_eq!(preview["summary"]["corrected"], corrected);
     closes::commit(world, "2026-02").await;
     sealed(world, "2026-02").await;
@@ -555,13 +557,16 @@ fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_pe
 
         let story = closes::said(&world.run(&["explain", "10090", "2026-02"]).await);
         // The matrix and what was matched on the order take back too.
-        let gets =
-            "gets -39.00 USD: levels -15.00, matching -3.00, pairs of 2026-01, corrected, -21.00";
+        let gets = "gets -39.00 USD: levels of 2026-01, corrected, -15.00, matching of 2026-01, corrected, \
+                    -3.00, pairs of 2026-01, corrected, -21.00";
         assert!(story.contains(gets), "{story}");
         let story = world.run(&["explain", "10090", "2026-02", "--json"]).await;
         let story: Value = serde_json::from_str(&closes::said(&story)).unwrap();
-        let corrected =
-            json!([{ "component": "pairs", "corrects": "2026-01", "amount": "-21.00" }]);
+        let corrected = json!([
+            { "component": "levels", "corrects": "2026-01", "amount": "-15.00" },
+            { "component": "matching", "corrects": "2026-01", "amount": "-3.00" },
+            { "component": "pairs", "corrects": "2026-01", "amount": "-21.00" },
+        ]);
         assert_eq!((&story["paid"], &story["corrected"]), (&json!("-39.00"), &corrected));
 
         // The rest comes back too: what is left is nothing, also of the cap.

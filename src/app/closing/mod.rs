@@ -151,6 +151,8 @@ pub struct Prepared {
     unplaced: Vec<Unplaced>,
     notes: Vec<Note>,
     corrections: Vec<Correction>,
+    /// The components of the plan that rest on placement.
+    on_trees: Vec<ComponentId>,
     tree: Genealogy,
 }
 
@@ -383,6 +385,7 @@ async fn compute(
     let corrections = corrections::of_closed(&scene, &placed.records.corrections).await?;
     corrections::carry_in(&mut inputs.carried, &basis, &corrections);
     backs.settle(&mut inputs.given, before.open());
+    let on_trees = plan.components.iter().filter(|component| component.tree().is_some());
     inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
@@ -400,6 +403,7 @@ async fn compute(
         unplaced: placed.unplaced,
         notes: placed.notes,
         corrections,
+        on_trees: on_trees.map(|component| component.id().clone()).collect(),
         tree: tree.clone(),
     })
 }

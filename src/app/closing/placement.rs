@@ -25,7 +25,7 @@ use crate::{
         },
         genealogy::{Genealogy, Member},
         id::{ComponentId, DistributorId, TreeId},
-        placement::{AnyTree, Owner, Position, Register, Spans},
+        placement::{AnyTree, Owner, Position, Seats, Spans},
         plan::{
             Component, Plan, PlanBook,
             pairs::{Binary, Matrix, MatrixLine},
@@ -136,11 +136,6 @@ impl Before {
             pasts.push(Past {
                 close,
                 rules: Rules::new(then.clone(), plan.rounding, basis.currency),
-                cap: plan
-                    .caps
-                    .iter()
-                    .find(|cap| cap.counts.contains(&then.id))
-                    .map(|c| c.id.clone()),
                 binary: then,
                 positions: placed.map_or(0, |placed| placed.version.seq),
             });
@@ -187,8 +182,6 @@ pub(super) struct Past {
     /// The binary of then.
     pub(super) binary: Binary,
     pub(super) rules: Rules,
-    /// The first cap of the plan of then that cuts it.
-    pub(super) cap: Option<ComponentId>,
     /// How many positions the tree had.
     pub(super) positions: u64,
 }
@@ -207,7 +200,7 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
     if shapes.is_empty() {
         return Ok(outcome);
     }
-    let mut trees: BTreeMap<&TreeId, Register> = BTreeMap::new();
+    let mut trees: BTreeMap<&TreeId, Seats> = BTreeMap::new();
     for placed in &scene.basis.placements {
         let Some(shape) = shapes.get(&placed.tree) else { continue };
         let (tree, version) = (&placed.tree, placed.version);
@@ -263,7 +256,7 @@ fn update(column: &mut [Volume], member: u32, change: impl FnOnce(&mut Volume)) 
 
 /// Puts the volume of each member on their first position, if that is among the first so many.
 fn seat(
-    register: &Register,
+    register: &Seats,
     own: &[Volume],
     known: impl Fn(Position) -> bool,
     column: &mut [Volume],
@@ -284,7 +277,7 @@ fn seat(
 async fn binary(
     scene: &Scene<'_>,
     plan: &Binary,
-    register: &Register,
+    register: &Seats,
     notes: &mut Vec<Note>,
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let AnyTree::Binary(tree) = register.tree() else {
@@ -327,7 +320,7 @@ async fn binary(
 /// expires.
 async fn recent(
     scene: &Scene<'_>,
-    register: &Register,
+    register: &Seats,
     before: &Before,
     (rules, pasts, backs): (&Rules, &[Past], &[returns::Back]),
 ) -> Result<Option<Vec<Volume>>, ClosingError> {
@@ -384,7 +377,7 @@ async fn recent(
 pub(super) async fn matrix(
     scene: &Scene<'_>,
     plan: &Matrix,
-    (register, parents): (&Register, Vec<u32>),
+    (register, parents): (&Seats, Vec<u32>),
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let active = active(scene);
     let rank = |member: u32| {

@@ -22,7 +22,7 @@ use crate::domain::{
     genealogy::{Genealogy, Member},
     id::DistributorId,
     money::Money,
-    placement::{BinaryColumns, Owner, Position, Register, Side, Spans},
+    placement::{BinaryColumns, Owner, Position, Seats, Side, Spans},
     plan::{pairs::Binary, period::PeriodId, volume::Measure},
     volume::Volume,
 };
@@ -74,7 +74,7 @@ pub(super) fn backs(tree: &Genealogy, before: &Before, measure: Measure) -> Vec<
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) plan: &'a Binary,
-    pub(super) register: &'a Register,
+    pub(super) register: &'a Seats,
     pub(super) columns: BinaryColumns<'a>,
     pub(super) before: &'a Before,
     /// Its closed periods.

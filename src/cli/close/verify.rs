@@ -30,6 +30,7 @@ pub(super) async fn run(
 
 fn tell(verified: &Verified) -> String {
     let Verified { basis, block, members, carries, entries, rank_bonuses, .. } = verified;
+    let Verified { positions, levels, corrections, .. } = verified;
     let what = format!(
         "{} of plan {} version {}, computed again from genealogy {}, journal {} and ledger {}",
         basis.period.id,
@@ -39,10 +40,15 @@ fn tell(verified: &Verified) -> String {
         basis.counted.upto,
         basis.ledger
     );
-    let compared = format!(
+    let mut compared = format!(
         "{members} members, {entries} entries, {rank_bonuses} bonuses for ranks, {carries} members with \
          volume carried on"
     );
+    if positions.saturating_add(*levels).saturating_add(*corrections) > 0 {
+        compared += &format!(
+            ", {positions} positions of binaries, {levels} levels of matrices, {corrections} corrections"
+        );
+    }
     if verified.holds() {
         return format!("{what}: the books hold the same, and block {block} seals it\n{compared}");
     }

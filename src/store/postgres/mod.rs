@@ -4,6 +4,7 @@ mod articles;
 mod closes;
 mod company;
 mod copy;
+mod copy_rows;
 mod corrections;
 pub mod customers;
 pub mod import;
@@ -13,6 +14,7 @@ mod migrate;
 mod orders;
 mod periods;
 mod placed;
+mod placed_stored;
 mod placements;
 mod plans;
 mod ranks;
@@ -35,6 +37,7 @@ pub use self::{
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
     placed::{Pasts, ReturnedEntry},
+    placed_stored::{StoredCorrection, StoredLevel, StoredPosition},
     placements::{PlacementRow, ShapeConflict},
     plans::PlanConflict,
     ranks::RankDecision,

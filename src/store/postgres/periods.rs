@@ -88,6 +88,8 @@ pub struct StoredEntry {
     pub currency: String,
     /// Why it is breakage, if it is.
     pub reason: Option<String>,
+    /// The closed period that it corrects, if it does.
+    pub corrects: Option<String>,
 }
 
 /// An entry of the volume journal in the period of whom it counts for.
@@ -247,7 +249,7 @@ impl Postgres {
         mut take: impl FnMut(StoredEntry),
     ) -> Result<(), ServiceError> {
         let query = "SELECT number, event_id::text, component, debit, credit, amount::text,
-                            currency, reason
+                            currency, reason, corrects
                      FROM upline.period_entry WHERE plan_id = $1 AND period = $2 ORDER BY number";
         let client = self.client().await?;
         let (plan, period) = (&*key.plan, key.period.as_str());
@@ -263,6 +265,7 @@ impl Postgres {
                 amount: row.get(5),
                 currency: row.get(6),
                 reason: row.get(7),
+                corrects: row.get(8),
             });
         }
         Ok(())

@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, pin::pin};
 
+use bytes::Bytes;
 use deadpool_postgres::{Object, Transaction};
-use futures_util::TryStreamExt;
+use futures_util::{SinkExt, TryStreamExt};
 use jiff::Timestamp;
 use tokio_postgres::{
-    Row,
+    CopyInSink, Row,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
 
 use super::{
-    Postgres, classify, orders::from_json, placements::to_i32, to_i64, to_u64, unreadable,
+    Postgres, classify, copy_rows::Rows, orders::from_json, placements::to_i32, to_i64, to_u64,
+    unreadable,
 };
 use crate::{
     domain::{
@@ -285,31 +287,34 @@ async fn copy_positions(
     key: &CloseKey,
     records: &[PositionRecord],
 ) -> Result<(), ServiceError> {
-    let head = [Type::TEXT, Type::TEXT, Type::TEXT, Type::INT4, Type::INT2];
-    let legs = std::iter::repeat_n(Type::INT8, 12);
-    let money = std::iter::repeat_n(Type::NUMERIC, 4);
-    let types: Vec<Type> = head.into_iter().chain(legs).chain(money).chain([Type::TEXT]).collect();
     let into = "COPY upline.period_position (plan_id, period, component, position, standing,
                 left_opening, left_arrived, left_paired, left_expired, left_flushed, left_carried,
                 right_opening, right_arrived, right_paired, right_expired, right_flushed,
                 right_carried, pool, paid, breakage, capped, reason) FROM STDIN BINARY";
-    let sink = tx.copy_in(into).await.map_err(classify)?;
-    let mut rows = pin!(BinaryCopyInWriter::new(sink, &types));
-    for record in records {
-        let [left, right] = Side::BOTH.map(|side| record.leg(side).map(Volume::parts));
-        let money = [record.pool, record.paid, record.breakage, record.capped].map(Money::written);
-        let (position, standing) = (to_i32(record.position), i16::from(record.standing.bits()));
-        let (period, component) = (key.period.as_str(), record.component.as_str());
-        let reason = record.unpaid.map(binary::Unpaid::as_str);
-        let plan = &*key.plan;
-        let mut row: Vec<&(dyn ToSql + Sync)> =
-            vec![&plan, &period, &component, &position, &standing];
-        row.extend(left.iter().chain(&right).map(|volume| -> &(dyn ToSql + Sync) { volume }));
-        row.extend(money.iter().map(|amount| -> &(dyn ToSql + Sync) { amount }));
-        row.push(&reason);
-        rows.as_mut().write(&row).await.map_err(classify)?;
+    let sink: CopyInSink<Bytes> = tx.copy_in(into).await.map_err(classify)?;
+    let mut sink = pin!(sink);
+    let mut rows = Rows::new()?;
+    for of_component in records.chunk_by(|a, b| a.component == b.component) {
+        let Some(first) = of_component.first() else { continue };
+        let head = Rows::head(22, &[&key.plan, key.period.as_str(), first.component.as_str()])?;
+        for record in of_component {
+            rows.put(&head);
+            rows.int4(to_i32(record.position));
+            rows.int2(record.standing.bits().into());
+            for side in Side::BOTH {
+                record.leg(side).map(Volume::parts).into_iter().for_each(|parts| rows.int8(parts));
+            }
+            for amount in [record.pool, record.paid, record.breakage, record.capped] {
+                rows.numeric(amount.written())?;
+            }
+            rows.text(record.unpaid.map(binary::Unpaid::as_str))?;
+            if let Some(full) = rows.full() {
+                sink.send(full).await.map_err(classify)?;
+            }
+        }
     }
-    rows.finish().await.map(drop).map_err(classify)
+    sink.send(rows.end()).await.map_err(classify)?;
+    sink.finish().await.map(drop).map_err(classify)
 }
 
 async fn copy_levels(

@@ -64,7 +64,7 @@ fn given(inputs: &Inputs, eighths: u8) -> Inputs {
     let mut inputs = inputs.clone();
     for GivenEarnings { earned, unearned, .. } in &mut inputs.given {
         earned.iter_mut().for_each(|earned| *earned = part(earned));
-        for unearned in unearned {
+        if let Some(unearned) = unearned {
             unearned.breakage.values_mut().for_each(|amount| *amount = part(amount));
             unearned.capped = part(&unearned.capped);
         }

@@ -408,6 +408,28 @@ fn a_comparison_names_what_differs_and_warns_of_a_version_that_cannot_follow() {
 }
 
 #[test]
+fn a_binary_that_would_begin_anew_is_told() {
+    let next =
+        WHOLE.replacen("version = 1", "version = 2", 1).replacen("2026-01-01", "2026-07-01", 1);
+    let start = next.find("id = \"pairs\"").unwrap();
+    let changed = |from: &str, to: &str| {
+        let (head, binary) = next.split_at(start);
+        let text = format!("{head}{}", binary.replacen(from, to, 1));
+        assert_ne!(text, next);
+        compare(WHOLE, &text).unwrap().warnings
+    };
+    let warned = changed("tree = \"legs\"\nvolume = \"cv\"", "tree = \"other\"\nvolume = \"pv\"");
+    let says =
+        "binary pairs begins anew, as its tree and volume changes: what its legs carry lapses";
+    assert!(warned.len() == 1 && warned[0].starts_with(says), "{warned:?}");
+    // Rates and caps are changed without that.
+    assert_eq!(changed("limit = \"500\"", "limit = \"600\""), [""; 0]);
+    let renamed = next.replace("\"pairs\"", "\"couples\"");
+    let warned = compare(WHOLE, &renamed).unwrap().warnings;
+    assert!(warned.len() == 1 && warned[0].starts_with("binary pairs is gone"), "{warned:?}");
+}
+
+#[test]
 fn cases_are_compared_by_their_name() {
     let case = |amount: &str| {
         format!("{PLAN}\n[[case]]\nname = \"first\"\nexpect = [{{ amount = \"{amount}\" }}]\n")

@@ -338,9 +338,9 @@ impl<'a> Books<'a> {
 }
 
 /// A return of an order: which, how much of it in sixths, how many closes later.
-pub(super) type SomeReturn = (prop::sample::Index, i64, usize);
+type SomeReturn = (prop::sample::Index, i64, usize);
 
-pub(super) fn some_returns() -> impl Strategy<Value = Vec<SomeReturn>> {
+fn some_returns() -> impl Strategy<Value = Vec<SomeReturn>> {
     prop::collection::vec((any::<prop::sample::Index>(), 1i64..=6, 0..PERIODS), 1..6)
 }
 
