@@ -180,7 +180,8 @@ fn tell(prepared: &Prepared) -> String {
     );
     if prepared.late.entries > 0 {
         text += &format!(
-            "{} entries came late for closed periods, CV {}: they count here\n",
+            "{} entries came late for closed periods, CV {}: what is new counts here, what came back \
+             corrects those\n",
             prepared.late.entries, prepared.late.cv
         );
     }

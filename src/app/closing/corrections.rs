@@ -33,7 +33,7 @@ use crate::{
         id::{ComponentId, DistributorId, RankId},
         money::Money,
         placement::{AnyTree, Position},
-        plan::{Component, Plan, pairs::Binary, volume::Measure},
+        plan::{Component, Plan, PlanBook, pairs::Binary, volume::Measure},
         volume::Volume,
     },
     store::postgres::{Postgres, ReversedEntry},
@@ -73,13 +73,15 @@ impl Backs {
     pub(super) async fn read(
         store: &Postgres,
         basis: &Basis,
-        plan: &Plan,
+        plans: &PlanBook,
         (tree, before): (&Genealogy, &Before),
     ) -> Result<Self, ClosingError> {
         let of = |measure| returns::backs(tree, before, measure);
         let (pv, qv, cv) = (of(Measure::Pv), of(Measure::Qv), of(Measure::Cv));
         let mut backs = Self { pv, qv, cv, earned: Vec::new() };
-        if let Some(first) = before.bases.first().filter(|_| !plan.given().is_empty()) {
+        let counts = |basis: &Basis| plans.get(&basis.plan).is_some_and(|p| !p.given().is_empty());
+        let any = before.bases.iter().chain([basis]).any(counts);
+        if let Some(first) = before.bases.first().filter(|_| any) {
             let entries = store.reversed_entries(basis, first.ledger).await?;
             backs.earned = earned(basis, (tree, before), &entries);
         }

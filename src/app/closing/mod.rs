@@ -343,7 +343,7 @@ async fn compute(
     };
     let (mut volumes, late) = gather(store, &basis, tree, volumes.group, watch).await?;
     let before = Before::read(store, &basis).await?;
-    let backs = Backs::read(store, &basis, plan, (tree, &before)).await?;
+    let backs = Backs::read(store, &basis, plans, (tree, &before)).await?;
     backs.leave_out(&mut volumes, before.open());
     let history = History::read(store, &basis, plan, tree).await?;
     let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
