@@ -202,7 +202,7 @@ fn a_binary_that_begins_anew_says_so() {
         let told = closes::commit(world, "2026-02").await;
         for says in [
             "pairs takes nothing over from 2026-01, as it paid on another tree then: 200 points in the \
-             legs of 1 positions lapse",
+             legs of 1 position lapse",
             "pairs: 500 points of periods up to 2026-01 came back and are not un-paired",
         ] {
             assert!(told.contains(says), "{says}: {told}");
@@ -213,6 +213,29 @@ fn a_binary_that_begins_anew_says_so() {
             Value::Null,
             "told once"
         );
+        app.stop().await;
+    });
+}
+
+#[test]
+fn a_correction_of_what_other_rules_closed_says_so() {
+    world("other_rules", async |world| {
+        let app = placed(world, PLAN).await;
+        let january =
+            [(1, "01-05", "paid", "11043", "300.00"), (2, "01-06", "paid", "L2", "500.00")];
+        deliver(world, &app, &january, 2).await;
+        closes::commit(world, "2026-01").await;
+        let older = "ALTER TABLE upline.period_close DISABLE TRIGGER USER;
+            UPDATE upline.period_close SET engine = 'older', basis = jsonb_set(basis::jsonb,
+                '{engine}', '\"older\"')::json;";
+        world.execute(older).await.unwrap();
+        let notes = async || closes::shown(world, "2026-02").await["summary"]["notes"].clone();
+        assert_eq!(notes().await, Value::Null, "nothing of it came back");
+        deliver(world, &app, &[(2, "01-06", "cancelled", "L2", "500.00")], 3).await;
+        let note = json!({ "note": "other_rules", "component": "pairs", "period": "2026-01", "engine": "older" });
+        assert_eq!(notes().await, json!([note]));
+        let told = closes::commit(world, "2026-02").await;
+        assert!(told.contains("pairs: 2026-01 was closed by the rules older"), "{told}");
         app.stop().await;
     });
 }

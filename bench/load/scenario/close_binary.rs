@@ -37,10 +37,11 @@ const ACTIVE: u64 = 10;
 
 pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let large = bench.options.ten_million;
-    let positions = match (bench.quick, large) {
-        (true, _) => 2_100,
-        (false, false) => 1_000_000,
-        (false, true) => 10_000_000,
+    let positions = match (bench.options.distributors, bench.quick, large) {
+        (Some(number), ..) => number,
+        (None, true, _) => 2_100,
+        (None, false, false) => 1_000_000,
+        (None, false, true) => 10_000_000,
     };
     let company = Company::new(positions, 14)?;
     let world = World::make(&bench.stack, company, bench.scale.shape, "").await?;
@@ -69,7 +70,8 @@ pub(super) async fn play(bench: &mut Bench) -> anyhow::Result<()> {
     let bare = bare(&world).await?;
 
     let what = format!("a binary of {} positions", number(f64::from(positions)));
-    let goal = if large { Goal::AtMost { good: 60.0, great: 20.0 } } else { Goal::None };
+    let goal =
+        if positions == 10_000_000 { Goal::AtMost { good: 60.0, great: 20.0 } } else { Goal::None };
     let (text, seconds) = (format!("close of {what}, shown"), shown.took.as_secs_f64());
     bench.report.line(Line::figure("", text, seconds, "s", Goal::None));
     let (text, seconds) = (format!("close of {what}, written, sealed"), closed.took.as_secs_f64());

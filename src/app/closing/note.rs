@@ -89,7 +89,8 @@ impl fmt::Display for Note {
                 };
                 write!(f, "{component} takes nothing over from {after}, as {what}")?;
                 if *positions > 0 {
-                    write!(f, ": {volume} points in the legs of {positions} positions lapse")?;
+                    let of = if *positions == 1 { "position" } else { "positions" };
+                    write!(f, ": {volume} points in the legs of {positions} {of} lapse")?;
                 }
                 Ok(())
             }

@@ -192,7 +192,9 @@ impl Standings {
         let found = |id: &str| scene.tree.find(&DistributorId::parse(id).ok()?).map(Member::number);
         let take = |id: &str| {
             let slot = found(id).and_then(|number| active.get_mut(Position(number).index()));
-            slot.into_iter().for_each(|active| *active = true);
+            if let Some(active) = slot {
+                *active = true;
+            }
         };
         scene.store.active_members(&basis.key(), take).await?;
         let (sponsors, _) = scene.tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
@@ -232,7 +234,9 @@ pub(super) async fn correct(
     let concerned = case.concerned(&now);
     let mut wanted = vec![false; case.columns.len()];
     for (_, position) in &concerned {
-        wanted.get_mut(position.index()).into_iter().for_each(|wanted| *wanted = true);
+        if let Some(wanted) = wanted.get_mut(position.index()) {
+            *wanted = true;
+        }
     }
     let wanted = |position: Position| wanted.get(position.index()).copied().unwrap_or_default();
     let losses = Losses { earlier: lost::of_legs(case.columns, lost(earlier), wanted), now };
@@ -241,8 +245,8 @@ pub(super) async fn correct(
     let mut rest = concerned.as_slice();
     while !rest.is_empty() {
         // Whole owners, as a cap of the owner ties their positions together.
-        let last = rest.get(PART.min(rest.len()).saturating_sub(1)).map(|(owner, _)| *owner);
-        let end = rest.partition_point(|(owner, _)| Some(*owner) <= last);
+        let until = rest.get(PART.min(rest.len()).saturating_sub(1)).map(|(owner, _)| *owner);
+        let end = rest.partition_point(|(owner, _)| Some(*owner) <= until);
         let (part, left) = rest.split_at_checked(end).unwrap_or((rest, &[]));
         rest = left;
         let part = Part { again: &again, losses: &losses, positions: part };
@@ -301,7 +305,9 @@ impl Part<'_> {
             let histories: Vec<History<'_>> = positions.iter().map(history).collect();
             let unpaired = unpair(&histories, &self.returned(positions))?;
             for ((_, position), legs) in positions.iter().zip(unpaired.carry) {
-                carry.get_mut(position.index()).into_iter().for_each(|carried| *carried = legs);
+                if let Some(carried) = carry.get_mut(position.index()) {
+                    *carried = legs;
+                }
             }
             let of = (self.again.first, histories.as_slice());
             let record = |correction: &Correction| case.record((owner, positions), of, correction);

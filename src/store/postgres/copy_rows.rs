@@ -32,7 +32,9 @@ fn numeric(amount: Decimal, into: &mut BytesMut) -> Result<(), ServiceError> {
     let length = into.len().saturating_sub(begin).saturating_sub(4);
     let length = i32::try_from(length).map_err(unreadable)?.to_be_bytes();
     let slot = into.get_mut(begin..).and_then(|rest| rest.first_chunk_mut::<4>());
-    slot.into_iter().for_each(|slot| *slot = length);
+    if let Some(slot) = slot {
+        *slot = length;
+    }
     Ok(())
 }
 
