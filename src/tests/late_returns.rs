@@ -206,3 +206,62 @@ fn a_closed_period_gives_back_what_it_paid_on_a_return_and_no_other_period_knows
         app.stop().await;
     });
 }
+
+/// A cap of 30 on what orders earn, and a pool for which nobody qualifies.
+fn capped_and_carried() -> String {
+    let breaks = "nobody = \"breakage\"";
+    assert!(PLAN.contains(breaks));
+    let cap = "[[cap]]\nid = \"own\"\nafter = \"direct\"\ncounts = [\"direct\"]\n\
+               limit = { per = \"distributor\", amount = \"30\", rank = \"paid_as\" }\n";
+    format!("{}\n{cap}", PLAN.replace(breaks, "nobody = \"carry\""))
+}
+
+#[test]
+fn a_cap_gives_back_what_it_took_of_an_order_and_a_pool_has_less_to_carry_on() {
+    world("late_carries", async |world| {
+        let plan = world.folder.join("pipelines/plans/field.toml");
+        fs::write(plan, capped_and_carried()).unwrap();
+        let app = world.start().await;
+        let deliver = async |status: &str| {
+            let order = closes::order(1, "2026-01-05T10:00:00Z", status, "ABC123", "400.00");
+            world.client.deliver(app.http, &order).await;
+            world.settles().await;
+        };
+        let entries = async |period| {
+            let entries = closes::entries(world, period).await;
+            let wanted = |entry: &String| entry.starts_with("direct") || entry.starts_with("pool");
+            entries.into_iter().filter(wanted).collect::<Vec<_>>()
+        };
+        deliver("paid").await;
+        closes::journal_reaches(world, 1).await;
+        closes::commit(world, "2026-01").await;
+        // The order posted 40 itself. 2.5 % of 320 wait for somebody gold.
+        let wanted =
+            ["direct distributor:ABC123 -10.00", "direct capped:own 10.00", "pool carried 8.00"];
+        assert_eq!(entries("2026-01").await, wanted);
+        closes::commit(world, "2026-02").await;
+        assert_eq!(entries("2026-02").await, ["pool carried 8.00"]);
+
+        // The order took back its 40: the 10 that the cap had are ABC123's. What January did not carry on,
+        // February did not either, and March does not begin with it.
+        deliver("cancelled").await;
+        closes::journal_reaches(world, 2).await;
+        closes::commit(world, "2026-03").await;
+        assert_eq!(
+            entries("2026-03").await,
+            [
+                "direct distributor:ABC123 10.00 2026-01",
+                "direct capped:own -10.00 2026-01",
+                "pool carried -8.00 2026-01",
+                "pool carried -8.00 2026-02",
+            ]
+        );
+        let april = closes::shown(world, "2026-04").await;
+        assert_eq!(april["summary"]["corrected"], serde_json::Value::Null, "corrected once");
+        for period in ["2026-01", "2026-02", "2026-03"] {
+            assert_eq!(left(world, period).await, Vec::<String>::new());
+            closes::said(&world.run(&["close", period, "--verify"]).await);
+        }
+        app.stop().await;
+    });
+}

@@ -214,9 +214,10 @@ fn every_cent_and_every_zero_of_a_period_is_explained() {
         assert_eq!((&entry["pv"], &entry["order"]), (&json!("-100.1"), &json!("shopify/acme/1")));
         assert_eq!(late["volumes"]["below_zero"], Value::Null, "it is taken from January");
         assert_eq!(late["volumes"]["cv"], "0");
+        // 20 % of 100.1 points of 0.50 each.
         let of_11043 = story(world, "11043", "2026-02").await;
         let corrected =
-            json!([{ "component": "levels", "corrects": "2026-01", "amount": "-15.00" }]);
+            json!([{ "component": "levels", "corrects": "2026-01", "amount": "-10.01" }]);
         assert_eq!(of_11043["corrected"], corrected);
         assert_eq!(late["orders"][0]["orders"][0]["late_for"], "2026-01");
         assert_eq!(late["orders"][0]["earned"], "-10.01");
