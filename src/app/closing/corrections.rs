@@ -62,7 +62,13 @@ fn number(tree: &Genealogy, id: &str) -> Option<u32> {
     tree.find(&DistributorId::parse(id).ok()?).map(Member::number)
 }
 
-fn add<T: std::ops::AddAssign>(column: &mut [T], member: u32, amount: T) {
+fn add(column: &mut [Volume], member: u32, amount: Volume) {
+    if let Some(slot) = column.get_mut(Position(member).index()) {
+        *slot += amount;
+    }
+}
+
+fn pay(column: &mut [Money], member: u32, amount: Money) {
     if let Some(slot) = column.get_mut(Position(member).index()) {
         *slot += amount;
     }
@@ -132,9 +138,9 @@ impl Backs {
         for given in given {
             for back in self.earned.iter().filter(|back| back.component == given.component) {
                 if back.at == close {
-                    add(&mut given.earned, back.member, back.amount);
+                    pay(&mut given.earned, back.member, back.amount);
                 } else if back.from == close {
-                    add(&mut given.earned, back.member, -back.amount);
+                    pay(&mut given.earned, back.member, -back.amount);
                 }
             }
         }
@@ -292,7 +298,13 @@ impl<'a> Closed<'a> {
                 Component::Matrix(_) => {
                     given.push(self.matrix(component, (&population, &held), &volumes).await?);
                 }
-                _ => {}
+                Component::Direct(_)
+                | Component::Unilevel(_)
+                | Component::Differential(_)
+                | Component::Infinity(_)
+                | Component::Generation(_)
+                | Component::FastStart(_)
+                | Component::Close(_) => {}
             }
         }
         let inputs = Inputs {
@@ -350,7 +362,7 @@ impl<'a> Closed<'a> {
         let of = (&plan.id, &plan.tree);
         let take = |owner: &str, posted: unpair::Posted, why: Option<&str>| {
             match number(self.scene.tree, owner) {
-                Some(member) => add(&mut earned, member, posted.paid),
+                Some(member) => pay(&mut earned, member, posted.paid),
                 None => drop(unknown.get_or_insert_with(|| owner.to_owned())),
             }
             let why = why.and_then(word).map_or_else(|| reason(None), |why| reason(Some(why)));
@@ -363,7 +375,7 @@ impl<'a> Closed<'a> {
         }
         let own = records.iter().filter(|record| record.component == plan.id);
         for record in own.filter(|record| record.corrects == self.basis.period.id) {
-            add(&mut earned, record.owner.0, record.paid);
+            pay(&mut earned, record.owner.0, record.paid);
             *unearned.breakage.entry(reason(record.refused)).or_default() += record.breakage;
             unearned.capped += record.capped;
         }

@@ -35,7 +35,7 @@ use crate::{
             RankChange, Summary,
             binary::{self, unpair::UnpairError},
             correct::Correction,
-            gather::{Counted, Late},
+            gather::{Counted, Late, Volumes},
             matrix::MatrixError,
             placed::PlacedRecords,
         },
@@ -324,6 +324,28 @@ fn unclosed(plan: &Plan) -> ClosingError {
     ClosingError::Plan(format!("plan {} does not close periods", plan.reference.id))
 }
 
+/// The members with their volumes and with what earlier closes say of them.
+fn people(
+    tree: &Genealogy,
+    basis: &Basis,
+    volumes: &mut Volumes,
+    history: &mut History,
+) -> Result<Population, ClosingError> {
+    let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
+    let mut columns = Columns {
+        sponsor,
+        status,
+        pv: volumes.pv.clone(),
+        qv: volumes.qv.clone(),
+        cv: volumes.cv.clone(),
+        accumulated: std::mem::take(&mut volumes.accumulated),
+        earlier_pv: std::mem::take(&mut history.earlier_pv),
+        achieved: std::mem::take(&mut history.achieved),
+    };
+    columns.carry_in(&history.below_zero)?;
+    Ok(Population::new(&columns)?)
+}
+
 /// Computes a close from its basis over the books.
 async fn compute(
     store: &Postgres,
@@ -345,21 +367,8 @@ async fn compute(
     let before = Before::read(store, &basis).await?;
     let backs = Backs::read(store, &basis, plans, (tree, &before)).await?;
     backs.leave_out(&mut volumes, before.open());
-    let history = History::read(store, &basis, plan, tree).await?;
-    let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
-    let mut columns = Columns {
-        sponsor,
-        status,
-        pv: volumes.pv.clone(),
-        qv: volumes.qv.clone(),
-        cv: volumes.cv.clone(),
-        accumulated: std::mem::take(&mut volumes.accumulated),
-        earlier_pv: history.earlier_pv,
-        achieved: history.achieved,
-    };
-    columns.carry_in(&history.below_zero)?;
-    let population = Population::new(&columns)?;
-    drop(columns);
+    let mut history = History::read(store, &basis, plan, tree).await?;
+    let population = people(tree, &basis, &mut volumes, &mut history)?;
     let mut inputs = Inputs {
         forced: ranks::forced(store, &basis, plan, tree).await?,
         given: given(store, &basis, plan, tree).await?,

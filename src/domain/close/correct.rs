@@ -110,7 +110,9 @@ impl Posted {
                 of.paid.resize(self.members, Money::ZERO);
                 update(&mut of.paid, member, |sum| *sum += amount);
             }
-            other => *of.rest.entry(other).or_default() += amount,
+            other @ (Whose::Breakage(_) | Whose::Capped(_) | Whose::Carried) => {
+                *of.rest.entry(other).or_default() += amount;
+            }
         }
     }
 }
@@ -183,7 +185,9 @@ pub fn corrections(
         for (whose, sum) in of.into_iter().flat_map(|of| &of.rest) {
             *rest.entry(whose.clone()).or_default() += -*sum;
         }
-        rest.into_iter().for_each(|(whose, amount)| correct(whose, amount));
+        for (whose, amount) in rest {
+            correct(whose, amount);
+        }
     }
     all
 }

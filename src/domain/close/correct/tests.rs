@@ -63,9 +63,13 @@ fn given(inputs: &Inputs, eighths: u8) -> Inputs {
     };
     let mut inputs = inputs.clone();
     for GivenEarnings { earned, unearned, .. } in &mut inputs.given {
-        earned.iter_mut().for_each(|earned| *earned = part(earned));
+        for earned in earned {
+            *earned = part(earned);
+        }
         if let Some(unearned) = unearned {
-            unearned.breakage.values_mut().for_each(|amount| *amount = part(amount));
+            for amount in unearned.breakage.values_mut() {
+                *amount = part(amount);
+            }
             unearned.capped = part(&unearned.capped);
         }
     }
