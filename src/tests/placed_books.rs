@@ -10,9 +10,12 @@ use upline::{
 
 use crate::{
     closes,
-    placements::{GRID, LEGS, PLAN, found_with, imported},
+    placements::{LEGS, PLAN, found_with, imported},
     support::{Delivery, Running, World, world},
 };
+
+/// Everybody below their sponsor.
+const GRID: &str = "position,distributor\n1,10001\n2,10090\n3,11043\n4,L2\n5,ABC123\n";
 
 /// The company with both trees.
 async fn placed(world: &World, plan: &str) -> Running {

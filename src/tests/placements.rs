@@ -112,8 +112,7 @@ pub(crate) const LEGS: &str = "position,distributor,parent,side,placed_at\n\
     right,L2,top,right,2026-01-03\n\
     deep,ABC123,left,right,2026-01-03\n";
 
-pub(crate) const GRID: &str =
-    "position,distributor\ng1,10001\ng2,10090\ng3,11043\ng4,L2\ng5,ABC123\n";
+const GRID: &str = "position,distributor\ng1,10001\ng2,10090\ng3,11043\ng4,L2\ng5,ABC123\n";
 
 fn failed(output: &Output) -> String {
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
