@@ -171,7 +171,7 @@ fn of_prepared(
             serde_json::json!({ "distributor": id, "before": mover.before, "now": mover.now })
         })
         .collect();
-    let corrections = prepared.placed().corrected().unwrap_or_default();
+    let corrections = prepared.corrected().unwrap_or_default();
     let assumes: Vec<AssumedTold> = prepared.assumes.iter().map(AssumedTold::of).collect();
     Ok(serde_json::json!({
         "basis": serde_json::to_value(&prepared.basis)?,

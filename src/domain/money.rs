@@ -234,6 +234,17 @@ impl Money {
         Self(value.unwrap_or(limit))
     }
 
+    /// So many minor units of a currency.
+    pub fn of_minor_units(units: i64, currency: Currency) -> Self {
+        Self::of_units(units.into(), currency)
+    }
+
+    /// The whole minor units of a currency in the amount, at most what the number holds.
+    pub fn minor_units(self, currency: Currency) -> i64 {
+        let units = self.units(currency);
+        i64::try_from(units).unwrap_or(if units < 0 { i64::MIN } else { i64::MAX })
+    }
+
     /// The whole minor units of a currency in the amount.
     pub(super) fn units(self, currency: Currency) -> i128 {
         let value = self.0.trunc_with_scale(currency.minor_digits());

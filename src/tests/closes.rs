@@ -40,20 +40,16 @@ async fn sealed(world: &World, period: &str) {
     assert_eq!(Digest::try_from(root.as_slice()).unwrap(), merkle_root(&leaves), "{period}");
 }
 
-/// What ABC123 gave back after January goes into March: of 150 there, 50 count.
-async fn what_was_given_back_counts_in_march(world: &World, shop: SocketAddr) {
-    let carried = "SELECT concat_ws(' ', distributor_id, pv, qv, cv) FROM upline.period_carry
-                   WHERE period = '2026-02'";
-    let carried: String = world.rows(carried).await[0].get(0);
-    assert_eq!(carried, "ABC123 -1000000 -1000000 -1000000");
+/// What ABC123 gave back after January was taken from January, and lowers nothing of March.
+async fn what_was_given_back_does_not_count_in_march(world: &World, shop: SocketAddr) {
     let march = order(4, "2026-03-05T10:00:00Z", "paid", "ABC123", "150.00");
     world.client.deliver(shop, &march).await;
     journal_reaches(world, 5).await;
     commit(world, "2026-03").await;
-    // 10 % and 5 % of 50; nobody above is active.
-    assert_eq!(entries(world, "2026-03").await, ["levels breakage 7.50 not_active"]);
+    // 10 % and 5 % of 150; nobody above is active.
+    assert_eq!(entries(world, "2026-03").await, ["levels breakage 22.50 not_active"]);
     sealed(world, "2026-03").await;
-    assert_eq!(world.count("SELECT count(*) FROM upline.period_carry").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM upline.period_carry").await, 0);
 }
 
 #[test]
@@ -105,17 +101,24 @@ fn a_period_is_shown_then_closed_once_and_what_comes_late_counts_in_the_next() {
         let preview = shown(world, "2026-02").await;
         assert_eq!(preview["summary"]["late"], json!({ "entries": 1, "cv": "-100" }));
         assert_eq!(preview["summary"]["cv"], "300");
-        assert_eq!(preview["summary"]["below_zero"], "-100", "goes into March");
+        assert_eq!(preview["summary"]["corrected"], "-10.00");
         let closed = ["2026-02", "--commit", "--by", "finance-7", "--json"];
         let closed: Value = serde_json::from_str(&said(&close(world, &closed).await)).unwrap();
         assert!(closed["block"].is_u64(), "one JSON object: {closed}");
         let february = entries(world, "2026-02").await;
-        // 300 of 11043: nobody above is active. Silver was paid before.
-        assert_eq!(february, ["levels breakage 45.00 not_active"]);
+        // 300 of 11043: nobody above is active. Silver was paid before. Of January 10 % and 5 % of 100 less.
+        assert_eq!(
+            february,
+            [
+                "levels breakage 45.00 not_active",
+                "levels distributor:11043 -10.00 2026-01",
+                "levels breakage -5.00 not_active 2026-01",
+            ]
+        );
         sealed(world, "2026-02").await;
-        what_was_given_back_counts_in_march(world, app.http).await;
+        what_was_given_back_does_not_count_in_march(world, app.http).await;
         let paid = "SELECT count(*) FROM upline.statement WHERE source = 'period'";
-        assert_eq!(world.count(paid).await, 3);
+        assert_eq!(world.count(paid).await, 4);
         world.statements_agree().await;
         let chain = "SELECT count(*) FROM upline.ledger_block a
                      WHERE previous <> (SELECT hash FROM upline.ledger_block b

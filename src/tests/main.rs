@@ -19,6 +19,7 @@ mod disorder;
 mod edges;
 mod faults;
 mod journal;
+mod late_returns;
 mod letters;
 mod money;
 mod moving;

@@ -96,7 +96,7 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
         });
     }
     let query = format!(
-        "SELECT component, corrects, position, paid, breakage, capped, reason, cap, spared
+        "SELECT component, corrects, position, paid, breakage, capped, reason
          FROM upline.period_correction WHERE period = '{period}' ORDER BY corrects, position"
     );
     for row in world.rows(&query).await {
@@ -109,9 +109,6 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
             breakage: money(&row, 4),
             capped: money(&row, 5),
             refused: word(&row, 6),
-            spared: row
-                .get::<_, Option<&str>>(7)
-                .map(|cap| (ComponentId::parse(cap).unwrap(), money(&row, 8))),
         });
     }
     records
@@ -179,13 +176,16 @@ async fn february_corrects_january(world: &World) {
             // 40 for 400, cap 35.
             "pairs distributor:10090 35.00",
             "pairs capped:pairs 5.00",
-            // Of the binary 35 - 21, of direct 40 - 30 and 10.
-            "matching distributor:10001 1.40",
-            "matching distributor:10090 2.00",
+            "matching distributor:10001 3.50",
+            // Of direct 40 and 10.
+            "matching distributor:10090 5.00",
             // Of the 7 of 10001, who has no sponsor.
             "matching breakage 0.70 end_of_upline",
             "pairs distributor:10090 -21.00 2026-01",
             "pairs capped:pairs -9.00 2026-01",
+            // What was matched in January of the 21, and of the 30 that the order had earned.
+            "matching distributor:10001 -2.10 2026-01",
+            "matching distributor:10090 -3.00 2026-01",
         ]
     );
     let march = shown(world, "2026-03").await;
@@ -227,7 +227,8 @@ async fn three_months(world: &World, with_return: bool) -> BTreeMap<String, Stri
         preview["summary"]["unplaced"],
         json!([{ "component": "pairs", "tree": "legs", "distributors": 1, "volume": "70" }])
     );
-    let corrected = if with_return { json!("-21.00") } else { Value::Null };
+    let corrected = if with_return { json!("-47.10") } else { Value::Null };
+    // 21 of the binary, 5.10 matched, 5 % and 2 % of 300 in the matrix.
     assert_eq!(preview["summary"]["corrected"], corrected);
     commit(world, "2026-02").await;
     sealed(world, "2026-02").await;
@@ -307,15 +308,18 @@ fn a_cap_of_the_plan_gives_back_what_it_took_and_nothing_is_added_to_a_closed_pe
 
         let story = said(&world.run(&["explain", "10090", "2026-02"]).await);
         // The matrix and what was matched on the order take back too.
-        let gets =
-            "gets -39.00 USD: levels -15.00, matching -3.00, pairs of 2026-01, corrected, -21.00";
+        let gets = "gets -39.00 USD: levels of 2026-01, corrected, -15.00, matching of 2026-01, corrected, \
+                    -3.00, pairs of 2026-01, corrected, -21.00";
         assert!(story.contains(gets), "{story}");
         let story = world.run(&["explain", "10090", "2026-02", "--json"]).await;
         let story: Value = serde_json::from_str(&said(&story)).unwrap();
         let back = json!({ "order": "shopify/acme/1", "distributor": "11043", "entry": 4,
                            "placed_at": "2026-01-05T10:00:00Z", "volume": "300" });
-        let corrected = json!([{ "component": "pairs", "corrects": "2026-01", "amount": "-21.00",
-                                 "orders": [back] }]);
+        let corrected = json!([
+            { "component": "levels", "corrects": "2026-01", "amount": "-15.00", "orders": [back] },
+            { "component": "matching", "corrects": "2026-01", "amount": "-3.00", "orders": [back] },
+            { "component": "pairs", "corrects": "2026-01", "amount": "-21.00", "orders": [back] },
+        ]);
         assert_eq!((&story["paid"], &story["corrected"]), (&json!("-39.00"), &corrected));
 
         // The rest comes back too: what is left is nothing, also of the cap.

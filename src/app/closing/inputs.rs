@@ -120,17 +120,7 @@ impl History {
             Self { achieved: vec![RankLevel::default(); tree.len()], ..Self::default() };
         history.look_back(store, basis, (plan, tree), earlier).await?;
         history.money(store, basis, tree, earlier).await?;
-        let mut bonuses = store.rank_bonuses(&basis.plan.id, basis.period.start).await?;
-        bonuses.extend(earlier.iter().flat_map(Prepared::rank_bonuses));
-        for RankBonusRecord { component, distributor, rank } in bonuses {
-            // A rank or a component that the plan no longer has can be paid no second time.
-            let kept = plan.components.iter().any(|known| *known.id() == component);
-            if let (Some(member), Some(rank), true) =
-                (number(tree, distributor.as_str()), plan.ranks.level(&rank), kept)
-            {
-                history.paid_ranks.push(PaidRank { component, member, rank });
-            }
-        }
+        history.paid_ranks = paid_ranks(store, basis, plan, tree, earlier).await?;
         history.brought(store, basis, plan, tree).await?;
         Ok(history)
     }
@@ -204,8 +194,7 @@ impl History {
         Ok(())
     }
 
-    /// What members brought along from an earlier system: the highest rank, for the first close, and the ranks
-    /// whose bonus was paid there, for every one.
+    /// The highest ranks that members brought along from an earlier system, for the first close.
     async fn brought(
         &mut self,
         store: &Postgres,
@@ -213,34 +202,65 @@ impl History {
         plan: &Plan,
         tree: &Genealogy,
     ) -> Result<(), ClosingError> {
-        let Some(version) = basis.ranks else { return Ok(()) };
-        let bonuses = plan.components.iter().filter_map(|component| {
-            let Component::Close(CloseComponent::RankBonus(bonus)) = component else { return None };
-            Some(&bonus.id)
-        });
-        let components: Vec<&ComponentId> = bonuses.collect();
-        let level = |name: &str| plan.ranks.level(&RankId::parse(name).ok()?);
-        let first = basis.previous.is_none();
-        let take = |id: &str, highest: Option<&str>, bonuses: Option<&str>| {
-            let Some(member) = number(tree, id) else { return };
-            let known = usize::try_from(member).ok().and_then(|at| self.achieved.get_mut(at));
-            if let (Some(known), Some(highest), true) = (known, highest.and_then(level), first) {
+        let Some(version) = basis.ranks.filter(|_| basis.previous.is_none()) else { return Ok(()) };
+        let take = |id: &str, highest: Option<&str>, _: Option<&str>| {
+            let known = number(tree, id).and_then(|member| usize::try_from(member).ok());
+            let known = known.and_then(|at| self.achieved.get_mut(at));
+            if let (Some(known), Some(highest)) =
+                (known, highest.and_then(|name| level(plan, name)))
+            {
                 *known = highest;
-            }
-            for rank in bonuses.into_iter().flat_map(|names| names.split(',')).filter_map(level) {
-                let of = |component: &&ComponentId| (*component).clone();
-                let paid = components.iter().map(of);
-                let paid = paid.map(|component| PaidRank { component, member, rank });
-                self.paid_ranks.extend(paid);
             }
         };
         Ok(store.brought_titles(&basis.plan.id, version.seq, take).await?)
     }
 }
 
+fn level(plan: &Plan, name: &str) -> Option<RankLevel> {
+    plan.ranks.level(&RankId::parse(name).ok()?)
+}
+
 /// The number of a distributor in the tree.
 fn number(tree: &Genealogy, id: &str) -> Option<u32> {
     tree.find(&DistributorId::parse(id).ok()?).map(Member::number)
+}
+
+/// The bonuses for ranks that were paid for periods before, here or by an earlier system.
+pub(super) async fn paid_ranks(
+    store: &Postgres,
+    basis: &Basis,
+    plan: &Plan,
+    tree: &Genealogy,
+    earlier: &[Prepared],
+) -> Result<Vec<PaidRank>, ClosingError> {
+    let mut paid = Vec::new();
+    let mut bonuses = store.rank_bonuses(&basis.plan.id, basis.period.start).await?;
+    bonuses.extend(earlier.iter().flat_map(Prepared::rank_bonuses));
+    for RankBonusRecord { component, distributor, rank } in bonuses {
+        // A rank or a component that the plan no longer has can be paid no second time.
+        let kept = plan.components.iter().any(|known| *known.id() == component);
+        let member = number(tree, distributor.as_str());
+        if let (Some(member), Some(rank), true) = (member, plan.ranks.level(&rank), kept) {
+            paid.push(PaidRank { component, member, rank });
+        }
+    }
+    let Some(version) = basis.ranks else { return Ok(paid) };
+    let components = plan.components.iter().filter_map(|component| {
+        let Component::Close(CloseComponent::RankBonus(bonus)) = component else { return None };
+        Some(&bonus.id)
+    });
+    let components: Vec<&ComponentId> = components.collect();
+    let take = |id: &str, _: Option<&str>, bonuses: Option<&str>| {
+        let Some(member) = number(tree, id) else { return };
+        let names = bonuses.into_iter().flat_map(|names| names.split(','));
+        for rank in names.filter_map(|name| level(plan, name)) {
+            let of = |component: &&ComponentId| (*component).clone();
+            let brought = components.iter().map(of);
+            paid.extend(brought.map(|component| PaidRank { component, member, rank }));
+        }
+    };
+    store.brought_titles(&basis.plan.id, version.seq, take).await?;
+    Ok(paid)
 }
 
 fn by_member(amounts: HashMap<String, Money>, tree: &Genealogy) -> Vec<Money> {

@@ -1,5 +1,6 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
+mod corrections;
 mod inputs;
 mod note;
 mod open;
@@ -19,9 +20,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::{
+    corrections::Backs,
     inputs::{History, Watch, gather, given},
     open::{asked, key_of, preview},
-    placement::{BroughtSum, Unplaced},
+    placement::{Before, BroughtSum, Unplaced},
 };
 pub use self::{
     note::{Because, Note},
@@ -43,6 +45,7 @@ use crate::{
             ClosePlan, Columns, Inputs, MemberRecord, Mover, Population, PopulationError,
             RankBonusRecord, RankChange, Summary,
             binary::{self, Legs, unpair::UnpairError},
+            correct::Correction,
             gather::{Late, Volumes},
             matrix::MatrixError,
             placed::PlacedRecords,
@@ -188,6 +191,7 @@ pub struct Prepared {
     placed: PlacedRecords,
     unplaced: Vec<Unplaced>,
     notes: Vec<Note>,
+    corrections: Vec<Correction>,
     /// The components of the plan that rest on placement.
     on_trees: Vec<ComponentId>,
     brought: Vec<BroughtSum>,
@@ -224,7 +228,8 @@ impl Prepared {
         let (key, currency) = (self.basis.key(), self.basis.currency);
         let name = |member| self.tree.by_number(member);
         let own = self.close.entries(&key, currency, &self.population, name);
-        own.chain(self.placed.entries(&key, currency, name)).collect()
+        let corrections = self.corrections.iter();
+        own.chain(corrections.filter_map(|c| c.entry(&key, currency, name))).collect()
     }
 
     /// What is kept of the positions of binaries and matrices.
@@ -284,9 +289,15 @@ impl Prepared {
         self.close.rank_bonuses(&self.plan, &self.population, name).collect()
     }
 
+    /// What distributors get less, or more, in closed periods because volume came back, if any did.
+    pub fn corrected(&self) -> Option<Money> {
+        let corrected = self.corrections.iter().map(Correction::to_member).sum();
+        Some(corrected).filter(|_| !self.corrections.is_empty())
+    }
+
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
-        let corrected = self.placed.corrected();
+        let corrected = self.corrected();
         let (summary, late) = (&self.summary, self.late);
         let (unplaced, brought, notes) = (&*self.unplaced, &*self.brought, &*self.notes);
         Kept { summary, late, unplaced, brought, corrected, notes }
@@ -366,6 +377,29 @@ fn unclosed(plan: &Plan) -> ClosingError {
     ClosingError::Plan(format!("plan {} does not close periods", plan.reference.id))
 }
 
+/// The members with their volumes and with what earlier closes say of them.
+fn people(
+    tree: &Genealogy,
+    basis: &Basis,
+    volumes: &mut Volumes,
+    history: &mut History,
+) -> Result<Population, ClosingError> {
+    let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
+    let mut columns = Columns {
+        sponsor,
+        status,
+        pv: volumes.pv.clone(),
+        qv: volumes.qv.clone(),
+        cv: volumes.cv.clone(),
+        accumulated: std::mem::take(&mut volumes.accumulated),
+        earlier_pv: std::mem::take(&mut history.earlier_pv),
+        ordered: std::mem::take(&mut volumes.ordered),
+        achieved: std::mem::take(&mut history.achieved),
+    };
+    columns.carry_in(&history.below_zero)?;
+    Ok(Population::new(&columns)?)
+}
+
 /// Computes a close from its basis over the books, after open ones that were computed before it.
 async fn compute(
     store: &Postgres,
@@ -382,24 +416,12 @@ async fn compute(
         source,
     })?;
     let Some(close_plan) = parts else { return Err(unclosed(plan)) };
-    let (volumes, late) = gather(store, &basis, tree, (plan, earlier), watch).await?;
-    let counted = if plan.trees().is_empty() { Volumes::default() } else { volumes.clone() };
-    let history = History::read(store, &basis, plan, tree, earlier).await?;
-    let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
-    let mut columns = Columns {
-        sponsor,
-        status,
-        pv: volumes.pv,
-        qv: volumes.qv,
-        cv: volumes.cv,
-        accumulated: volumes.accumulated,
-        earlier_pv: history.earlier_pv,
-        ordered: volumes.ordered,
-        achieved: history.achieved,
-    };
-    columns.carry_in(&history.below_zero)?;
-    let population = Population::new(&columns)?;
-    drop(columns);
+    let (mut volumes, late) = gather(store, &basis, tree, (plan, earlier), watch).await?;
+    let before = Before::read(store, &basis, earlier).await?;
+    let backs = Backs::read(store, &basis, plans, (tree, &before)).await?;
+    backs.leave_out(&mut volumes, before.open());
+    let mut history = History::read(store, &basis, plan, tree, earlier).await?;
+    let population = people(tree, &basis, &mut volumes, &mut history)?;
     let mut inputs = Inputs {
         forced: ranks::forced(store, &basis, plan, tree).await?,
         given: given(store, &basis, plan, tree).await?,
@@ -416,10 +438,16 @@ async fn compute(
         close_plan: &close_plan,
         population: &population,
         ranking: &ranking,
-        volumes: &counted,
+        volumes: &volumes,
+        before: &before,
+        backs: &backs,
+        close: before.open(),
         earlier,
     };
     let placed = placement::close(&scene).await?;
+    let corrections = corrections::of_closed(&scene, &placed.records.corrections).await?;
+    corrections::carry_in(&mut inputs.carried, &basis, &corrections);
+    backs.settle(&mut inputs.given, before.open());
     let on_trees = plan.components.iter().filter(|component| component.tree().is_some());
     inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
@@ -439,6 +467,7 @@ async fn compute(
         placed: placed.records,
         unplaced: placed.unplaced,
         notes: placed.notes,
+        corrections,
         on_trees: on_trees.map(|component| component.id().clone()).collect(),
         brought: placed.brought,
         of_orders: plan.given().into_iter().collect(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{
     ClosingError, Prepared,
+    corrections::Backs,
     note::{Because, Note},
     returns,
 };
@@ -47,11 +48,15 @@ pub(super) struct Scene<'a> {
     pub(super) close_plan: &'a ClosePlan,
     pub(super) population: &'a Population,
     pub(super) ranking: &'a Ranking,
-    /// What the journal says, without what the close before carried below zero: what came back is taken
-    /// where it was counted.
+    /// What counts in the period, without what came back of others: that is taken where it was counted.
     pub(super) volumes: &'a Volumes,
     /// The open closes before this one, computed and not written.
     pub(super) earlier: &'a [Prepared],
+    /// The closes up to the open one.
+    pub(super) before: &'a Before,
+    pub(super) backs: &'a Backs,
+    /// The number of this close.
+    pub(super) close: usize,
 }
 
 /// What the positions of a binary brought along from an earlier system, together.
@@ -91,6 +96,7 @@ pub(super) struct Outcome {
 }
 
 /// The closes of the plan up to this one, which is the last.
+#[derive(Debug)]
 pub(super) struct Before {
     /// Those that are closed.
     pub(super) bases: Vec<Basis>,
@@ -100,11 +106,14 @@ pub(super) struct Before {
 }
 
 impl Before {
-    async fn read(scene: &Scene<'_>) -> Result<Self, ClosingError> {
-        let basis = scene.basis;
-        let mut past = scene.store.closed_bases(&basis.plan.id).await?;
+    pub(super) async fn read(
+        store: &Postgres,
+        basis: &Basis,
+        earlier: &[Prepared],
+    ) -> Result<Self, ClosingError> {
+        let mut past = store.closed_bases(&basis.plan.id).await?;
         past.retain(|other| other.period.start < basis.period.start);
-        past.extend(scene.earlier.iter().map(|close| close.basis.clone()));
+        past.extend(earlier.iter().map(|close| close.basis.clone()));
         let mut closes = Closes::default();
         for other in past.iter().chain([basis]) {
             closes.push(&other.period, other.counted);
@@ -113,7 +122,7 @@ impl Before {
         if let Some(first) = past.first() {
             let placed = (basis.counted.since, basis.period.end);
             let range = (first.counted.upto, basis.counted.upto);
-            entries = scene.store.returned_entries(placed, range).await?;
+            entries = store.returned_entries(placed, range).await?;
         }
         Ok(Self { bases: past, closes, entries })
     }
@@ -148,11 +157,6 @@ impl Before {
             pasts.push(Past {
                 close,
                 rules: Rules::new(then.clone(), plan.rounding, basis.currency),
-                cap: plan
-                    .caps
-                    .iter()
-                    .find(|cap| cap.counts.contains(&then.id))
-                    .map(|c| c.id.clone()),
                 binary: then,
                 positions: placed.map_or(0, |placed| placed.version.seq),
             });
@@ -199,8 +203,6 @@ pub(super) struct Past {
     /// The binary of then.
     pub(super) binary: Binary,
     pub(super) rules: Rules,
-    /// The first cap of the plan of then that cuts it.
-    pub(super) cap: Option<ComponentId>,
     /// How many positions the tree had.
     pub(super) positions: u64,
 }
@@ -226,21 +228,20 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
         let register = scene.store.placements(tree, *shape, version, scene.tree).await?;
         trees.insert(tree, register);
     }
-    let before = Before::read(scene).await?;
     for component in &scene.plan.components {
         let Some((tree, _)) = component.tree() else { continue };
         let missing = || ClosingError::NoTree(component.id().clone(), tree.clone());
         let register = trees.get(tree).ok_or_else(missing)?;
         let (placed, unplaced) = match (component, register.tree()) {
             (Component::Binary(plan), AnyTree::Binary(_)) => {
-                let brought = brought(scene, plan, register, &before).await?;
-                let sum = sum(&plan.id, &brought).filter(|_| before.bases.is_empty());
+                let brought = brought(scene, plan, register).await?;
+                let sum = sum(&plan.id, &brought).filter(|_| scene.before.bases.is_empty());
                 outcome.brought.extend(sum);
-                binary(scene, plan, register, (&before, brought, &mut outcome.notes)).await?
+                binary(scene, plan, register, (brought, &mut outcome.notes)).await?
             }
             (Component::Matrix(plan), AnyTree::Matrix(tree)) => {
                 let parents: Vec<u32> = tree.parents().collect();
-                matrix(scene, plan, (register, parents), &before).await?
+                matrix(scene, plan, (register, parents)).await?
             }
             _ => return Err(missing()),
         };
@@ -263,11 +264,11 @@ fn active(scene: &Scene<'_>) -> Vec<bool> {
 }
 
 /// The volumes of the period by member number.
-fn own(volumes: &Volumes, measure: Measure) -> Vec<Volume> {
+fn own(volumes: &Volumes, measure: Measure) -> &[Volume] {
     match measure {
-        Measure::Pv => volumes.pv.clone(),
-        Measure::Qv => volumes.qv.clone(),
-        Measure::Cv => volumes.cv.clone(),
+        Measure::Pv => &volumes.pv,
+        Measure::Qv => &volumes.qv,
+        Measure::Cv => &volumes.cv,
     }
 }
 
@@ -302,9 +303,8 @@ async fn brought(
     scene: &Scene<'_>,
     plan: &Binary,
     register: &Seats,
-    before: &Before,
 ) -> Result<BTreeMap<Position, Legs>, ClosingError> {
-    let first = before.bases.first().unwrap_or(scene.basis);
+    let first = scene.before.bases.first().unwrap_or(scene.basis);
     let brought = scene.store.brought_legs(first, &plan.id).await?;
     let beyond = brought.keys().filter(|position| position.index() >= register.len()).count();
     if beyond > 0 {
@@ -339,46 +339,44 @@ async fn binary(
     scene: &Scene<'_>,
     plan: &Binary,
     register: &Seats,
-    (before, brought, notes): (&Before, BTreeMap<Position, Legs>, &mut Vec<Note>),
+    (brought, notes): (BTreeMap<Position, Legs>, &mut Vec<Note>),
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let AnyTree::Binary(tree) = register.tree() else {
         return Err(ClosingError::NoTree(plan.id.clone(), plan.tree.clone()));
     };
     let columns = tree.columns();
     let rules = Rules::new(plan.clone(), scene.plan.rounding, scene.basis.currency);
+    let before = scene.before;
     let (pasts, because) = before.of(scene, plan)?;
-    let backs = returns::backs(scene, before, plan.volume);
-    let mut own = own(scene.volumes, plan.volume);
-    for back in backs.iter().filter(|back| back.take.at == before.open()) {
-        update(&mut own, back.member, |volume| *volume += back.take.volume);
-    }
+    let backs = scene.backs.of(plan.volume);
+    let own = own(scene.volumes, plan.volume);
     let mut volume = vec![Volume::ZERO; columns.len()];
-    let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
+    let (distributors, left_out) = seat(register, own, |_| true, &mut volume);
     let (mut carry, mut corrections) = (Vec::new(), Vec::new());
     if let Some(because) = because {
         let first = before.open().saturating_sub(pasts.len());
-        notes.extend(before.begun(scene, (plan, because), first, &backs).await?);
+        notes.extend(before.begun(scene, (plan, because), first, backs).await?);
     }
     if let Some(last) = pasts.last().and_then(|past| before.bases.get(past.close)) {
         carry = match scene.earlier.last() {
             Some(close) => column(&close.carried_legs(&plan.id), columns.len()),
             None => scene.store.carried_legs(&last.key(), &plan.id, columns.len()).await?,
         };
-        let case = returns::Case { plan, register, columns, before, pasts: &pasts, backs: &backs };
+        let case = returns::Case { plan, register, columns, before, pasts: &pasts, backs };
         let corrected = returns::correct(scene, &case, &mut carry).await?;
         notes.extend(corrected.notes);
         corrections = corrected.records;
     } else if before.bases.is_empty() {
         carry = column(&brought, columns.len());
     }
-    let recent = recent(scene, register, before, (&rules, &pasts, &backs)).await?;
+    let recent = recent(scene, register, before, (&rules, &pasts, backs)).await?;
     let (sponsors, _) =
         scene.tree.as_of(scene.basis.period.snapshot, scene.basis.genealogy.seq).columns();
     let standing = standings(columns, &Spans::of(columns), &sponsors, &active(scene));
     let recent = recent.as_deref();
     let input = Input { tree: columns, volume: &volume, recent, standing: &standing };
     let mut placed = placed::binary(&rules, &input, &carry, own.len())?;
-    placed.correct(corrections);
+    placed.records.corrections = corrections;
     let (component, tree) = (plan.id.clone(), plan.tree.clone());
     Ok((placed, Unplaced { component, tree, distributors, volume: left_out }))
 }
@@ -441,11 +439,10 @@ async fn recent(
     Ok(Some(recent))
 }
 
-async fn matrix(
+pub(super) async fn matrix(
     scene: &Scene<'_>,
     plan: &Matrix,
     (register, parents): (&Seats, Vec<u32>),
-    before: &Before,
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let active = active(scene);
     let rank = |member: u32| {
@@ -460,34 +457,19 @@ async fn matrix(
     let reach: Vec<u8> = reach.collect();
     let (rounding, currency) = (scene.plan.rounding, scene.basis.currency);
     let climb = Climb::new(plan, rounding, currency, parents, &reach)?;
-    // Volume is linear, so what came back goes up from the same position and takes back. What was never
-    // paid here, because its owner was not placed then or the plan of then had no such matrix, takes nothing.
-    let same = |other: &Component| {
-        matches!(other, Component::Matrix(then)
-            if (&then.id, &then.tree, then.volume) == (&plan.id, &plan.tree, plan.volume))
-    };
-    let positions_of = |basis: &Basis| {
-        let then = scene.plans.get(&basis.plan)?;
-        let paid = then.components.iter().any(same) && basis.currency == scene.basis.currency;
-        let placed = basis.placements.iter().find(|p| paid && p.tree == plan.tree)?;
-        Some(placed.version.seq)
-    };
-    let backs = returns::backs(scene, before, plan.volume);
-    let backs = backs.iter().filter(|back| back.take.at == before.open()).filter(|back| {
-        let then = before.bases.get(back.take.from);
-        let positions = then.and_then(positions_of).unwrap_or_default();
-        let position = register.first_of(Owner(back.member));
-        position.is_none_or(|position| u64::from(position.0) >= positions)
-    });
-    let mut own = own(scene.volumes, plan.volume);
-    let mut spared: HashMap<(&str, u32), Volume> = HashMap::new();
-    for back in backs {
-        update(&mut own, back.member, |volume| *volume += back.take.volume);
-        let order = before.entries.get(back.entry).map_or("", |entry| entry.order.as_str());
-        *spared.entry((order, back.member)).or_default() += back.take.volume;
+    let own = own(scene.volumes, plan.volume);
+    // What came back of an order is taken from the close that counted it, and from no other.
+    let mut moved: HashMap<(&str, u32), Volume> = HashMap::new();
+    for back in scene.backs.of(plan.volume) {
+        let order = scene.before.entries.get(back.entry).map_or("", |entry| entry.order.as_str());
+        if back.take.at == scene.close {
+            *moved.entry((order, back.member)).or_default() += back.take.volume;
+        } else if back.take.from == scene.close {
+            *moved.entry((order, back.member)).or_default() += -back.take.volume;
+        }
     }
     let mut volume = vec![Volume::ZERO; register.len()];
-    let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
+    let (distributors, left_out) = seat(register, own, |_| true, &mut volume);
     let mut close = MatrixClose::new(&plan.id, &climb);
     match plan.line {
         MatrixLine::Period => close.period(&volume)?,
@@ -495,9 +477,9 @@ async fn matrix(
             let counted = scene.store.counted_orders(scene.basis, |order, id, amount| {
                 let member = DistributorId::parse(id).ok().and_then(|id| scene.tree.find(&id));
                 let Some(member) = member.map(Member::number) else { return };
-                let spared = spared.get(&(order, member)).copied().unwrap_or_default();
+                let moved = moved.get(&(order, member)).copied().unwrap_or_default();
                 if let Some(position) = register.first_of(Owner(member)) {
-                    close.order(position, amount.of(plan.volume) + spared);
+                    close.order(position, amount.of(plan.volume) + moved);
                 }
             });
             counted.await?;

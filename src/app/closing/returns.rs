@@ -7,27 +7,24 @@ use super::{
     note::Note,
     placement::{Before, Past, Scene},
 };
-use crate::{
-    domain::{
-        close::{
-            Basis,
-            binary::{
-                Legs, Standing,
-                lost::{self, Again, LegLoss, Lost},
-                standings,
-                unpair::{Correction, History, Posted, Returned, unpair},
-            },
-            placed::{CorrectionRecord, spare},
-            returns::{Take, takes},
+use crate::domain::{
+    close::{
+        Basis,
+        binary::{
+            Legs, Standing,
+            lost::{self, Again, LegLoss, Lost},
+            standings,
+            unpair::{Correction, History, Posted, Returned, unpair},
         },
-        genealogy::Member,
-        id::DistributorId,
-        money::Money,
-        placement::{BinaryColumns, Owner, Position, Seats, Side, Spans},
-        plan::{pairs::Binary, period::PeriodId, volume::Measure},
-        volume::Volume,
+        placed::CorrectionRecord,
+        returns::{Take, takes},
     },
-    store::postgres::Pasts,
+    genealogy::{Genealogy, Member},
+    id::DistributorId,
+    money::Money,
+    placement::{BinaryColumns, Owner, Position, Seats, Side, Spans},
+    plan::{pairs::Binary, period::PeriodId, volume::Measure},
+    volume::Volume,
 };
 
 /// Positions whose closed periods are held at once.
@@ -43,7 +40,7 @@ pub(super) struct Back {
 }
 
 /// What came back of a volume, in every close up to this one.
-pub(super) fn backs(scene: &Scene<'_>, before: &Before, measure: Measure) -> Vec<Back> {
+pub(super) fn backs(tree: &Genealogy, before: &Before, measure: Measure) -> Vec<Back> {
     let mut backs = Vec::new();
     let same = |a: &crate::store::postgres::ReturnedEntry,
                 b: &crate::store::postgres::ReturnedEntry| {
@@ -55,7 +52,7 @@ pub(super) fn backs(scene: &Scene<'_>, before: &Before, measure: Measure) -> Vec
         next = next.saturating_add(entries.len());
         let Some(first) = entries.first() else { continue };
         let id = DistributorId::parse(&first.distributor).ok();
-        let Some(member) = id.and_then(|id| scene.tree.find(&id)).map(Member::number) else {
+        let Some(member) = id.and_then(|id| tree.find(&id)).map(Member::number) else {
             continue;
         };
         let mut counted: Vec<(usize, Volume)> = Vec::new();
@@ -157,7 +154,6 @@ impl Case<'_> {
             breakage,
             capped,
             refused: refused.filter(|_| breakage != Money::ZERO),
-            spared: None,
         };
         Some((period, record))
     }
@@ -317,7 +313,6 @@ impl Part<'_> {
             let record = |correction: &Correction| case.record((owner, positions), of, correction);
             corrections.extend(unpaired.corrections.iter().filter_map(record));
         }
-        spared(scene, case, (since, &known), &mut corrections).await?;
         Ok(corrections)
     }
 
@@ -354,45 +349,4 @@ impl Part<'_> {
         }
         returned
     }
-}
-
-/// What caps of the plan had taken of what is taken back is theirs to give.
-async fn spared(
-    scene: &Scene<'_>,
-    case: &Case<'_>,
-    (since, known): (usize, &Pasts),
-    corrections: &mut [(usize, CorrectionRecord)],
-) -> Result<(), ClosingError> {
-    let capped = |period: usize| case.pasts.get(period).and_then(|past| past.cap.as_ref());
-    let owners: BTreeMap<Owner, DistributorId> = corrections
-        .iter()
-        .filter(|(period, _)| capped(*period).is_some())
-        .filter_map(|(_, record)| Some((record.owner, scene.tree.by_number(record.owner.0)?)))
-        .collect();
-    if owners.is_empty() {
-        return Ok(());
-    }
-    let closed: Vec<&str> = case.before.bases.iter().map(|b| b.period.id.as_str()).collect();
-    let names: Vec<&DistributorId> = owners.values().collect();
-    let (plan, component) = (&*scene.basis.plan.id, &case.plan.id);
-    let got = scene.store.component_money(plan, component, &names, &closed).await?;
-    let mut earned: BTreeMap<(Owner, usize), Money> = BTreeMap::new();
-    for ((position, period), past) in known {
-        if let Some(owner) = case.columns.owner(*position) {
-            let period = since.saturating_add(*period);
-            *earned.entry((owner, period)).or_default() += past.posted.paid;
-        }
-    }
-    let mut of_owner: BTreeMap<(usize, Owner), Vec<&mut CorrectionRecord>> = BTreeMap::new();
-    for (period, record) in corrections {
-        of_owner.entry((*period, record.owner)).or_default().push(record);
-    }
-    for ((period, owner), mut records) in of_owner {
-        let (Some(cap), Some(id)) = (capped(period), owners.get(&owner)) else { continue };
-        let Some(closed) = case.period(period) else { continue };
-        let earned = earned.get(&(owner, period)).copied().unwrap_or_default();
-        let got = got.get(&(closed.clone(), id.clone())).copied().unwrap_or_default();
-        spare(&mut records, cap, earned - got);
-    }
-    Ok(())
 }

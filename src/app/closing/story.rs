@@ -19,13 +19,12 @@ use crate::{
     domain::{
         close::{
             Base, Basis, CloseKey, ComponentStory, Earning, Instead, LevelSource, MemberStory,
-            Shortfall, Title, Unpaid, Withheld,
+            Shortfall, Title, Unpaid, Withheld, correct::Whose,
         },
         genealogy::Member,
         id::{ComponentId, DistributorId, RankId},
         ledger::merkle_root,
         money::Money,
-        placement::Owner,
         plan::{
             Component, Plan, PlanBook,
             period::PeriodId,
@@ -144,10 +143,10 @@ impl Told<'_> {
     /// What corrects closed periods, by component and period.
     fn corrected(&self, member: u32, placed: &mut PlacedStories) -> Vec<CorrectedTold> {
         let mut sums: BTreeMap<(ComponentId, PeriodId), Money> = BTreeMap::new();
-        let records = self.prepared.placed.corrections.iter();
-        for record in records.filter(|record| record.owner == Owner(member)) {
-            let key = (record.component.clone(), record.corrects.clone());
-            *sums.entry(key).or_default() += record.to_owner();
+        let own = self.prepared.corrections.iter();
+        for correction in own.filter(|correction| correction.whose == Whose::Member(member)) {
+            let key = (correction.component.clone(), correction.corrects.clone());
+            *sums.entry(key).or_default() += correction.amount;
         }
         let told = |((component, corrects), amount): ((ComponentId, PeriodId), Money)| {
             let orders = placed.took_back(&component, &corrects);

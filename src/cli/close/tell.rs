@@ -77,7 +77,7 @@ fn sums(prepared: &Prepared) -> String {
         summary.members, summary.active, summary.paid_members, summary.cv
     );
     text += &format!("members get {} {currency} for the period{ratio}\n", summary.paid);
-    if let Some(corrected) = prepared.placed().corrected() {
+    if let Some(corrected) = prepared.corrected() {
         text += &format!(
             "and {corrected} {currency} correct what closed periods paid, because volume of theirs came back \
              after the close: {} {currency} together\n",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Population, Unearned,
+    Unearned,
     column::{NOBODY, at, index, update},
 };
 use crate::domain::{
@@ -230,13 +230,9 @@ pub struct ComponentClose {
     /// What each position gets, after the caps so far.
     pub(super) paid: Vec<Money>,
     pub(super) cuts: Vec<Cut>,
-    /// What of `paid` is posted elsewhere, by position: with its orders, or as the correction of a closed
-    /// period. Empty where there is nothing of it.
+    /// What of `paid` is posted with its orders, by position. Empty where there is nothing of it.
     #[serde(default)]
     pub(super) elsewhere: Vec<Money>,
-    /// Whether that corrects closed periods.
-    #[serde(default)]
-    pub(super) corrects: bool,
     /// The own groups of a bracket component.
     pub(super) groups: Option<Box<super::bracket::Groups>>,
 }
@@ -250,7 +246,6 @@ impl ComponentClose {
             paid: vec![Money::ZERO; len],
             cuts: Vec::new(),
             elsewhere: Vec::new(),
-            corrects: false,
             groups: None,
         }
     }
@@ -281,7 +276,7 @@ impl ComponentClose {
     }
 
     /// Leaves what nobody gets of a binary or a matrix to the company.
-    pub(super) fn leave(&mut self, unearned: &Unearned, population: &Population) {
+    pub(super) fn leave(&mut self, unearned: &Unearned) {
         for (reason, amount) in &unearned.breakage {
             self.offer(*amount);
             self.breakage(*reason, *amount);
@@ -289,15 +284,6 @@ impl ComponentClose {
         if !unearned.capped.is_zero() {
             self.offer(unearned.capped);
             *self.totals.capped.entry(self.id.clone()).or_default() += unearned.capped;
-        }
-        if !unearned.corrected.is_empty() {
-            self.elsewhere = vec![Money::ZERO; self.paid.len()];
-            self.corrects = true;
-        }
-        for (member, amount) in &unearned.corrected {
-            if let Some(position) = population.position(*member) {
-                update(&mut self.elsewhere, position, |sum| *sum += *amount);
-            }
         }
     }
 
@@ -331,11 +317,6 @@ impl ComponentClose {
     /// What a position gets.
     pub(super) fn paid_to(&self, position: u32) -> Money {
         at(&self.paid, position)
-    }
-
-    /// What of it was earned in the period, without what corrects closed ones.
-    pub(super) fn earned_by(&self, position: u32) -> Money {
-        if self.corrects { self.posted_to(position) } else { self.paid_to(position) }
     }
 
     /// What of it the close posts as its own; below zero where caps take from what is posted elsewhere.

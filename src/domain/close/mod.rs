@@ -17,6 +17,7 @@ mod breakaway;
 mod brought;
 mod cap;
 mod column;
+pub mod correct;
 mod entry;
 mod explain;
 pub mod gather;
@@ -150,9 +151,6 @@ pub struct Unearned {
     pub breakage: BTreeMap<Unpaid, Money>,
     /// What the component's own caps take.
     pub capped: Money,
-    /// The part of `earned` that corrects closed periods, by member number: matching and caps count it, and
-    /// it is posted by itself, with the period that it corrects.
-    pub corrected: Vec<(u32, Money)>,
 }
 
 /// A rank for which a bonus was paid.
@@ -324,8 +322,22 @@ pub fn evaluate(
     population: &Population,
     inputs: &Inputs,
 ) -> Result<Close, CloseError> {
+    let needs = usize::from(plan.parts.activity.look_back).saturating_sub(1);
+    let found = population.earlier_pv().len();
+    if found < needs {
+        return Err(CloseError::Earlier { needs, found });
+    }
     check(plan, population, inputs)?;
-    let ranking = plan.ranks.rank(population, &inputs.forced);
+    compute(plan, population, inputs, plan.ranks.rank(population, &inputs.forced))
+}
+
+/// Computes the components with these standings, in the order of the plan.
+fn compute(
+    plan: &ClosePlan,
+    population: &Population,
+    inputs: &Inputs,
+    ranking: Ranking,
+) -> Result<Close, CloseError> {
     let scene = Scene::new(plan, population, &ranking);
     let mut components: Vec<ComponentClose> = Vec::with_capacity(plan.parts.components.len());
     for component in &plan.parts.components {
@@ -394,17 +406,12 @@ fn given(
         }
     }
     if let Some(unearned) = &given.unearned {
-        close.leave(unearned, population);
+        close.leave(unearned);
     }
     Ok(close)
 }
 
 fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(), CloseError> {
-    let needs = usize::from(plan.parts.activity.look_back).saturating_sub(1);
-    let found = population.earlier_pv().len();
-    if found < needs {
-        return Err(CloseError::Earlier { needs, found });
-    }
     let ranks = plan.ladder.len();
     let forced = inputs.forced.iter().map(|f| ("a forced rank", f.member, f.rank));
     let paid = inputs.paid_ranks.iter().map(|p| ("a paid rank", p.member, p.rank));
@@ -428,10 +435,10 @@ fn check(plan: &ClosePlan, population: &Population, inputs: &Inputs) -> Result<(
         if found != expected {
             return Err(CloseError::Length { component, found, expected });
         }
-        let unearned = given.unearned.iter().flat_map(|unearned| {
-            let corrected = unearned.corrected.iter().map(|(_, amount)| amount);
-            unearned.breakage.values().chain([&unearned.capped]).chain(corrected)
-        });
+        let unearned = given
+            .unearned
+            .iter()
+            .flat_map(|unearned| unearned.breakage.values().chain([&unearned.capped]));
         let all = given.earned.iter().chain(unearned);
         if let Some(amount) = all.copied().find(|amount| !exact(amount)) {
             return Err(CloseError::Amount { what, component, amount });

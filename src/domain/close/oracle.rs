@@ -266,6 +266,11 @@ impl Oracle<'_> {
 
     pub(super) fn run(&mut self) -> Vec<Outcome> {
         self.settle();
+        self.pay()
+    }
+
+    /// The components by the standings as they are.
+    pub(super) fn pay(&self) -> Vec<Outcome> {
         let mut done: Vec<Outcome> = Vec::new();
         for component in &self.parts.components {
             let mut outcome = match component {

@@ -9,14 +9,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Beneficiary, CloseEntry, CloseKey, Unearned, Unpaid,
+    CloseKey, Unearned, Unpaid,
     binary::{self, Input, Leg, LegVolumes, Legs, Rules, Standing},
     matrix::{self, Climb, MatrixError, Unclaimed},
 };
 use crate::domain::{
     digest::Digest,
-    id::{ComponentId, DistributorId},
-    money::{Currency, Money},
+    id::ComponentId,
+    money::Money,
     placement::{Owner, Position, Side},
     plan::period::PeriodId,
     volume::Volume,
@@ -70,7 +70,8 @@ pub struct LevelRecord {
     pub unclaimed: Option<Unclaimed>,
 }
 
-/// What a return changes for a position in a closed period: the difference to what was posted.
+/// What a return changes for a position in a closed period: the difference to what it had earned there. What
+/// is posted of it follows from the whole period ([`super::correct`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionRecord {
     /// The component.
@@ -89,31 +90,6 @@ pub struct CorrectionRecord {
     pub capped: Money,
     /// Why there is breakage: the position might not earn in that period.
     pub refused: Option<binary::Unpaid>,
-    /// What of `paid` is not the owner's: a cap of the plan had taken it, or would have. Its sign is the
-    /// other one, so the owner gets `paid + spared` and the cap `-spared`.
-    pub spared: Option<(ComponentId, Money)>,
-}
-
-impl CorrectionRecord {
-    /// What the owner gets, or gives back where it is below zero.
-    pub fn to_owner(&self) -> Money {
-        self.paid + self.spared()
-    }
-
-    fn spared(&self) -> Money {
-        self.spared.as_ref().map(|(_, amount)| *amount).unwrap_or_default()
-    }
-}
-
-/// Shares what corrections of one owner and closed period change between the owner and the cap of the plan
-/// that had taken `cut` of what the owner earned there: it gives back before the owner does, and has what is
-/// added. So nobody gives back what they never got.
-pub fn spare(records: &mut [&mut CorrectionRecord], cap: &ComponentId, cut: Money) {
-    let change: Money = records.iter().map(|record| record.paid).sum();
-    let spared = if change.is_negative() { cut.min(-change) } else { -change };
-    if let Some(first) = records.first_mut().filter(|_| cut.is_positive() && !spared.is_zero()) {
-        first.spared = Some((cap.clone(), spared));
-    }
 }
 
 /// What is kept of the positions of a close.
@@ -201,8 +177,6 @@ impl CorrectionRecord {
             money(self.breakage),
             money(self.capped),
             self.refused.map_or("", binary::Unpaid::as_str).to_owned(),
-            self.spared.as_ref().map_or("", |(cap, _)| cap.as_str()).to_owned(),
-            money(self.spared()),
         ];
         leaf("close-correction", key, &self.component, &fields)
     }
@@ -216,12 +190,6 @@ impl PlacedRecords {
         self.corrections.extend(other.corrections);
     }
 
-    /// What corrections of closed periods come to for all owners; none where there is no correction.
-    pub fn corrected(&self) -> Option<Money> {
-        let sum = self.corrections.iter().map(CorrectionRecord::to_owner).sum();
-        Some(sum).filter(|_| !self.corrections.is_empty())
-    }
-
     /// The leaves of all records.
     pub fn leaves(&self, key: &CloseKey) -> impl Iterator<Item = Digest> {
         let text = key.to_string();
@@ -229,51 +197,10 @@ impl PlacedRecords {
         let levels = self.levels.iter().map(|record| record.leaf(key));
         positions.chain(levels).chain(self.corrections.iter().map(|record| record.leaf(key)))
     }
-
-    /// The entries of the corrections: of each component and closed period the members by number, then
-    /// breakage by reason, then what its own and the plan's caps took. `name` knows all.
-    pub fn entries(
-        &self,
-        key: &CloseKey,
-        currency: Currency,
-        name: impl Fn(u32) -> Option<DistributorId>,
-    ) -> Vec<CloseEntry> {
-        let mut entries = Vec::new();
-        let same = |a: &CorrectionRecord, b: &CorrectionRecord| {
-            (&a.component, &a.corrects) == (&b.component, &b.corrects)
-        };
-        for of_period in self.corrections.chunk_by(same) {
-            let Some(CorrectionRecord { component, corrects, .. }) = of_period.first() else {
-                continue;
-            };
-            let mut paid: BTreeMap<Owner, Money> = BTreeMap::new();
-            let mut broken: BTreeMap<Unpaid, Money> = BTreeMap::new();
-            let mut spared: BTreeMap<ComponentId, Money> = BTreeMap::new();
-            for correction in of_period {
-                *paid.entry(correction.owner).or_default() += correction.to_owner();
-                if let Some((cap, amount)) = &correction.spared {
-                    *spared.entry(cap.clone()).or_default() += -*amount;
-                }
-                *broken.entry(reason(correction.refused)).or_default() += correction.breakage;
-            }
-            let members = paid.into_iter().filter_map(|(owner, amount)| {
-                Some((Beneficiary::Distributor(name(owner.0)?), amount))
-            });
-            let broken = broken.into_iter().map(|(why, sum)| (Beneficiary::Breakage(why), sum));
-            let capped = of_period.iter().map(|correction| correction.capped).sum();
-            let capped = (Beneficiary::Capped(component.clone()), capped);
-            let spared = spared.into_iter().map(|(cap, sum)| (Beneficiary::Capped(cap), sum));
-            let parts = members.chain(broken).chain([capped]).chain(spared);
-            entries.extend(parts.filter(|(_, amount)| !amount.is_zero()).map(|part| {
-                CloseEntry::new(key, currency, component, part, Some(corrects.clone()))
-            }));
-        }
-        entries
-    }
 }
 
 /// The reason under which what nobody gets of a binary is posted.
-fn reason(refused: Option<binary::Unpaid>) -> Unpaid {
+pub fn reason(refused: Option<binary::Unpaid>) -> Unpaid {
     match refused {
         Some(binary::Unpaid::NoneEnrolledLeft) => Unpaid::NoneEnrolledLeft,
         Some(binary::Unpaid::NoneEnrolledRight) => Unpaid::NoneEnrolledRight,
@@ -317,16 +244,6 @@ impl Placed {
         if !amount.is_zero() {
             *self.unearned.breakage.entry(why).or_default() += amount;
         }
-    }
-
-    /// Counts what returns change in closed periods: matching and caps see it.
-    pub fn correct(&mut self, corrections: Vec<CorrectionRecord>) {
-        for correction in &corrections {
-            let amount = correction.to_owner();
-            self.earn(Some(correction.owner), amount);
-            self.unearned.corrected.push((correction.owner.0, amount));
-        }
-        self.records.corrections.extend(corrections);
     }
 }
 

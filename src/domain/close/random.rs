@@ -363,12 +363,9 @@ fn inputs(len: usize, currency: Currency) -> impl Strategy<Value = Inputs> {
         4 => amount(currency, 30_000),
         1 => amount(currency, 9_000).prop_map(|amount| -amount)
     ];
-    let unearned = (amount(currency, 900), amount(currency, 900), amount(currency, 9_000))
-        .prop_map(|(broken, capped, back)| Unearned {
-            breakage: BTreeMap::from([(Unpaid::NotActive, broken)]),
-            capped,
-            corrected: vec![(0, -back)],
-        });
+    let unearned = (amount(currency, 900), amount(currency, 900)).prop_map(|(broken, capped)| {
+        Unearned { breakage: BTreeMap::from([(Unpaid::NotActive, broken)]), capped }
+    });
     let earned = (vec(earned, len), option::of(unearned));
     (vec(forced, 0..3), earned, vec(paid, 0..6), option::of(amount(currency, 900))).prop_map(
         |(forced, (earned, unearned), paid_ranks, carried)| Inputs {

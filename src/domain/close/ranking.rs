@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Close, ClosePlan,
     column::{at, part, set},
+    correct::Held,
     population::Population,
 };
 use crate::domain::{
@@ -336,6 +337,35 @@ impl RankRules {
             set(&mut ranking.active_legs, position, active_legs);
             set(&mut ranking.paid_as, position, paid_as);
             set(&mut ranking.achieved, position, title);
+            set(&mut ranking.best, position, counted.max(best.unwrap_or_default()));
+            set(&mut ranking.any_active, position, any);
+        }
+        ranking
+    }
+
+    /// The standings that a close found, over the volumes as they are now: who was active and of which rank
+    /// is not judged anew, nor how many legs were active.
+    pub fn held(&self, population: &Population, held: &Held) -> Ranking {
+        let mut ranking = Ranking::empty(population.len());
+        for position in population.positions().rev() {
+            let member = population.member(position);
+            let (active, paid_as) = (at(&held.active, member), at(&held.paid_as, member));
+            let achieved = at(&held.achieved, member);
+            let facts = self.facts(population, &ranking, position);
+            let (gv, pgv, active_legs) = (facts.gv, facts.pgv, facts.active_legs);
+            let legs = population.frontline(position);
+            let counted = match self.leg_rank {
+                Standing::PaidAs => paid_as,
+                Standing::Achieved => achieved.max(paid_as),
+            };
+            let best = part(&ranking.best, legs.clone()).iter().copied().max();
+            let any = active || part(&ranking.any_active, legs).contains(&true);
+            set(&mut ranking.active, position, active);
+            set(&mut ranking.gv, position, gv);
+            set(&mut ranking.pgv, position, pgv);
+            set(&mut ranking.active_legs, position, active_legs);
+            set(&mut ranking.paid_as, position, paid_as);
+            set(&mut ranking.achieved, position, achieved);
             set(&mut ranking.best, position, counted.max(best.unwrap_or_default()));
             set(&mut ranking.any_active, position, any);
         }

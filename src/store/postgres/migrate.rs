@@ -23,6 +23,7 @@ const FILES: &[(i32, &str, &str)] = &[
     (16, "moving", include_str!("../../../schemas/postgres/0016_moving.sql")),
     (18, "warehouse_mark", include_str!("../../../schemas/postgres/0018_warehouse_mark.sql")),
     (19, "statement", include_str!("../../../schemas/postgres/0019_statement.sql")),
+    (20, "corrected_period", include_str!("../../../schemas/postgres/0020_corrected_period.sql")),
 ];
 
 /// The number of the last migration that this release knows.

@@ -7,6 +7,7 @@ mod closes;
 mod company;
 mod copy;
 mod copy_rows;
+mod corrections;
 pub mod customers;
 mod feed;
 pub mod import;
@@ -36,6 +37,7 @@ pub use self::{
     brought::{Bringer, BroughtCarry, BroughtRank, CarryTold, OfBinary},
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
+    corrections::ReversedEntry,
     feed::{Block, ClosedPeriod, PeriodLine, ReadBack, Turn},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},

@@ -24,10 +24,10 @@ use crate::{
             matrix::Unclaimed,
             placed::{CorrectionRecord, LevelRecord, PlacedRecords, PositionRecord},
         },
-        id::{ComponentId, DistributorId},
+        id::ComponentId,
         money::Money,
         placement::{Position, Side},
-        plan::{period::PeriodId, volume::LineVolumes},
+        plan::volume::LineVolumes,
         volume::Volume,
     },
     stream::ServiceError,
@@ -200,35 +200,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// What distributors got of a component for each closed period: by the closes of `closed`, and by what
-    /// these corrected.
-    pub async fn component_money(
-        &self,
-        plan: &str,
-        component: &ComponentId,
-        distributors: &[&DistributorId],
-        closed: &[&str],
-    ) -> Result<BTreeMap<(PeriodId, DistributorId), Money>, ServiceError> {
-        let query = "SELECT of, substr(account, 13), sum(amount)
-             FROM (SELECT coalesce(corrects, period) AS of,
-                          CASE debit WHEN 'commission' THEN credit ELSE debit END AS account,
-                          CASE debit WHEN 'commission' THEN amount ELSE -amount END AS amount
-                   FROM upline.period_entry
-                   WHERE plan_id = $1 AND component = $2 AND period = ANY ($3)) t
-             WHERE account = ANY ($4) GROUP BY 1, 2";
-        let accounts: Vec<String> =
-            distributors.iter().map(|id| format!("distributor:{id}")).collect();
-        let client = self.client().await?;
-        let given: [&(dyn ToSql + Sync); 4] = [&plan, &component.as_str(), &closed, &accounts];
-        let rows = client.query(query, &given).await.map_err(classify)?;
-        let got = |row: &Row| {
-            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
-            let id = DistributorId::parse(row.get(1)).map_err(unreadable)?;
-            Ok(((period, id), Money::from_decimal(row.get(2)).map_err(unreadable)?))
-        };
-        rows.iter().map(got).collect()
-    }
-
     /// All entries, up to `upto`, of the orders placed in between of which something came back after entry
     /// `after`; those of one order and distributor side by side, in the order of their numbers.
     pub async fn returned_entries(
@@ -389,7 +360,7 @@ async fn copy_corrections(
     key: &CloseKey,
     records: &[CorrectionRecord],
 ) -> Result<(), ServiceError> {
-    const TYPES: [Type; 11] = [
+    const TYPES: [Type; 9] = [
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
@@ -399,18 +370,14 @@ async fn copy_corrections(
         Type::NUMERIC,
         Type::NUMERIC,
         Type::TEXT,
-        Type::TEXT,
-        Type::NUMERIC,
     ];
     let into =
         "COPY upline.period_correction (plan_id, period, component, corrects, position, paid,
-                breakage, capped, reason, cap, spared) FROM STDIN BINARY";
+                breakage, capped, reason) FROM STDIN BINARY";
     let sink = tx.copy_in(into).await.map_err(classify)?;
     let mut rows = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     for record in records {
-        let cap = record.spared.as_ref().map(|(cap, _)| cap.as_str());
-        let spared = (record.to_owner() - record.paid).written();
-        let row: [&(dyn ToSql + Sync); 11] = [
+        let row: [&(dyn ToSql + Sync); 9] = [
             &&*key.plan,
             &key.period.as_str(),
             &record.component.as_str(),
@@ -420,8 +387,6 @@ async fn copy_corrections(
             &record.breakage.written(),
             &record.capped.written(),
             &record.refused.map(binary::Unpaid::as_str),
-            &cap,
-            &spared,
         ];
         rows.as_mut().write(&row).await.map_err(classify)?;
     }

@@ -232,14 +232,14 @@ async fn levels(
 }
 
 fn correction_row(record: &CorrectionRecord) -> StoredCorrection {
-    let spared = record.to_owner() - record.paid;
     StoredCorrection {
         component: record.component.to_string(),
         corrects: record.corrects.as_str().to_owned(),
         position: number(record.position.0),
-        money: written([record.paid, record.breakage, record.capped, spared]),
+        money: written([record.paid, record.breakage, record.capped, Money::ZERO]),
         reason: record.refused.map(|why| Unpaid::as_str(why).to_owned()),
-        cap: record.spared.as_ref().map(|(cap, _)| cap.to_string()),
+        // What caps of the plan take stands in the entries.
+        cap: None,
     }
 }
 

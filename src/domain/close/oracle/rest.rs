@@ -190,16 +190,8 @@ impl Oracle<'_> {
         let counted: Vec<usize> = (0..done.len())
             .filter(|i| cap.counts.iter().any(|id| id.as_str() == done[*i].id))
             .collect();
-        // What corrects closed periods had the caps of those: a limit of a distributor looks at the rest.
-        let looked_at = |done: &[Outcome], i: usize, m: usize| -> i128 {
-            let all = self.cents(done[i].paid[m]);
-            match cap.limit {
-                Limit::Distributor { .. } => all - self.corrected(&done[i].id, m),
-                Limit::Company { .. } => all,
-            }
-        };
         let paid = |done: &[Outcome], m: usize| -> i128 {
-            counted.iter().map(|i| looked_at(done, *i, m)).sum()
+            counted.iter().map(|i| self.cents(done[*i].paid[m])).sum()
         };
         let members = 0..self.stands.len();
         // What each member has left.
@@ -242,19 +234,11 @@ impl Oracle<'_> {
         for (member, left) in left.into_iter().enumerate() {
             let excess = paid(done, member) - left;
             let weights: Vec<_> =
-                counted.iter().map(|i| (*i, looked_at(done, *i, member).max(0))).collect();
+                counted.iter().map(|i| (*i, self.cents(done[*i].paid[member]).max(0))).collect();
             for (index, cents) in largest_remainder(excess, &weights) {
                 self.cut(cap, &mut done[index], member, cents);
             }
         }
-    }
-
-    fn corrected(&self, component: &str, member: usize) -> i128 {
-        let given = self.inputs.given.iter().find(|given| given.component.as_str() == component);
-        let corrected = given.and_then(|given| given.unearned.as_ref()).map(|u| &u.corrected);
-        let mine =
-            corrected.into_iter().flatten().filter(|(m, _)| usize::try_from(*m) == Ok(member));
-        mine.map(|(_, amount)| self.cents(*amount)).sum()
     }
 
     fn by_rank(&self, limit: i128, left: &mut [i128]) {

@@ -1,0 +1,7 @@
+-- A correction of a closed period follows from the whole period, closed once more without what came back: what
+-- caps of the plan take of it is posted with the rest, and stands no longer beside each position.
+ALTER TABLE upline.period_correction ALTER COLUMN spared SET DEFAULT 0;
+
+-- What stands for a closed period is what its close posted and what later ones correct of it.
+CREATE INDEX period_entry_corrects ON upline.period_entry (plan_id, corrects) WHERE corrects IS NOT NULL;
+CREATE INDEX period_correction_corrects ON upline.period_correction (plan_id, component, corrects);
