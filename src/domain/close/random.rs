@@ -116,7 +116,7 @@ fn ranks() -> impl Strategy<Value = Vec<Rank>> {
                 pv,
                 qv,
                 gv,
-                leg_cap: cap.filter(|_| gv.is_some()),
+                leg_cap: cap.filter(|cap| gv.is_some() && *cap > Rate::ZERO),
                 pgv,
                 accumulated,
                 legs: legs
