@@ -67,7 +67,7 @@ pub enum PipelineError {
         path: PathBuf,
         /// What is wrong and where.
         #[source]
-        source: PlanError,
+        source: Box<PlanError>,
     },
     /// A file lists a plan file twice.
     #[error("{}:{line}: `plans` names {} twice: drop one of the two", path.display(), plan.display())]
@@ -97,7 +97,7 @@ pub enum PipelineError {
         other: PathBuf,
         /// What is wrong.
         #[source]
-        source: VersionError,
+        source: Box<VersionError>,
     },
     /// The stores' plan is in none of the plan files.
     #[error("{}: no plan file defines the plan {plan:?}", path.display())]
@@ -471,6 +471,7 @@ impl Pipelines {
             known.push(plan.clone());
             let text = read(&plan)?;
             let parsed = Plan::parse(&text)
+                .map_err(Box::new)
                 .map_err(|source| PipelineError::Plan { path: plan.clone(), source })?;
             self.plans.insert(plan, PlanSource { plan: parsed, text });
         }
@@ -497,7 +498,7 @@ impl Pipelines {
                 field,
                 plan: plan.reference.id.clone(),
                 other: other.clone(),
-                source: error,
+                source: Box::new(error),
             });
         }
         Ok(())

@@ -187,11 +187,14 @@ impl Plan {
 
 /// The field of a component or a cap that a problem is about, where the problem tells.
 fn field(problem: &ClosePlanError) -> Option<&'static str> {
-    if let ClosePlanError::Table { table, .. } | ClosePlanError::Row { table, .. } = problem {
+    if let ClosePlanError::Table { table, .. } = problem {
         return Some(table);
     }
     if let ClosePlanError::NoGenerations(_) = problem {
         return Some("deeper");
+    }
+    if matches!(problem, ClosePlanError::Row { .. }) {
+        return Some("table");
     }
     matches!(problem, ClosePlanError::NotABracket { .. }).then_some("bracket")
 }

@@ -149,16 +149,16 @@ const KINDS: &str = "direct, unilevel, differential, infinity, generation, fast_
 
 /// Reads a plan file, or says what is wrong first.
 pub(super) fn plan(text: &str) -> Result<Plan, PlanError> {
-    all(text).map_err(|(first, _others)| first)
+    all(text).map_err(|errors| errors.0)
 }
 
 /// Reads a plan file, or says what is wrong: as much of it as one error does not hide of another.
-pub(super) fn all(text: &str) -> Result<Plan, (PlanError, Vec<PlanError>)> {
+pub(super) fn all(text: &str) -> Result<Plan, Box<(PlanError, Vec<PlanError>)>> {
     let syntax = |mut error: toml::de::Error| {
         error.set_input(Some(text));
         PlanError::Syntax(Box::new(error))
     };
-    let mut root = DeTable::parse(text).map_err(|error| (syntax(error), Vec::new()))?;
+    let mut root = DeTable::parse(text).map_err(|error| Box::new((syntax(error), Vec::new())))?;
     let [ranks, components, caps] =
         ["rank", "component", "cap"].map(|key| entries(root.get_mut(), key));
     let file = PlanFile::deserialize(Deserializer::from(root)).map_err(syntax);
@@ -169,7 +169,7 @@ pub(super) fn all(text: &str) -> Result<Plan, (PlanError, Vec<PlanError>)> {
     let caps = reader.caps(caps, &components);
     let file = match file {
         Ok(file) => file,
-        Err(error) => return Err((error, reader.errors)),
+        Err(error) => return Err(Box::new((error, reader.errors))),
     };
     let plan = file.with(text, (ladder, ranks), components, caps);
     if reader.errors.is_empty() {
@@ -177,7 +177,7 @@ pub(super) fn all(text: &str) -> Result<Plan, (PlanError, Vec<PlanError>)> {
     }
     let mut errors = reader.errors.into_iter();
     match errors.next() {
-        Some(first) => Err((first, errors.collect())),
+        Some(first) => Err(Box::new((first, errors.collect()))),
         None => Ok(plan),
     }
 }
@@ -497,7 +497,11 @@ fn last_before(table: &DeTable<'_>, at: usize) -> Option<String> {
     let start = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
         DeValue::Array(items) => items.iter().map(|i| i.span().start).filter(|s| *s <= at).max(),
         DeValue::Table(_) => Some(value.span().start).filter(|start| *start <= at),
-        _ => None,
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => None,
     };
     let below = table.iter().filter_map(|(name, value)| Some((start(value)?, name.get_ref())));
     below.max_by_key(|(start, _)| *start).map(|(_, name)| name.to_string())

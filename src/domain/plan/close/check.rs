@@ -59,10 +59,10 @@ pub enum ClosePlanError {
     Table { component: ComponentId, table: &'static str },
     /// A row of a table is not above the one before it.
     #[error(
-        "component {component}: `{table}` needs entries in ascending order that pay something: row {row}, \
+        "component {component}: `table` needs entries in ascending order that pay something: row {row}, \
          from {from}, {why}"
     )]
-    Row { component: ComponentId, table: &'static str, row: usize, from: Volume, why: &'static str },
+    Row { component: ComponentId, row: usize, from: Volume, why: &'static str },
     /// A breakaway names something that lets no leg break away.
     #[error(
         "component {component}: `bracket` must name a bracket with `breakaway = \"top_bracket\"`"
@@ -242,7 +242,7 @@ impl Check<'_> {
                 }
             };
             let (component, from) = (self.id.clone(), step.from);
-            return Err(ClosePlanError::Row { component, table: "table", row, from, why });
+            return Err(ClosePlanError::Row { component, row, from, why });
         }
         Ok(())
     }

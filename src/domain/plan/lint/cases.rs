@@ -1,7 +1,5 @@
 //! What is wrong with the cases of a plan, in its file or beside it. Whether they hold, `plan test` tells.
 
-use toml::Spanned;
-
 use super::{Finding, Report, Severity};
 use crate::domain::{
     golden,
@@ -42,7 +40,7 @@ fn look(text: &str, plan: &Plan, cases: Result<Cases, CaseFileError>) -> Vec<Fin
     let mut findings: Vec<Finding> = Vec::new();
     for unusable in golden::unusable(plan, &cases) {
         let (message, fix) =
-            unusable.problem().split_once(": ").unwrap_or((unusable.problem(), ""));
+            unusable.problem().split_once(": ").unwrap_or_else(|| (unusable.problem(), ""));
         findings.push(wrong(Severity::Error, "case_unusable", unusable.line(), message, fix));
     }
     for order in cases.iter().flat_map(|case| &case.get_ref().orders) {
@@ -50,7 +48,7 @@ fn look(text: &str, plan: &Plan, cases: Result<Cases, CaseFileError>) -> Vec<Fin
         for class in lines.map(|line| &line.class).filter(|class| !plan.pays_for(class)) {
             let message = format!("no component has a rate for class {class}");
             let fix = "name a class of the plan, if it is not meant to earn nothing";
-            let line = cases.line::<_>(order as &Spanned<_>);
+            let line = cases.line(order);
             findings.push(wrong(Severity::Warning, "case_class_unrated", line, &message, fix));
         }
     }

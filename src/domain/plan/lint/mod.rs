@@ -103,7 +103,8 @@ const MAX_FINDINGS: usize = 500;
 pub fn lint(text: &str, limit: Option<Rate>) -> Report {
     let mut report = match read::all(text) {
         Ok(plan) => whole(text, &plan, limit),
-        Err((first, others)) => {
+        Err(errors) => {
+            let (first, others) = *errors;
             let open = stated::open(text);
             let errors = std::iter::once(first).chain(others);
             let errors = errors.map(|error| (unreadable(text, &error), error));
@@ -298,22 +299,30 @@ fn rule_of(error: &PlanError) -> &'static str {
         PlanError::NoRates(_) => return "no_rates",
         PlanError::Field { problem, .. } => problem,
     };
-    match problem {
-        Problem::NoRanks
-        | Problem::UnknownRank { .. }
-        | Problem::Close(ClosePlanError::UnknownRank(_)) => "unknown_rank",
-        Problem::NotAUnilevel(_)
-        | Problem::Close(ClosePlanError::NotBefore { .. } | ClosePlanError::CapAfter { .. }) => {
+    let is = |close: fn(&ClosePlanError) -> bool| matches!(problem, Problem::Close(e) if close(e));
+    let rank = matches!(problem, Problem::NoRanks | Problem::UnknownRank { .. });
+    let component = matches!(problem, Problem::NotAUnilevel(_));
+    let fine = matches!(problem, Problem::Pairs(PairsError::TooFine { .. }));
+    let open = matches!(problem, Problem::Missing(_) | Problem::NoRequirements(_));
+    let name = matches!(problem, Problem::RankName(_));
+    match () {
+        () if rank || is(|e| matches!(e, ClosePlanError::UnknownRank(_))) => "unknown_rank",
+        () if component
+            || is(|e| {
+                matches!(e, ClosePlanError::NotBefore { .. } | ClosePlanError::CapAfter { .. })
+            }) =>
+        {
             "unknown_component"
         }
-        Problem::Kind(_) => "unknown_kind",
-        Problem::RankMissing(_) => "rank_missing",
-        Problem::RankName(_) | Problem::Close(ClosePlanError::Repeated(_)) => "repeated_id",
-        Problem::Missing(_) | Problem::NoRequirements(_) => "unstated",
-        Problem::Close(ClosePlanError::Table { .. } | ClosePlanError::Row { .. }) => "bad_table",
-        Problem::Close(ClosePlanError::TooFine { .. })
-        | Problem::Pairs(PairsError::TooFine { .. }) => "too_fine",
-        _ => "does_not_hold",
+        () if matches!(problem, Problem::Kind(_)) => "unknown_kind",
+        () if matches!(problem, Problem::RankMissing(_)) => "rank_missing",
+        () if name || is(|e| matches!(e, ClosePlanError::Repeated(_))) => "repeated_id",
+        () if open => "unstated",
+        () if is(|e| matches!(e, ClosePlanError::Table { .. } | ClosePlanError::Row { .. })) => {
+            "bad_table"
+        }
+        () if fine || is(|e| matches!(e, ClosePlanError::TooFine { .. })) => "too_fine",
+        () => "does_not_hold",
     }
 }
 

@@ -83,7 +83,9 @@ fn closed(look: &mut Look<'_>, index: &str, part: &CloseComponent) {
 }
 
 fn rows(look: &mut Look<'_>, path: &[&str], rows: &[RateRow]) {
-    let name = |row: &RateRow| row.from.as_ref().map_or("unranked".to_owned(), ToString::to_string);
+    let name = |row: &RateRow| {
+        row.from.as_ref().map_or_else(|| "unranked".to_owned(), ToString::to_string)
+    };
     lower(look, path, rows.iter().map(|row| (name(row), row.rates.as_slice())));
 }
 

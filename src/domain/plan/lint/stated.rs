@@ -82,14 +82,18 @@ pub(super) fn tells(open: &[Finding], error: &PlanError, line: usize) -> bool {
 
 /// Whether a problem is a name that nobody knows, and it was found where it stands.
 fn names_nobody(open: &[Finding], problem: &Problem) -> bool {
-    let (rule, name) = match problem {
-        Problem::UnknownRank { found, .. } => ("unknown_rank", &**found),
-        Problem::Close(ClosePlanError::UnknownRank(rank)) => ("unknown_rank", rank.as_str()),
-        Problem::NotAUnilevel(named)
-        | Problem::Close(
-            ClosePlanError::NotBefore { named, .. } | ClosePlanError::CapAfter { named, .. },
-        ) => ("unknown_component", named.as_str()),
-        _ => return false,
+    let (rule, name) = if let Problem::UnknownRank { found, .. } = problem {
+        ("unknown_rank", &**found)
+    } else if let Problem::Close(ClosePlanError::UnknownRank(rank)) = problem {
+        ("unknown_rank", rank.as_str())
+    } else if let Problem::NotAUnilevel(named)
+    | Problem::Close(
+        ClosePlanError::NotBefore { named, .. } | ClosePlanError::CapAfter { named, .. },
+    ) = problem
+    {
+        ("unknown_component", named.as_str())
+    } else {
+        return false;
     };
     let told = |found: &Finding| found.rule == rule && found.message.ends_with(&format!(" {name}"));
     open.iter().any(told)
@@ -176,9 +180,10 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<O
         }
     }
     let is = |key: &str, right: &dyn Fn(&Value) -> bool| schema.get(key).is_none_or(right);
-    let words = |words: &Value| words.as_array().is_some_and(|words| words.contains(value));
-    let fits =
-        is("const", &|only| only == value) && is("enum", &words) && is("type", &|t| kind(t, value));
+    let listed = |words: &Value| words.as_array().is_some_and(|words| words.contains(value));
+    let fits = is("const", &|only| only == value)
+        && is("enum", &listed)
+        && is("type", &|t| kind(t, value));
     if !fits {
         return match leaf::mistyped(name, schema, value) {
             Some(told) => weight.saturating_add(tell(told, path, found)),
@@ -197,26 +202,29 @@ fn walk(schema: &Value, value: &Value, path: &mut Vec<String>, found: &mut Vec<O
             }
             sum
         }
-        Value::String(text) => {
-            let rule = match name {
-                _ if path.last().is_some_and(|key| key == "id") => None,
-                "RankId" | "Threshold" => Some(RANK),
-                "ComponentId" => Some(COMPONENT),
-                _ => None,
-            };
-            found.extend(rule.map(|rule| Open {
-                severity: Severity::Note,
-                path: path.clone(),
-                rule,
-                message: text.trim().to_owned(),
-                fix: String::new(),
-            }));
-            leaf::text(name, schema, text).map_or(0, |told| tell(told, path, found))
-        }
+        Value::String(text) => words(name, schema, text, path, found),
         Value::Number(_) => leaf::bounds(schema, value).map_or(0, |told| tell(told, path, found)),
         Value::Null | Value::Bool(_) => 0,
     };
     weight.saturating_add(below)
+}
+
+/// Looks at a text: whether it is of its form, and whom it names.
+fn words(name: &str, schema: &Value, text: &str, path: &[String], found: &mut Vec<Open>) -> u32 {
+    let rule = match name {
+        _ if path.last().is_some_and(|key| key == "id") => None,
+        "RankId" | "Threshold" => Some(RANK),
+        "ComponentId" => Some(COMPONENT),
+        _ => None,
+    };
+    found.extend(rule.map(|rule| Open {
+        severity: Severity::Note,
+        path: path.to_vec(),
+        rule,
+        message: text.trim().to_owned(),
+        fix: String::new(),
+    }));
+    leaf::text(name, schema, text).map_or(0, |told| tell(told, path, found))
 }
 
 /// Keeps what is told of a value, and says how far that is from the schema.
