@@ -95,7 +95,7 @@ pub(crate) struct Options {
     /// Pairs with a limit, of which the median counts.
     #[arg(long)]
     pairs: Option<usize>,
-    /// `growth`: also ten million distributors.
+    /// `growth`: also ten million distributors; `close-binary`: ten million positions.
     #[arg(long)]
     ten_million: bool,
 }

@@ -1,7 +1,7 @@
 //! Build, run, drain.
 //!
 //! `build` connects to what must be there (NATS, Postgres) and binds the listeners; ClickHouse may
-//! be down, its stage waits for it. `run` goes until the stop signal: the edge closes first, then
+//! be down, what feeds it waits. `run` goes until the stop signal: the edge closes first, then
 //! each stage finishes the batch that it has begun, then the deadline. What is still in the streams
 //! is durable and goes on at the next start.
 
@@ -245,7 +245,7 @@ impl App {
             let shops = refunds::consumers(&inside.config);
             helpers.spawn_on(inside.keeper().run(always.clone()), &there);
             let books = inside.store.clone();
-            helpers.spawn(watch_lag(log.clone(), books, shops, always.clone()));
+            helpers.spawn_on(watch_lag(inside.log.clone(), books, shops, always.clone()), &there);
             let arrivals = inside.arrivals.clone();
             helpers.spawn(pressure::watch(log, arrivals, admission, always.clone()));
         }
@@ -338,7 +338,10 @@ async fn recall(log: Arc<JetStream>, stop: CancellationToken) {
     stop.cancelled().await;
 }
 
-/// Reports how far each stage is behind.
+/// How long the books may take to say how far the warehouse is behind.
+const LOOK_AT_BOOKS: Duration = Duration::from_secs(1);
+
+/// Reports how far each stage is behind: messages; of the warehouse blocks.
 async fn watch_lag(
     log: Arc<JetStream>,
     books: Arc<Postgres>,
@@ -352,15 +355,16 @@ async fn watch_lag(
                 Err(error) => tracing::debug!(stage, error = error.chain(), "the lag is unknown"),
             }
         }
-        match books.warehouse_behind().await {
-            Ok(lag) => metric::consumer_lag(WAREHOUSE, lag),
-            Err(error) => tracing::debug!(error = error.chain(), "the warehouse's lag is unknown"),
-        }
         refunds::watch_lag(&log, &shops).await;
         for stream in StreamName::ALL {
             if let Ok(bytes) = log.bytes(stream).await {
                 metric::stream_bytes(stream.upper(), bytes);
             }
+        }
+        // Books that do not answer must not make the figures of the log stand still.
+        match tokio::time::timeout(LOOK_AT_BOOKS, books.warehouse_mark()).await {
+            Ok(Ok((mark, head))) => metric::consumer_lag(WAREHOUSE, head.saturating_sub(mark)),
+            _ => tracing::debug!("how far the warehouse is behind is unknown"),
         }
         tokio::select! {
             () = stop.cancelled() => return,

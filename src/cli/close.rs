@@ -1,5 +1,6 @@
 //! `upline close`: what a period comes to, and closing it.
 
+mod tell;
 mod verify;
 mod whole;
 
@@ -8,20 +9,17 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 
 use super::{block_on, output, services};
 use crate::{
-    app::closing::{Found, Prepared, Whole, placement::Unplaced, prepare, whole},
+    app::closing::{AssumedTold, Found, Prepared, Whole, prepare, whole},
     clock::Clock,
     config::Environment,
     domain::{
-        close::Totals,
         id::{Operator, Reason},
         money::Money,
         plan::period::PeriodId,
-        volume::Volume,
     },
     store::postgres::{CloseOutcome, Closed, Closing, Postgres},
 };
@@ -76,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
         };
         let mut block = None;
         let whole = whole(&store, &prepared).await?;
-        let mut text = tell(&prepared) + &whole::tell(&whole);
+        let mut text = tell::tell(&prepared) + &whole::tell(&whole);
         if let Some(by) = by.filter(|_| arguments.commit) {
             if let Some(expected) = expect.filter(|expected| *expected != whole.close) {
                 anyhow::bail!(
@@ -105,6 +103,14 @@ async fn commit(
     now: Timestamp,
 ) -> anyhow::Result<Option<u64>> {
     let period = &prepared.basis.period;
+    if let Some(open) = prepared.assumes.first() {
+        anyhow::bail!(
+            "period {} of plan {} is open and comes before {}: close it first",
+            open.id,
+            prepared.basis.plan.id,
+            period.id
+        );
+    }
     anyhow::ensure!(
         now >= period.cut_off,
         "period {} can be closed from {} on: until then payments and refunds count",
@@ -129,7 +135,7 @@ async fn commit(
         CloseOutcome::Already => Ok(None),
         CloseOutcome::Outdated => {
             anyhow::bail!(
-                "another period was closed, or a rank forced, meanwhile: look at this one again"
+                "another period was closed, or a rank forced or imported, meanwhile: look at this one again"
             )
         }
     }
@@ -151,10 +157,19 @@ fn of_prepared(
             serde_json::json!({ "distributor": id, "before": mover.before, "now": mover.now })
         })
         .collect();
+    let corrections = prepared.placed().corrected().unwrap_or_default();
+    let assumes: Vec<AssumedTold> = prepared.assumes.iter().map(AssumedTold::of).collect();
     Ok(serde_json::json!({
         "basis": serde_json::to_value(&prepared.basis)?,
+        "assumes": assumes,
+        "uncounted": prepared.uncounted,
         "summary": serde_json::to_value(prepared.kept())?,
         "whole": serde_json::to_value(whole)?,
+        "to_members": {
+            "of_the_period": prepared.summary.paid,
+            "corrections": corrections,
+            "together": prepared.summary.paid + corrections,
+        },
         "movers": movers,
         "rank_changes": prepared.rank_changes.len(),
         "block": block,
@@ -172,97 +187,8 @@ fn of_closed(closed: &Closed) -> anyhow::Result<serde_json::Value> {
 fn tell_closed(closed: &Closed) -> String {
     let basis = &closed.basis;
     format!(
-        "{} of plan {} version {} is closed since {}, by {}, sealed by block {}; what comes late is a \
-         matter of the next period. --json shows its figures.",
+        "{} of plan {} version {} is closed since {}, by {}, sealed by block {}; what comes in for it now is \
+         counted, or corrected, in the period that is open. --json shows its figures.",
         basis.period.id, basis.plan.id, basis.plan.version, closed.at, closed.by, closed.block
     )
-}
-
-fn tell(prepared: &Prepared) -> String {
-    let (basis, summary) = (&prepared.basis, &prepared.summary);
-    let currency = basis.currency;
-    let mut text = format!(
-        "period {} of plan {} version {}: {} to {}, paid on {}\n",
-        basis.period.id,
-        basis.plan.id,
-        basis.plan.version,
-        basis.period.start,
-        basis.period.end,
-        basis.period.distribution
-    );
-    let ratio = summary.payout_ratio.map_or_else(String::new, |ratio| {
-        format!(", {} % of it", ratio.saturating_mul(Decimal::ONE_HUNDRED).normalize())
-    });
-    text += &format!(
-        "{} members, {} active, {} get something; CV {}, pays {} {currency}{ratio}\n",
-        summary.members, summary.active, summary.paid_members, summary.cv, summary.paid
-    );
-    if prepared.late.entries > 0 {
-        text += &format!(
-            "{} entries came late for closed periods, CV {}: they count here\n",
-            prepared.late.entries, prepared.late.cv
-        );
-    }
-    if summary.below_zero != Volume::ZERO {
-        let what =
-            if prepared.carries_volume() { "is carried into the next" } else { "is forgiven" };
-        text += &format!(
-            "CV {} of members who gave back more than they bought {what}\n",
-            summary.below_zero
-        );
-    }
-    text += &tell_placed(prepared);
-    let head = ["component", "pool", "paid", "breakage", "capped", "carried"];
-    let rows: Vec<Vec<String>> =
-        summary.components.iter().map(|(id, totals)| row(id.as_str(), totals)).collect();
-    text += &output::table(&head, &rows);
-    text += "
-";
-    for (id, totals) in &summary.components {
-        for (reason, amount) in &totals.breakage {
-            text +=
-                &format!("{id}: {amount} {currency} stay with the company, {}\n", reason.as_str());
-        }
-        for (cap, amount) in &totals.capped {
-            text += &format!("{id}: the cap {cap} takes {amount} {currency}\n");
-        }
-    }
-    let somebody = summary.ranks.iter().filter(|(_, count)| *count > 0);
-    let ranks: Vec<String> = somebody.map(|(rank, count)| format!("{rank} {count}")).collect();
-    if !ranks.is_empty() {
-        text += &format!("paid as: {}\n", ranks.join(", "));
-    }
-    if !prepared.rank_changes.is_empty() {
-        let (count, end) = (prepared.rank_changes.len(), basis.period.end);
-        text += &format!("{count} are paid as another rank for orders placed from {end} on\n");
-    }
-    for (id, mover) in &prepared.movers {
-        text += &format!("{id}: {} after {} {currency}\n", mover.now, mover.before);
-    }
-    text.trim_end().to_owned()
-}
-
-/// What is to be known of binaries and matrices before they are closed.
-fn tell_placed(prepared: &Prepared) -> String {
-    let (kept, currency) = (prepared.kept(), prepared.basis.currency);
-    let mut text = String::new();
-    for Unplaced { component, tree, distributors, volume } in kept.unplaced {
-        text += &format!(
-            "{component}: {distributors} distributors with {volume} points have no position in tree \
-             {tree}: that volume pays nobody\n"
-        );
-    }
-    if let Some(corrected) = kept.corrected {
-        text += &format!(
-            "volume of closed periods came back: {corrected} {currency} correct what they paid\n"
-        );
-    }
-    text
-}
-
-fn row(id: &str, totals: &Totals) -> Vec<String> {
-    let broken: Money = totals.breakage.values().copied().sum();
-    let capped: Money = totals.capped.values().copied().sum();
-    let amounts = [totals.pool, totals.paid, broken, capped, totals.carried];
-    std::iter::once(id.to_owned()).chain(amounts.map(|amount| amount.to_string())).collect()
 }

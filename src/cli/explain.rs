@@ -41,11 +41,14 @@ pub(super) struct Arguments {
     /// As one JSON object, per order where the platform's id names several.
     #[arg(long)]
     json: bool,
+    /// Of a period: every entry of volume and every order, not only the largest 50 of each component.
+    #[arg(long, requires = "period")]
+    all: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<ExitCode> {
     if let Some(period) = &arguments.period {
-        return period::run(&arguments.of, period, arguments.json, environment);
+        return period::run(&arguments.of, period, (arguments.json, arguments.all), environment);
     }
     let connected = services::connect(environment, "upline")?;
     block_on(async {
@@ -256,14 +259,20 @@ fn of_component(run: &Run, component: &ComponentId) -> String {
             line.level.to_string(),
             earner,
             line.line.to_string(),
-            format!("{:>10}", line.base),
+            match line.volume {
+                Some(points) => format!("{:>10}", points.to_string()),
+                None => format!("{:>10}", line.base),
+            },
             format!("{:>6}", line.rate.to_string()),
             format!("{:>10}", line.amount),
+            line.source(&run.order.attribution)
+                .map(|s| s.as_str().replace('_', " "))
+                .unwrap_or_default(),
             line.breakage.map(|b| b.as_str().replace('_', " ")).unwrap_or_default(),
         ]);
     }
     let rows: Vec<Vec<String>> = by_level.into_values().flatten().collect();
-    let head = ["level", "distributor", "line", "of", "rate", "amount", "why"];
+    let head = ["level", "distributor", "line", "of", "rate", "amount", "from", "why"];
     let mut text = format!("  {component}\n{}", output::table(&head, &rows));
     if !passed.is_empty() {
         text.push_str(&format!("  passed over: {}\n", passed.join(", ")));

@@ -1,9 +1,13 @@
 //! `upline import`: distributors, placement trees, SKU mappings, exchange rates and customers from CSV.
 //!
 //! The whole file is read and checked before anything is written; every row that cannot be used is
-//! named with its line, its column and the fix, and the others are imported all the same.
+//! named with its line, its column and the fix, and the others are imported all the same; of placements, ranks
+//! and carries all are, or none.
 
+mod by;
+mod carries;
 mod placements;
+mod ranks;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,6 +22,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 
+use self::by::{By, NOTHING, all_or_nothing};
 use super::{block_on, output, services};
 use crate::{
     clock::Clock,
@@ -71,6 +76,14 @@ enum What {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Ranks reached in an earlier system, before the first close of the plan. Columns: `distributor_id`,
+    /// `rank` (or unranked), `as_of` (a period of the plan, whose end is meant, or an instant); optional: `plan`,
+    /// `highest` (the highest rank ever; without it `rank`), `bonus_paid_to` (the highest rank whose bonus was
+    /// paid, or none; without it `highest`).
+    Ranks(ranks::Arguments),
+    /// Volume that waits in the legs of a binary, before the first close of the plan. Columns: `position`,
+    /// `left`, `right` (points).
+    Carries(carries::Arguments),
     /// Columns: `sku_id`, `platform` (shopify, woocommerce, magento, api, any), `platform_sku`,
     /// `commission_class`; optional: name, category, `effective_from`, `cv_per_unit`,
     /// `qv_per_unit`.
@@ -114,11 +127,20 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             let mut imported = block_on(placed)??;
             imported.refused.extend(refused);
             imported.refused.sort_by_key(|refused| refused.row);
-            if *dry_run {
-                written = "would be written";
-            } else if !imported.refused.is_empty() {
-                written = "would be, but nothing is placed while a row is refused";
-            }
+            written = match all_or_nothing(&imported, *dry_run) {
+                NOTHING => "would be, but nothing is placed while a row is refused",
+                other => other,
+            };
+            imported
+        }
+        What::Ranks(arguments) => {
+            let imported = block_on(ranks::run(&store, arguments))??;
+            written = all_or_nothing(&imported, arguments.dry_run());
+            imported
+        }
+        What::Carries(arguments) => {
+            let imported = block_on(carries::run(&store, arguments))??;
+            written = all_or_nothing(&imported, arguments.dry_run());
             imported
         }
         What::Skus { file } => {

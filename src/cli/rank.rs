@@ -19,13 +19,13 @@ use crate::{
         commission::{RankRecord, RankSource},
         id::{DistributorId, Operator, RankId, Reason},
         plan::{
-            Plan, UNRANKED,
+            Plan, PlanBook, UNRANKED,
             period::{Period, PeriodId},
             rank::RankLevel,
         },
     },
     stage::map::Company,
-    store::postgres::{CompanyReader, Postgres, RankDecision},
+    store::postgres::{Cleared, CompanyReader, Postgres, RankDecision},
 };
 
 /// Arguments of `rank`.
@@ -52,12 +52,16 @@ enum Command {
         #[arg(long)]
         raises_title: bool,
     },
-    /// Clears forced ranks: from then on the numbers of the closes hold.
+    /// Ends the forced ranks that are in force at --from: from then on the numbers of the closes hold. What is
+    /// forced for later remains; with --until nothing forced holds in that time.
     Clear {
         /// Who.
         distributor: String,
         #[command(flatten)]
         decision: Decision,
+        /// Also what is forced for later: from --from on nothing forced holds.
+        #[arg(long, conflicts_with = "until")]
+        all: bool,
     },
     /// Lists everything that was ever found or decided about somebody's rank.
     List {
@@ -97,10 +101,12 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             Command::Force { distributor, rank, decision, exactly, raises_title } => {
                 let hold = if *exactly { Hold::Exactly } else { Hold::AtLeast };
                 let force = Force { rank, hold, raises_title: *raises_title };
-                decide(&store, distributor, Some(&force), decision).await?
+                decide(&store, distributor, What::Force(force), decision).await?
             }
-            Command::Clear { distributor, decision } => {
-                decide(&store, distributor, None, decision).await?
+            Command::Clear { distributor, decision, all } => {
+                let whole = *all || decision.until.is_some();
+                let what = if whole { What::Clear } else { What::End };
+                decide(&store, distributor, what, decision).await?
             }
             Command::List { distributor, json } => list(&store, distributor, *json).await?,
         };
@@ -116,24 +122,37 @@ struct Force<'a> {
     raises_title: bool,
 }
 
-/// Records a decision and tells of it; one to clear without a rank to force.
+/// What is decided.
+enum What<'a> {
+    Force(Force<'a>),
+    /// Nothing forced holds.
+    Clear,
+    /// What is in force ends.
+    End,
+}
+
+/// Records a decision and tells of it.
 async fn decide(
     store: &Postgres,
     distributor: &str,
-    force: Option<&Force<'_>>,
+    what: What<'_>,
     decision: &Decision,
 ) -> anyhow::Result<String> {
+    let force = match &what {
+        What::Force(force) => Some(force),
+        What::Clear | What::End => None,
+    };
     let mut company = Company::default();
     CompanyReader::new(store.clone()).catch_up(&mut company).await?;
     let id = enrolled(&company, distributor)?;
     let by = Operator::parse(&decision.by).context("--by")?;
     let why = Reason::parse(&decision.why).context("--why")?;
     let plans = &company.plans;
-    // Any version has the calendar that a period is read by; that of the instant is the one to ask.
     let known = plans.in_force(&decision.plan, Clock::system().now());
     let known = known.with_context(|| no_plan(&company, &decision.plan))?;
-    let from = instant(known, &decision.from, |period| period.start).context("--from")?;
-    let until = decision.until.as_deref().map(|text| instant(known, text, |period| period.end));
+    let of = &decision.plan;
+    let from = instant(plans, of, &decision.from, |period| period.start).context("--from")?;
+    let until = decision.until.as_deref().map(|text| instant(plans, of, text, |period| period.end));
     let until = until.transpose().context("--until")?;
     if let Some(until) = until.filter(|until| *until <= from) {
         bail!("--until ends at {until}, which is not after --from, {from}");
@@ -162,6 +181,9 @@ async fn decide(
         by: by.as_str(),
         why: why.as_str(),
     };
+    if matches!(what, What::End) {
+        return end(store, &id, &recorded).await;
+    }
     let seq = store.decide_rank(&recorded).await?;
     let what = says(rank.as_ref(), source);
     let end = until.map(|until| format!(" until {until}")).unwrap_or_default();
@@ -169,6 +191,38 @@ async fn decide(
         "{id} in plan {}: {what} from {from}{end}, decided by {by}; fact {seq}",
         decision.plan
     ))
+}
+
+/// Ends what is in force, and tells what remains.
+async fn end(
+    store: &Postgres,
+    id: &DistributorId,
+    decision: &RankDecision<'_>,
+) -> anyhow::Result<String> {
+    let RankDecision { plan, from, by, .. } = *decision;
+    let Cleared { spans, later } = store.end_ranks(decision).await?;
+    let remain = later.iter().map(|record| {
+        let fact = &record.fact;
+        let what = says(fact.paid_as.as_ref(), fact.source);
+        let until = fact.source.until().map(|until| format!(" until {until}")).unwrap_or_default();
+        format!("\n  fact {}: {what} from {}{until}", fact.seq, fact.effective_at)
+    });
+    let remain: String = remain.collect();
+    let later = if remain.is_empty() {
+        String::new()
+    } else {
+        format!("\nforced for later, and remains (--all ends it too):{remain}")
+    };
+    ensure!(
+        !spans.is_empty(),
+        "no rank is forced for {id} in plan {plan} at {from}: there is nothing to end{later}"
+    );
+    let times = spans.iter().map(|(begin, until)| {
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        format!("from {begin}{until}")
+    });
+    let times = times.collect::<Vec<_>>().join(", and ");
+    Ok(format!("{id} in plan {plan}: what the closes find {times}, decided by {by}{later}"))
 }
 
 fn enrolled(company: &Company, distributor: &str) -> anyhow::Result<DistributorId> {
@@ -189,9 +243,11 @@ fn no_plan(company: &Company, plan: &str) -> String {
     }
 }
 
-/// The instant that a text names; `of_period` is what is meant of a period.
-fn instant(
-    plan: &Plan,
+/// The instant that a text names; `of_period` is what is meant of a period, of whichever calendar the plan has
+/// when that begins.
+pub(super) fn instant(
+    plans: &PlanBook,
+    plan: &str,
     text: &str,
     of_period: impl FnOnce(&Period) -> Timestamp,
 ) -> anyhow::Result<Timestamp> {
@@ -199,13 +255,15 @@ fn instant(
     if let Ok(at) = text.trim().parse::<Timestamp>() {
         return Ok(Timestamp::from_microsecond(at.as_microsecond())?);
     }
-    let Some(calendar) = &plan.period else {
-        bail!(
-            "{text} is no instant, such as 2026-03-10T00:00:00Z, and plan {} has no periods",
-            plan.reference.id
-        );
+    let id = PeriodId::parse(text)?;
+    if let Some((_, period)) = plans.period(plan, &id) {
+        return Ok(of_period(&period));
+    }
+    let known = plans.in_force(plan, Clock::system().now());
+    let Some(calendar) = known.and_then(|plan| plan.period.as_ref()) else {
+        bail!("{text} is no instant, such as 2026-03-10T00:00:00Z, and plan {plan} has no periods");
     };
-    Ok(of_period(&calendar.period(&PeriodId::parse(text)?)?))
+    Ok(of_period(&calendar.period(&id)?))
 }
 
 /// The rank that is forced; none for `unranked`.
@@ -237,7 +295,7 @@ fn names(plan: &Plan) -> Vec<&str> {
 pub(super) fn says(rank: Option<&RankId>, source: RankSource) -> String {
     let rank = rank.map_or(UNRANKED, RankId::as_str);
     match source {
-        RankSource::PeriodClose => rank.to_owned(),
+        RankSource::PeriodClose | RankSource::Imported => rank.to_owned(),
         RankSource::Forced { hold: Hold::AtLeast, .. } => format!("at least {rank}"),
         RankSource::Forced { hold: Hold::Exactly, .. } => format!("exactly {rank}"),
         RankSource::Cleared { .. } => "what the closes find".to_owned(),
@@ -268,6 +326,14 @@ async fn list(store: &Postgres, distributor: &str, json: bool) -> anyhow::Result
         let mut what = says(fact.paid_as.as_ref(), fact.source);
         if record.raises_title {
             what += ", for good";
+        }
+        if let Some(highest) = record.highest.as_ref().filter(|h| Some(*h) != fact.paid_as.as_ref())
+        {
+            what += &format!(", highest {highest}");
+        }
+        if !record.bonuses.is_empty() {
+            let paid: Vec<&str> = record.bonuses.iter().map(RankId::as_str).collect();
+            what += &format!(", bonus paid for {}", paid.join(" "));
         }
         vec![
             fact.seq.to_string(),

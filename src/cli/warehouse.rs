@@ -25,14 +25,11 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
             books.feed_warehouse_from(0).await?;
         }
         let (mark, head) = books.warehouse_mark().await?;
-        let behind = books.warehouse_behind().await?;
-        output::line(&match behind {
-            0 if mark == head => format!("ClickHouse has all {head} blocks of the ledger"),
-            _ => format!(
-                "ClickHouse has the first {mark} of {head} blocks of the ledger; it misses {behind} \
-                 posted revisions{}",
-                if behind >= Postgres::COUNTED { " or more" } else { "" }
-            ),
+        output::line(&match head.saturating_sub(mark) {
+            0 => format!("ClickHouse has all {head} blocks of the ledger"),
+            behind => {
+                format!("ClickHouse has {mark} of {head} blocks of the ledger, {behind} to come")
+            }
         });
         Ok(ExitCode::SUCCESS)
     })?

@@ -331,6 +331,7 @@ mod tests {
                 rate: None,
                 attribution: None,
                 ranks: None,
+                ranks_hash: None,
             },
             chargebacks: Vec::new(),
             lines: Vec::new(),
@@ -351,6 +352,7 @@ mod tests {
                 breakage: None,
                 rank: None,
                 own: None,
+                volume: None,
             })
             .collect();
         Run {

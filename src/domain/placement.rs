@@ -15,6 +15,7 @@ mod binary;
 mod event;
 mod matrix;
 mod register;
+mod seats;
 mod shape;
 mod span;
 
@@ -30,6 +31,7 @@ pub use self::{
     event::{Chained, Placed, PlacementVersion, Spot, Tree},
     matrix::{MatrixTree, Spill, capacity},
     register::{EnterError, Entered, Register, Wish},
+    seats::Seats,
     shape::{AnyTree, Shape},
     span::Spans,
 };
@@ -60,7 +62,19 @@ impl fmt::Display for Position {
 pub struct Owner(pub u32);
 
 /// A leg of a binary position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The left leg.

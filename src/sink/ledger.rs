@@ -40,7 +40,8 @@ fn count(entries: &[Entry]) {
 impl<S: Store> Sink<Computed> for LedgerSink<S> {
     async fn deliver(&self, effects: &[Effect<Computed>]) -> Result<Vec<Fate>, ServiceError> {
         let runs: Vec<&Computed> = effects.iter().map(|effect| &effect.value).collect();
-        let outcomes = self.store.post(&runs, self.clock.now()).await?;
+        let sealed_at = self.clock.now();
+        let outcomes = self.store.post(&runs, sealed_at).await?;
         let committed = self.clock.now();
         let mut fates = Vec::with_capacity(outcomes.len());
         let (mut sealed, mut posted) = (None, Vec::with_capacity(effects.len()));
@@ -62,7 +63,7 @@ impl<S: Store> Sink<Computed> for LedgerSink<S> {
         }
         if let Some(block) = sealed {
             metric::ledger_block();
-            self.recent.keep(block, posted);
+            self.recent.keep(block, sealed_at, posted);
         }
         Ok(fates)
     }

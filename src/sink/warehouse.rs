@@ -16,8 +16,8 @@ use crate::{
     metric,
     stage::message::Posted,
     store::{
-        Posting, Store,
-        postgres::{Block, ClosedPeriod, PeriodLine, Postgres},
+        Posting,
+        postgres::{Block, ClosedPeriod, PeriodLine, Postgres, Turn},
     },
     stream::{ServiceError, runner::Limits},
     warehouse::{
@@ -35,6 +35,8 @@ pub const NAME: &str = "warehouse";
 const BLOCKS: u32 = 1_000;
 /// How many entries of a closed period are one insert.
 const PAGE: u32 = 50_000;
+/// How many revisions are read back at once: calculations of some kilobytes each.
+const READ_BACK: usize = 4_000;
 /// How often it looks for what other processes have posted.
 const LOOK: Duration = Duration::from_secs(1);
 /// A block that is younger and not at hand was sealed here a moment ago, or by a process that is about to
@@ -71,35 +73,38 @@ enum Left {
 }
 
 /// What is to be written in one turn.
-#[derive(Debug, Default)]
-struct Batch {
-    at_hand: Vec<Arc<[Posted]>>,
-    read_back: Vec<RangeInclusive<u64>>,
-    /// The last block; 0 if there is none.
-    upto: u64,
+#[derive(Debug, PartialEq, Eq)]
+enum Batch {
+    /// Nothing yet.
+    Nothing,
+    /// What this process has posted, up to a block.
+    AtHand(Vec<Arc<[Posted]>>, u64),
+    /// These blocks, as many of them as can be read back at once.
+    ReadBack(RangeInclusive<u64>),
 }
 
 impl Batch {
     /// As many of the blocks as one insert takes, at least one, but none behind a gap.
     fn of(blocks: &[Block], recent: &Recent, most: usize, now: Timestamp) -> Self {
-        let mut batch = Self::default();
-        let mut entries = 0u64;
+        let (mut at_hand, mut entries, mut upto) = (Vec::new(), 0u64, 0);
         for block in blocks {
-            if batch.upto > 0 && entries >= u64::try_from(most).unwrap_or(u64::MAX) {
+            let Some(posted) = recent.of(block.number, block.posted_at) else { break };
+            if upto > 0 && entries >= u64::try_from(most).unwrap_or(u64::MAX) {
                 break;
             }
-            match (recent.of(block.number), batch.read_back.last_mut()) {
-                (Some(posted), _) => batch.at_hand.push(posted),
-                (None, _) if now.duration_since(block.posted_at) < YOUNG => break,
-                (None, Some(range)) if *range.end() == batch.upto => {
-                    *range = *range.start()..=block.number;
-                }
-                (None, _) => batch.read_back.push(block.number..=block.number),
-            }
+            at_hand.push(posted);
             entries = entries.saturating_add(block.entries);
-            batch.upto = block.number;
+            upto = block.number;
         }
-        batch
+        if upto > 0 {
+            return Self::AtHand(at_hand, upto);
+        }
+        let old = |block: &&Block| now.duration_since(block.posted_at).abs() >= YOUNG;
+        let mut old = blocks.iter().take_while(old).map(|block| block.number);
+        match old.next() {
+            None => Self::Nothing,
+            Some(first) => Self::ReadBack(first..=old.last().unwrap_or(first)),
+        }
     }
 }
 
@@ -111,7 +116,7 @@ impl Feed {
         loop {
             let stopping = stop.is_cancelled();
             let result = if ready {
-                self.turn().await
+                self.turn(stopping).await
             } else {
                 self.warehouse.migrate().await.map(|()| Left::More)
             };
@@ -125,6 +130,8 @@ impl Feed {
                     }
                 }
                 Err(error) => {
+                    // Whoever lost its tables has to have them made.
+                    ready = false;
                     failures = failures.saturating_add(1);
                     let pause = self.limits.back_off(failures);
                     tracing::warn!(error = error.chain(), "the warehouse has to wait");
@@ -150,8 +157,9 @@ impl Feed {
         tokio::time::sleep(self.linger).await;
     }
 
-    /// Writes what is behind the mark, as much as one insert takes.
-    async fn turn(&self) -> Result<Left, ServiceError> {
+    /// Writes what is behind the mark, as much as one insert takes. Whoever is `stopping` reads nothing back:
+    /// that is for the next start.
+    async fn turn(&self, stopping: bool) -> Result<Left, ServiceError> {
         let (mark, head) = self.store.warehouse_mark().await?;
         self.recent.forget(mark);
         if mark >= head {
@@ -160,59 +168,67 @@ impl Feed {
         let Some(turn) = self.store.warehouse_turn().await? else { return Ok(Left::Nothing) };
         let blocks = turn.blocks(BLOCKS).await?;
         let began = self.clock.instant();
-        let batch = Batch::of(&blocks, &self.recent, self.entries, self.clock.now());
-        if batch.upto == 0 {
-            return Ok(Left::Nothing);
-        }
-        let mut read_back = Vec::new();
-        for range in batch.read_back {
-            for closed in self.store.closed_in(range.clone()).await? {
-                self.write_period(&closed).await?;
+        let upto = match Batch::of(&blocks, &self.recent, self.entries, self.clock.now()) {
+            Batch::Nothing => return Ok(Left::Nothing),
+            Batch::ReadBack(_) if stopping => return Ok(Left::Nothing),
+            Batch::AtHand(posted, upto) => {
+                let posted: Vec<&Posted> = posted.iter().flat_map(|block| block.iter()).collect();
+                self.write(&posted, began, true).await?;
+                let now = self.clock.now();
+                for posted in &posted {
+                    metric::warehoused(posted.posted_at, now);
+                }
+                upto
             }
-            read_back.extend(self.store.posted(range).await?.into_iter().map(posted));
-        }
-        let all: Vec<&Posted> =
-            batch.at_hand.iter().flat_map(|block| block.iter()).chain(&read_back).collect();
-        let made = self.clock.instant();
-        if !all.is_empty() {
-            self.write(&all).await?;
-        }
-        turn.done(batch.upto).await?;
-        self.recent.forget(batch.upto);
-        self.account(&all, made.saturating_duration_since(began), made);
-        Ok(if batch.upto < head { Left::More } else { Left::Nothing })
+            Batch::ReadBack(blocks) => {
+                let read = turn.read_back(blocks, READ_BACK).await?;
+                if let Some(closed) = &read.closed {
+                    self.write_period(&turn, closed).await?;
+                }
+                let posted: Vec<Posted> = read.posted.into_iter().map(posted).collect();
+                self.write(&posted.iter().collect::<Vec<_>>(), began, false).await?;
+                read.upto
+            }
+        };
+        turn.done(upto).await?;
+        self.recent.forget(upto);
+        Ok(if upto < head { Left::More } else { Left::Nothing })
     }
 
-    async fn write(&self, all: &[&Posted]) -> Result<(), ServiceError> {
+    /// Writes revisions and accounts for them, as a stage does. What is read back may be there already, of
+    /// another release: it is written whatever the server remembers.
+    async fn write(
+        &self,
+        all: &[&Posted],
+        began: std::time::Instant,
+        first: bool,
+    ) -> Result<(), ServiceError> {
+        if all.is_empty() {
+            return Ok(());
+        }
         let keys: Vec<String> = all.iter().map(|posted| posted.order.key.to_string()).collect();
         let mut rows = Rows::default();
         for (posted, key) in all.iter().zip(&keys) {
             rows.push(key, posted);
         }
-        self.warehouse.write(&rows).await
+        let made = self.clock.instant();
+        self.warehouse.write(&rows, first.then(|| rows.token())).await?;
+        let written = self.clock.instant().saturating_duration_since(made);
+        metric::delivered(NAME, all.len());
+        metric::stage_batch(NAME, all.len(), made.saturating_duration_since(began), written);
+        Ok(())
     }
 
     /// Writes what a close posted, a page at a time: it may be millions of entries.
-    async fn write_period(&self, closed: &ClosedPeriod) -> Result<(), ServiceError> {
+    async fn write_period(&self, turn: &Turn, closed: &ClosedPeriod) -> Result<(), ServiceError> {
         let mut after = 0;
         loop {
-            let lines = self.store.period_lines(closed, after, PAGE).await?;
+            let lines = turn.period_lines(closed, after, PAGE).await?;
             let Some(last) = lines.last() else { return Ok(()) };
             after = last.number;
             let rows: Vec<PeriodRow<'_>> = lines.iter().map(|line| period(closed, line)).collect();
             self.warehouse.write_period(&rows).await?;
         }
-    }
-
-    /// Counts what was written, as a stage does.
-    fn account(&self, all: &[&Posted], judged: Duration, made: std::time::Instant) {
-        let now = self.clock.now();
-        for posted in all {
-            metric::warehoused(posted.posted_at, now);
-        }
-        metric::delivered(NAME, all.len());
-        let written = self.clock.instant().saturating_duration_since(made);
-        metric::stage_batch(NAME, all.len(), judged, written);
     }
 }
 
@@ -249,43 +265,45 @@ mod tests {
         Block { number, entries, posted_at }
     }
 
-    fn chosen(
-        blocks: &[Block],
-        here: &[u64],
-        most: usize,
-    ) -> (usize, Vec<RangeInclusive<u64>>, u64) {
+    fn chosen(blocks: &[Block], here: &[Block], most: usize) -> (usize, RangeInclusive<u64>) {
         let recent = Recent::default();
-        for number in here {
-            recent.keep(*number, Vec::new());
+        for block in here {
+            recent.keep(block.number, block.posted_at, Vec::new());
         }
-        let batch = Batch::of(blocks, &recent, most, Timestamp::UNIX_EPOCH);
-        (batch.at_hand.len(), batch.read_back, batch.upto)
+        match Batch::of(blocks, &recent, most, Timestamp::UNIX_EPOCH) {
+            Batch::Nothing => (0, 0..=0),
+            Batch::AtHand(at_hand, upto) => (at_hand.len(), 0..=upto),
+            Batch::ReadBack(blocks) => (0, blocks),
+        }
     }
 
     #[test]
-    fn what_is_at_hand_is_taken_and_the_rest_read_back_in_ranges() {
+    fn what_is_at_hand_is_taken_first_and_the_rest_read_back_as_one() {
         let blocks: Vec<Block> = (1..=6).map(|number| block(number, 10, 60)).collect();
-        assert_eq!(chosen(&blocks, &[1, 2, 3, 4, 5, 6], 99), (6, vec![], 6));
-        assert_eq!(chosen(&blocks, &[3], 99), (1, vec![1..=2, 4..=6], 6));
-        assert_eq!(chosen(&blocks, &[1, 6], 99), (2, vec![2..=5], 6));
-        assert_eq!(chosen(&[], &[1], 99), (0, vec![], 0));
+        assert_eq!(chosen(&blocks, &blocks, 99), (6, 0..=6));
+        assert_eq!(chosen(&blocks, &blocks[..2], 99), (2, 0..=2));
+        assert_eq!(chosen(&blocks, &blocks[2..3], 99), (0, 1..=6));
+        assert_eq!(chosen(&blocks[..1], &[], 99), (0, 1..=1));
+        assert_eq!(chosen(&[], &blocks, 99), (0, 0..=0));
     }
 
     #[test]
     fn an_insert_has_its_limit_but_at_least_one_block() {
         let blocks: Vec<Block> = (1..=6).map(|number| block(number, 10, 60)).collect();
-        assert_eq!(chosen(&blocks, &[], 30).2, 3);
-        assert_eq!(chosen(&blocks, &[], 31).2, 4);
-        assert_eq!(chosen(&[block(7, 1_000, 60), block(8, 0, 60)], &[], 30).2, 7);
-        assert_eq!(chosen(&[block(7, 0, 60), block(8, 0, 60)], &[], 30).2, 8);
+        assert_eq!(chosen(&blocks, &blocks, 30).0, 3);
+        assert_eq!(chosen(&blocks, &blocks, 31).0, 4);
+        let large = [block(7, 1_000, 60), block(8, 0, 60)];
+        assert_eq!(chosen(&large, &large, 30).0, 1);
     }
 
     /// Whoever goes on behind a block that is not written would leave it out for ever.
     #[test]
     fn nothing_is_taken_behind_a_young_block_of_somebody_else() {
         let blocks = [block(1, 10, 60), block(2, 10, 1), block(3, 10, 0)];
-        assert_eq!(chosen(&blocks, &[1, 3], 99), (1, vec![], 1));
-        assert_eq!(chosen(&blocks, &[1, 2, 3], 99), (3, vec![], 3));
-        assert_eq!(chosen(&blocks[1..], &[3], 99), (0, vec![], 0));
+        assert_eq!(chosen(&blocks, &[blocks[0], blocks[2]], 99), (1, 0..=1));
+        assert_eq!(chosen(&blocks, &[], 99), (0, 1..=1));
+        assert_eq!(chosen(&blocks[1..], &blocks[2..], 99), (0, 0..=0));
+        // A clock that is ahead makes nobody wait until others have caught up with it.
+        assert_eq!(chosen(&[block(1, 10, -3_600)], &[], 99), (0, 1..=1));
     }
 }

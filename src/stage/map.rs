@@ -267,14 +267,15 @@ fn bind(
         late_lines: BTreeMap::new(),
         rate,
         attribution: attribution_lock(snapshot, terms, links),
-        ranks: rank_lock(plan, company),
+        ranks: rank_lock(plan, company).map(|(seq, _)| seq),
+        ranks_hash: rank_lock(plan, company).and_then(|(_, hash)| hash),
     })
 }
 
 /// The facts about ranks that are known now, if the plan's orders ask for ranks and there are any.
-fn rank_lock(plan: &Plan, company: &Company) -> Option<u64> {
-    let known = company.ranks.of(&plan.reference.id).version();
-    (known > 0 && plan.asks_ranks()).then_some(known)
+fn rank_lock(plan: &Plan, company: &Company) -> Option<(u64, Option<Digest>)> {
+    let book = company.ranks.of(&plan.reference.id);
+    (book.version() > 0 && plan.asks_ranks()).then(|| (book.version(), book.hash()))
 }
 
 /// Binds lines whose article the locked mapping does not know to the mapping of now, once: a line that

@@ -70,6 +70,7 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
             amount: amount.unwrap(),
             rank: None,
             own: None,
+            volume: None,
         });
     }
     let order = MappedOrder {
@@ -87,8 +88,7 @@ pub(crate) fn computed(order: u64, revision: u64) -> Computed {
         lines: Vec::new(),
     };
     let (order_hash, engine) = (order.hash(), "test".into());
-    let (walks, totals, idle) = ([].into(), [].into(), [].into());
-    let volumes = None;
+    let (walks, totals, idle, volumes) = ([].into(), [].into(), [].into(), None);
     let run = Run { engine, order_hash, order, walks, lines, totals, idle, volumes };
     Computed { run, trace: Trace::start(at(revision)) }
 }
@@ -98,6 +98,7 @@ fn locks() -> Locks {
         rate: None,
         attribution: None,
         ranks: None,
+        ranks_hash: None,
         genealogy: GenealogyVersion::EMPTY,
         plan: PlanRef { id: "field".into(), version: 1, hash: Digest::ZERO },
         catalog: 3,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::{
-    Delivery, PLAN, STAGES, World, eventually, example, metric_of, shopify_order, world,
+    Delivery, PLAN, STAGES, World, eventually, example, metric_of, said, shopify_order, world,
 };
 use serde_json::{Value, json};
 use upline::stream::jetstream::StreamName;
@@ -306,6 +306,12 @@ fn what_is_fed_twice_is_in_the_warehouse_once_and_the_same() {
         // A mark only goes back: ahead of what was written, something would be left out.
         books.feed_warehouse_from(u64::MAX).await.unwrap();
         assert_eq!(books.warehouse_mark().await.unwrap(), (blocks, blocks));
+        // A server that lost everything gets its tables and rows again from a program that runs.
+        world.warehouse.drop_database().await.unwrap();
+        let told = said(&world.run(&["warehouse", "--again"]).await);
+        assert!(told.starts_with("ClickHouse has"), "{told}");
+        world.warehouse_agrees().await;
+        assert_eq!(world.analysed(columns).await, before);
     });
 }
 

@@ -87,8 +87,13 @@ pub(crate) async fn found(world: &World) -> Running {
     found_with(world, COMPONENTS).await
 }
 
+/// A plan of these components in which everybody is active.
+pub(crate) fn the_plan(components: &str) -> String {
+    monthly(&[("pv = \"50\"", "pv = \"0\"")], &[components])
+}
+
 pub(crate) async fn found_with(world: &World, components: &str) -> Running {
-    world.write_plan(&monthly(&[("pv = \"50\"", "pv = \"0\"")], &[components]));
+    world.write_plan(&the_plan(components));
     world.enrol(&[("L2", Some("10090"))]).await;
     world.start().await
 }

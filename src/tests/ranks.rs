@@ -120,6 +120,8 @@ pub(crate) async fn chain(world: &World) -> Vec<Digest> {
             period: row.get(9),
             by: row.get(10),
             why: row.get(11),
+            highest: None,
+            bonuses: None,
             recorded_at: row.get(12),
             hash: Digest::try_from(row.get::<_, &[u8]>(13)).unwrap(),
         };
@@ -170,6 +172,8 @@ async fn keeps(world: &World) {
         period: None,
         by: Some("staff-7"),
         why: Some("by hand"),
+        highest: None,
+        bonuses: None,
         recorded_at: "2026-03-01T00:00:00Z".parse().unwrap(),
         hash: Digest::ZERO,
     };

@@ -65,7 +65,7 @@ async fn kept(world: &World, period: &str) -> PlacedRecords {
             carried: volume(&row, first + 3),
         };
         records.positions.push(PositionRecord {
-            component: component(&row),
+            component: component(&row).into(),
             position: position(row.get(1)),
             standing: Standing::from_bits(u8::try_from(row.get::<_, i16>(2)).unwrap()),
             opening: legs(3, 9),

@@ -124,29 +124,25 @@ impl ClickHouse {
         server.query("SELECT 1").execute().await.map_err(classify)
     }
 
-    /// Writes a batch. The same rows carry the same token, so a batch that is written again at once
-    /// is dropped by the server.
-    pub async fn write(&self, rows: &Rows<'_>) -> Result<(), ServiceError> {
-        let token = rows.token().to_string();
-        self.insert::<OrderRow<'static>>("orders_versions", &token, &rows.orders).await?;
-        self.insert::<LineRow<'static>>("commission_lines_versions", &token, &rows.lines).await?;
+    /// Writes a batch. With a token, the server drops what it has had under it lately, so a batch that is
+    /// written again at once is there once; without one it takes everything, and the views count each row
+    /// once.
+    pub async fn write(&self, rows: &Rows<'_>, token: Option<Digest>) -> Result<(), ServiceError> {
+        self.insert::<OrderRow<'static>>("orders_versions", token, &rows.orders).await?;
+        self.insert::<LineRow<'static>>("commission_lines_versions", token, &rows.lines).await?;
         let latencies = &rows.latencies;
-        self.insert::<LatencyRow<'static>>("stage_latencies_versions", &token, latencies).await
+        self.insert::<LatencyRow<'static>>("stage_latencies_versions", token, latencies).await
     }
 
     /// Writes entries of a closed period.
     pub async fn write_period(&self, rows: &[PeriodRow<'_>]) -> Result<(), ServiceError> {
-        let ids =
-            rows.iter().map(|row| [row.event_id.0.to_be_bytes(), row.event_id.1.to_be_bytes()]);
-        let ids: Vec<u8> = ids.flatten().flatten().collect();
-        let token = Digest::of(&ids).to_string();
-        self.insert::<PeriodRow<'static>>("period_lines_versions", &token, rows).await
+        self.insert::<PeriodRow<'static>>("period_lines_versions", None, rows).await
     }
 
     async fn insert<T: RowWrite>(
         &self,
         table: &str,
-        token: &str,
+        token: Option<Digest>,
         rows: &[T::Value<'_>],
     ) -> Result<(), ServiceError> {
         if rows.is_empty() {
@@ -157,8 +153,13 @@ impl ClickHouse {
             .insert::<T>(table)
             .await
             .map_err(classify)?
-            .with_setting("insert_deduplication_token", token)
+            // What is read back may be of many months, each with a partition of its own.
+            .with_setting("max_partitions_per_insert_block", "0")
             .with_timeouts(Some(SEND), Some(END));
+        insert = match token {
+            Some(token) => insert.with_setting("insert_deduplication_token", token.to_string()),
+            None => insert.with_setting("insert_deduplicate", "0"),
+        };
         for row in rows {
             insert.write(row).await.map_err(classify)?;
         }

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::stage::message::Posted;
@@ -28,7 +29,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Kept {
-    blocks: BTreeMap<u64, Arc<[Posted]>>,
+    /// By number, with the time that the block was sealed at.
+    blocks: BTreeMap<u64, (Timestamp, Arc<[Posted]>)>,
     rows: usize,
 }
 
@@ -41,20 +43,25 @@ impl Recent {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what was posted in a block.
-    pub fn keep(&self, block: u64, posted: Vec<Posted>) {
+    /// Keeps what was posted in a block that was sealed at that time.
+    pub fn keep(&self, block: u64, sealed_at: Timestamp, posted: Vec<Posted>) {
         let mut kept = self.lock();
-        let rows = kept.rows.saturating_add(rows(&posted));
-        if rows <= MOST && kept.blocks.insert(block, posted.into()).is_none() {
-            kept.rows = rows;
+        let (before, more) = (kept.rows, rows(&posted));
+        if before.saturating_add(more) <= MOST {
+            let replaced = kept.blocks.insert(block, (sealed_at, posted.into()));
+            let less = replaced.map_or(0, |(_, posted)| rows(&posted));
+            kept.rows = before.saturating_add(more).saturating_sub(less);
         }
         drop(kept);
         self.0.came.notify_one();
     }
 
-    /// What was posted in a block, if it is here.
-    pub fn of(&self, block: u64) -> Option<Arc<[Posted]>> {
-        self.lock().blocks.get(&block).cloned()
+    /// What was posted in a block, if it is here. Of another block with the same number, as there can be
+    /// after a database came back from a copy, it is not.
+    pub fn of(&self, block: u64, sealed_at: Timestamp) -> Option<Arc<[Posted]>> {
+        let kept = self.lock();
+        let (at, posted) = kept.blocks.get(&block)?;
+        (at.as_microsecond() == sealed_at.as_microsecond()).then(|| posted.clone())
     }
 
     /// The warehouse has everything up to this block.
@@ -62,7 +69,7 @@ impl Recent {
         let mut kept = self.lock();
         let later = kept.blocks.split_off(&upto.saturating_add(1));
         let gone = std::mem::replace(&mut kept.blocks, later);
-        let gone = gone.values().map(|posted| rows(posted)).fold(0, usize::saturating_add);
+        let gone = gone.values().map(|(_, posted)| rows(posted)).fold(0, usize::saturating_add);
         kept.rows = kept.rows.saturating_sub(gone);
     }
 
@@ -78,15 +85,16 @@ mod tests {
 
     #[test]
     fn blocks_are_kept_until_the_warehouse_has_them() {
-        let recent = Recent::default();
+        let (recent, at) = (Recent::default(), Timestamp::from_microsecond(7).unwrap());
         for block in [1, 2, 3] {
-            recent.keep(block, Vec::new());
+            recent.keep(block, at, Vec::new());
         }
         recent.forget(2);
-        assert_eq!([1, 2, 3].map(|block| recent.of(block).is_some()), [false, false, true]);
+        assert_eq!([1, 2, 3].map(|block| recent.of(block, at).is_some()), [false, false, true]);
         recent.forget(2);
-        assert!(recent.of(3).is_some());
+        assert!(recent.of(3, at).is_some());
+        assert!(recent.of(3, Timestamp::UNIX_EPOCH).is_none(), "another block of that number");
         recent.forget(u64::MAX);
-        assert!(recent.of(3).is_none());
+        assert!(recent.of(3, at).is_none());
     }
 }

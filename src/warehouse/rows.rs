@@ -112,7 +112,7 @@ impl<'a> Rows<'a> {
     pub fn push(&mut self, key: &'a str, posted: &'a Posted) {
         self.orders.push(order(key, posted));
         self.lines.extend(posted.entries.iter().map(|entry| line(key, posted, entry)));
-        self.latencies.push(latency(key, posted));
+        self.latencies.extend(latency(key, posted));
     }
 
     /// The same for the same revisions, and so for the same rows.
@@ -177,13 +177,15 @@ fn line<'a>(key: &'a str, posted: &'a Posted, entry: &'a Entry) -> LineRow<'a> {
     }
 }
 
-fn latency<'a>(key: &'a str, posted: &'a Posted) -> LatencyRow<'a> {
+/// None for a revision of before the books kept when it passed the stages.
+fn latency<'a>(key: &'a str, posted: &'a Posted) -> Option<LatencyRow<'a>> {
     let trace = &posted.trace;
+    trace.computed_at?;
     let since = |at: Option<Timestamp>, from: Option<Timestamp>| {
         u64::try_from(micros(at).saturating_sub(micros(from))).unwrap_or(0)
     };
     let received = Some(trace.received_at);
-    LatencyRow {
+    Some(LatencyRow {
         order_key: key,
         revision: posted.order.revision,
         platform: posted.order.key.platform.as_str(),
@@ -193,7 +195,7 @@ fn latency<'a>(key: &'a str, posted: &'a Posted) -> LatencyRow<'a> {
         commission_us: since(trace.computed_at, trace.mapped_at),
         ledger_us: since(Some(posted.posted_at), trace.computed_at),
         emit_us: since(Some(posted.posted_at), received),
-    }
+    })
 }
 
 #[cfg(test)]

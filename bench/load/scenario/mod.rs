@@ -1,6 +1,7 @@
 //! The scenarios: each measures some of the goals and puts them into the report.
 
 mod close;
+mod close_binary;
 mod duplicates;
 mod edge;
 mod end_to_end;
@@ -50,13 +51,15 @@ pub(crate) enum Scenario {
     Restart,
     /// A period of a large company, closed by `upline close`.
     Close,
+    /// P13: a period of a large binary, closed by `upline close`.
+    CloseBinary,
     /// One run as the options say.
     Hand,
 }
 
 impl Scenario {
     /// Those that are run if none is named.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Edge,
         Self::EndToEnd,
         Self::Latency,
@@ -66,6 +69,7 @@ impl Scenario {
         Self::Memory,
         Self::Restart,
         Self::Close,
+        Self::CloseBinary,
     ];
 }
 
@@ -163,6 +167,7 @@ impl Bench {
                 Scenario::Memory => memory::play(self).await?,
                 Scenario::Restart => memory::restart(self).await?,
                 Scenario::Close => close::play(self).await?,
+                Scenario::CloseBinary => close_binary::play(self).await?,
                 Scenario::Hand => hand::play(self).await?,
             }
         }

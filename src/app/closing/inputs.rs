@@ -3,19 +3,20 @@
 
 use std::collections::HashMap;
 
-use super::{ClosingError, calendar};
+use super::{ClosingError, Prepared};
 use crate::{
     domain::{
         close::{
             Basis, BelowZero, Carried, CarryRecord, CloseKey, GivenEarnings, PaidRank,
             RankBonusRecord,
-            gather::{Gather, Late, Volumes},
+            gather::{Gather, Late, Orders, Volumes},
         },
         genealogy::{Genealogy, Member},
-        id::DistributorId,
+        id::{ComponentId, DistributorId, RankId},
         money::Money,
         plan::{
-            Plan,
+            Component, Plan,
+            close::CloseComponent,
             rank::RankLevel,
             volume::{LineVolumes, Measure},
         },
@@ -28,7 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) distributor: DistributorId,
-    pub(super) seqs: Vec<u64>,
+    /// The number of each, and its size: the most that it changes.
+    pub(super) entries: Vec<(u64, Volume)>,
 }
 
 /// The volumes of the period, and what of them came late.
@@ -36,11 +38,13 @@ pub(super) async fn gather(
     store: &Postgres,
     basis: &Basis,
     tree: &Genealogy,
-    group: Measure,
+    (plan, earlier): (&Plan, &[Prepared]),
     mut watch: Option<&mut Watch>,
 ) -> Result<(Volumes, Late), ClosingError> {
     let (before, upto) = (basis.before, basis.counted.upto);
-    let mut gather = Gather::new(&basis.period, before, upto, group, tree.len());
+    let group = plan.volumes.as_ref().map_or(Measure::Pv, |volumes| volumes.group);
+    let gather = Gather::new(&basis.period, before, upto, group, tree.len());
+    let mut gather = gather.asking_for(orders(store, basis, plan, earlier).await?);
     let range = JournalRange { after: 0, upto, before: basis.period.end };
     let number = |id: &str| {
         let found = DistributorId::parse(id).ok().and_then(|id| tree.find(&id));
@@ -50,15 +54,18 @@ pub(super) async fn gather(
     let watched = watched.map(Member::number);
     store
         .volume_journal(range, number, |page| {
-            let who = page.seq.iter().zip(&page.member).zip(&page.placed_at);
+            let who =
+                page.seq.iter().zip(&page.member).zip(page.placed_at.iter().zip(&page.source));
             let what = page.pv.iter().zip(&page.qv).zip(&page.cv);
-            for (((seq, member), placed_at), ((pv, qv), cv)) in who.zip(what) {
+            for (((seq, member), (placed_at, source)), ((pv, qv), cv)) in who.zip(what) {
                 let amount = LineVolumes { pv: *pv, qv: *qv, cv: *cv };
                 gather.take(*seq, *member, *placed_at, amount);
+                gather.take_order(*seq, *member, (*placed_at, *source), amount);
                 if let Some(watch) = watch.as_mut().filter(|_| watched == Some(*member))
                     && gather.is_late(*seq, *placed_at).is_some()
                 {
-                    watch.seqs.push(*seq);
+                    let sizes = [*pv, *qv, *cv].map(|volume| volume.max(-volume));
+                    watch.entries.push((*seq, sizes.into_iter().max().unwrap_or_default()));
                 }
             }
         })
@@ -67,6 +74,25 @@ pub(super) async fn gather(
         (volumes, late, 0) => Ok((volumes, late)),
         (_, _, unknown) => Err(ClosingError::Unknown(unknown)),
     }
+}
+
+/// The orders that make somebody active in a period, if the plan asks for any: those since the first period of
+/// the look-back, as far as there are closes.
+async fn orders(
+    store: &Postgres,
+    basis: &Basis,
+    plan: &Plan,
+    earlier: &[Prepared],
+) -> Result<Option<Orders>, ClosingError> {
+    let Some(activity) = &plan.activity else { return Ok(None) };
+    let Some(of) = activity.order else { return Ok(None) };
+    let back = activity.look_back.saturating_sub(1);
+    let start = basis.period.start;
+    let closed = store.closed_before(&basis.plan.id, start, back).await?.into_iter();
+    let open = earlier.iter().rev().map(|close| close.basis.period.start);
+    let starts = open.chain(closed.map(|(_, start)| start));
+    let since = starts.take(usize::from(back)).last().unwrap_or(start);
+    Ok(Some(Orders { since, of }))
 }
 
 /// What earlier closes say.
@@ -81,70 +107,140 @@ pub(super) struct History {
 }
 
 impl History {
+    /// `earlier` are the open closes before this one, computed and not written, the latest last: they stand
+    /// between it and the last that is closed.
     pub(super) async fn read(
         store: &Postgres,
         basis: &Basis,
         plan: &Plan,
         tree: &Genealogy,
+        earlier: &[Prepared],
     ) -> Result<Self, ClosingError> {
-        let number = |id: &str| tree.find(&DistributorId::parse(id).ok()?).map(Member::number);
-        let place = |id: &str| number(id).and_then(|number| usize::try_from(number).ok());
         let mut history =
             Self { achieved: vec![RankLevel::default(); tree.len()], ..Self::default() };
-        let look_back = plan.activity.as_ref().map_or(1, |activity| activity.look_back);
-        let calendar = calendar(plan)?;
-        let mut period = Some(basis.period.clone());
-        for back in 1..look_back.max(2) {
-            let mut pv = vec![Volume::ZERO; tree.len()];
-            // Before the first period of the calendar nobody had volume.
-            if let Some(before) = period.take().and_then(|of| calendar.previous(&of).ok()) {
-                let key = CloseKey { plan: basis.plan.id.clone(), period: before.id.clone() };
-                let achieved = &mut history.achieved;
-                store
-                    .period_members(&key, |id, volume, rank| {
-                        let Some(place) = place(id) else { return };
-                        if let Some(known) = pv.get_mut(place) {
-                            *known = volume;
-                        }
-                        let level = rank.and_then(|rank| plan.ranks.level(&rank));
-                        if back == 1
-                            && let (Some(known), Some(level)) = (achieved.get_mut(place), level)
-                        {
-                            *known = level;
-                        }
-                    })
-                    .await?;
-                period = Some(before);
-            }
-            if back < look_back {
-                history.earlier_pv.push(pv);
-            }
-        }
-        if let Some(previous) = &basis.previous {
-            let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
-            let (paid, carried) = store.period_money(&key).await?;
-            history.paid = by_member(paid, tree);
-            let below = store.period_carries(&key).await?.into_iter();
-            let below = below.filter_map(|CarryRecord { distributor, pv, qv, cv }| {
-                Some(BelowZero { member: number(distributor.as_str())?, pv, qv, cv })
-            });
-            history.below_zero = below.collect();
-            let carry = |(component, amount)| Carried { component, amount };
-            history.carried = carried.into_iter().map(carry).collect();
-        }
-        for RankBonusRecord { component, distributor, rank } in
-            store.rank_bonuses(&basis.plan.id, basis.period.start).await?
-        {
+        history.look_back(store, basis, (plan, tree), earlier).await?;
+        history.money(store, basis, tree, earlier).await?;
+        let mut bonuses = store.rank_bonuses(&basis.plan.id, basis.period.start).await?;
+        bonuses.extend(earlier.iter().flat_map(Prepared::rank_bonuses));
+        for RankBonusRecord { component, distributor, rank } in bonuses {
             // A rank or a component that the plan no longer has can be paid no second time.
             let kept = plan.components.iter().any(|known| *known.id() == component);
             if let (Some(member), Some(rank), true) =
-                (number(distributor.as_str()), plan.ranks.level(&rank), kept)
+                (number(tree, distributor.as_str()), plan.ranks.level(&rank), kept)
             {
                 history.paid_ranks.push(PaidRank { component, member, rank });
             }
         }
+        history.brought(store, basis, plan, tree).await?;
         Ok(history)
     }
+
+    /// The PV of the periods before, and the highest ranks of the last one.
+    async fn look_back(
+        &mut self,
+        store: &Postgres,
+        basis: &Basis,
+        (plan, tree): (&Plan, &Genealogy),
+        earlier: &[Prepared],
+    ) -> Result<(), ClosingError> {
+        let look_back = plan.activity.as_ref().map_or(1, |activity| activity.look_back);
+        let closed = store.closed_before(&basis.plan.id, basis.period.start, look_back).await?;
+        let mut open = earlier.iter().rev();
+        let mut closed = closed.into_iter();
+        for back in 1..look_back.max(2) {
+            // Before the first close nobody had volume.
+            let mut pv = vec![Volume::ZERO; tree.len()];
+            let achieved = &mut self.achieved;
+            let mut take = |id: &str, volume: Volume, rank: Option<&RankId>| {
+                let place = number(tree, id).and_then(|number| usize::try_from(number).ok());
+                let Some(place) = place else { return };
+                if let Some(known) = pv.get_mut(place) {
+                    *known = volume;
+                }
+                let level = rank.and_then(|rank| plan.ranks.level(rank));
+                if back == 1
+                    && let (Some(known), Some(level)) = (achieved.get_mut(place), level)
+                {
+                    *known = level;
+                }
+            };
+            if let Some(close) = open.next() {
+                for member in close.members() {
+                    take(member.distributor.as_str(), member.pv, member.achieved.as_ref());
+                }
+            } else if let Some((period, _)) = closed.next() {
+                let key = CloseKey { plan: basis.plan.id.clone(), period };
+                store.period_members(&key, |id, pv, rank| take(id, pv, rank.as_ref())).await?;
+            }
+            if back < look_back {
+                self.earlier_pv.push(pv);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the close before paid and carried on.
+    async fn money(
+        &mut self,
+        store: &Postgres,
+        basis: &Basis,
+        tree: &Genealogy,
+        earlier: &[Prepared],
+    ) -> Result<(), ClosingError> {
+        let Some(previous) = &basis.previous else { return Ok(()) };
+        let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
+        let ((paid, carried), below) = if let Some(close) = earlier.last() {
+            (close.money(), close.carries())
+        } else {
+            (store.period_money(&key).await?, store.period_carries(&key).await?)
+        };
+        self.paid = by_member(paid, tree);
+        let below = below.into_iter().filter_map(|CarryRecord { distributor, pv, qv, cv }| {
+            Some(BelowZero { member: number(tree, distributor.as_str())?, pv, qv, cv })
+        });
+        self.below_zero = below.collect();
+        let carry = |(component, amount)| Carried { component, amount };
+        self.carried = carried.into_iter().map(carry).collect();
+        Ok(())
+    }
+
+    /// What members brought along from an earlier system: the highest rank, for the first close, and the ranks
+    /// whose bonus was paid there, for every one.
+    async fn brought(
+        &mut self,
+        store: &Postgres,
+        basis: &Basis,
+        plan: &Plan,
+        tree: &Genealogy,
+    ) -> Result<(), ClosingError> {
+        let Some(version) = basis.ranks else { return Ok(()) };
+        let bonuses = plan.components.iter().filter_map(|component| {
+            let Component::Close(CloseComponent::RankBonus(bonus)) = component else { return None };
+            Some(&bonus.id)
+        });
+        let components: Vec<&ComponentId> = bonuses.collect();
+        let level = |name: &str| plan.ranks.level(&RankId::parse(name).ok()?);
+        let first = basis.previous.is_none();
+        let take = |id: &str, highest: Option<&str>, bonuses: Option<&str>| {
+            let Some(member) = number(tree, id) else { return };
+            let known = usize::try_from(member).ok().and_then(|at| self.achieved.get_mut(at));
+            if let (Some(known), Some(highest), true) = (known, highest.and_then(level), first) {
+                *known = highest;
+            }
+            for rank in bonuses.into_iter().flat_map(|names| names.split(',')).filter_map(level) {
+                let of = |component: &&ComponentId| (*component).clone();
+                let paid = components.iter().map(of);
+                let paid = paid.map(|component| PaidRank { component, member, rank });
+                self.paid_ranks.extend(paid);
+            }
+        };
+        Ok(store.brought_titles(&basis.plan.id, version.seq, take).await?)
+    }
+}
+
+/// The number of a distributor in the tree.
+fn number(tree: &Genealogy, id: &str) -> Option<u32> {
+    tree.find(&DistributorId::parse(id).ok()?).map(Member::number)
 }
 
 fn by_member(amounts: HashMap<String, Money>, tree: &Genealogy) -> Vec<Money> {

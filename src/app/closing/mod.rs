@@ -1,6 +1,8 @@
 //! The close of a period: gathers what it is computed from, and computes it.
 
 mod inputs;
+mod note;
+mod open;
 mod ordered;
 pub mod placement;
 mod ranks;
@@ -11,21 +13,25 @@ mod traced;
 mod verify;
 mod whole;
 
+use std::collections::{BTreeMap, HashMap};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use self::{
     inputs::{History, Watch, gather, given},
-    placement::Unplaced,
+    open::{asked, key_of, preview},
+    placement::{BroughtSum, Unplaced},
 };
 pub use self::{
+    note::{Because, Note},
     ordered::{CountedIn, counted_in},
     story::story,
     told::{
-        Became, BinaryTold, CameBack, ClosedBy, ComponentTold, CorrectedTold, CutTold, ForcedTold,
-        LegTold, LineTold, LockedLevel, LotTold, MatrixLevelTold, MatrixPositionTold, MatrixTold,
-        Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, PositionTold, RankTold,
-        SourceTold, To, WithheldTold,
+        AssumedTold, Became, BinaryTold, CameBack, ClosedBy, ComponentTold, CorrectedTold, CutTold,
+        ForcedTold, LegTold, LineTold, LockedLevel, LotTold, MatrixLevelTold, MatrixPositionTold,
+        MatrixTold, Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory,
+        PositionTold, RankTold, SourceTold, To, WithheldTold,
     },
     verify::{Difference, Part, Verified, verify},
     whole::{CarriedLegs, Whole, whole},
@@ -33,11 +39,11 @@ pub use self::{
 use crate::{
     domain::{
         close::{
-            self, Basis, CarryRecord, Close, CloseEntry, CloseError, CloseKey, ClosePlan, Columns,
-            Inputs, MemberRecord, Mover, PlacedTree, Population, PopulationError, RankBonusRecord,
-            RankChange, Summary,
-            binary::{self, unpair::UnpairError},
-            gather::{Counted, Late, Volumes},
+            self, Basis, Beneficiary, CarryRecord, CarryVersion, Close, CloseEntry, CloseError,
+            ClosePlan, Columns, Inputs, MemberRecord, Mover, Population, PopulationError,
+            RankBonusRecord, RankChange, Summary,
+            binary::{self, Legs, unpair::UnpairError},
+            gather::{Late, Volumes},
             matrix::MatrixError,
             placed::PlacedRecords,
         },
@@ -45,6 +51,7 @@ use crate::{
         genealogy::{Genealogy, GenealogyVersion},
         id::{ComponentId, DistributorId, TreeId},
         money::Money,
+        placement::Position,
         plan::{
             Plan, PlanBook, PlanRef,
             close::ClosePlanError,
@@ -88,6 +95,30 @@ pub enum ClosingError {
         /// Why.
         #[source]
         source: ClosePlanError,
+    },
+    /// The period lies before what was brought along from an earlier system.
+    #[error(
+        "period {period} was closed elsewhere: ranks are imported as of {at}, so the first period to close \
+         is the one that begins then or contains it"
+    )]
+    Elsewhere {
+        /// The period.
+        period: PeriodId,
+        /// When the imported ranks begin.
+        at: Timestamp,
+    },
+    /// Volume was brought along for positions that the tree of the period does not have.
+    #[error(
+        "volume is imported for {positions} positions of component {component} that are placed after {at}, \
+         as of when the period's tree is read: they must be placed before"
+    )]
+    BroughtTooEarly {
+        /// The binary.
+        component: ComponentId,
+        /// How many.
+        positions: usize,
+        /// The snapshot instant.
+        at: Timestamp,
     },
     /// A close was computed without the placement tree of a component.
     #[error(
@@ -146,11 +177,22 @@ pub struct Prepared {
     pub movers: Vec<(DistributorId, Mover)>,
     /// The ranks that orders are paid by after the period, where they are others than now.
     pub rank_changes: Vec<RankChange>,
+    /// The periods before it that are still open: it is computed as if they closed as the books are now, and
+    /// cannot be closed before them.
+    pub assumes: Vec<Period>,
+    /// Entries of the journal of orders placed before the first period of the plan: they count in none.
+    pub uncounted: u64,
     plan: ClosePlan,
     population: Population,
     close: Close,
     placed: PlacedRecords,
     unplaced: Vec<Unplaced>,
+    notes: Vec<Note>,
+    /// The components of the plan that rest on placement.
+    on_trees: Vec<ComponentId>,
+    brought: Vec<BroughtSum>,
+    /// The components of orders that others count.
+    of_orders: Vec<ComponentId>,
     tree: Genealogy,
 }
 
@@ -165,9 +207,15 @@ pub struct Kept<'a> {
     /// Volume of people without a position in the tree of a component.
     #[serde(skip_serializing_if = "<[Unplaced]>::is_empty")]
     pub unplaced: &'a [Unplaced],
+    /// What positions of binaries brought along from an earlier system.
+    #[serde(skip_serializing_if = "<[BroughtSum]>::is_empty")]
+    pub brought: &'a [BroughtSum],
     /// What distributors get less, or more, in closed periods because volume came back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrected: Option<Money>,
+    /// What changes of the plan or of the rules mean for its binaries.
+    #[serde(skip_serializing_if = "<[Note]>::is_empty")]
+    pub notes: &'a [Note],
 }
 
 impl Prepared {
@@ -200,6 +248,36 @@ impl Prepared {
         !self.close.carried_volume.is_empty()
     }
 
+    /// What it pays each distributor, without corrections of closed periods, and what its components carry on.
+    fn money(&self) -> (HashMap<String, Money>, Vec<(ComponentId, Money)>) {
+        let (mut paid, mut carried) = (HashMap::<String, Money>::new(), Vec::new());
+        for entry in self.entries().into_iter().filter(|entry| entry.corrects.is_none()) {
+            match entry.to {
+                Beneficiary::Distributor(id) => {
+                    *paid.entry(id.to_string()).or_default() += entry.amount;
+                }
+                Beneficiary::Carried => carried.push((entry.component, entry.amount)),
+                Beneficiary::Breakage(_) | Beneficiary::Capped(_) => {}
+            }
+        }
+        (paid, carried)
+    }
+
+    /// What components of orders earned in the period, which stands in the ledger already, by component.
+    pub fn of_orders(&self) -> Vec<(ComponentId, Money)> {
+        let components = self.close.components().iter();
+        let orders = components.filter(|part| self.of_orders.contains(&part.id));
+        let earned = orders.map(|part| (part.id.clone(), part.totals.pool));
+        earned.filter(|(_, amount)| !amount.is_zero()).collect()
+    }
+
+    /// What each position of a binary carries out of it.
+    fn carried_legs(&self, component: &ComponentId) -> BTreeMap<Position, Legs> {
+        let positions = self.placed.positions.iter();
+        let own = positions.filter(|record| *record.component == *component);
+        own.map(|record| (record.position, record.carried())).collect()
+    }
+
     /// The bonuses for ranks.
     pub fn rank_bonuses(&self) -> Vec<RankBonusRecord> {
         let name = |member| self.tree.by_number(member);
@@ -209,7 +287,9 @@ impl Prepared {
     /// The figures as they are kept.
     pub fn kept(&self) -> Kept<'_> {
         let corrected = self.placed.corrected();
-        Kept { summary: &self.summary, late: self.late, unplaced: &self.unplaced, corrected }
+        let (summary, late) = (&self.summary, self.late);
+        let (unplaced, brought, notes) = (&*self.unplaced, &*self.brought, &*self.notes);
+        Kept { summary, late, unplaced, brought, corrected, notes }
     }
 }
 
@@ -222,41 +302,9 @@ pub enum Found {
     Open(Box<Prepared>),
 }
 
-/// The plan that closes periods, in its version of now. The volume journal is one for all plans, so it
-/// can be one only.
-fn plan_of(plans: &PlanBook, at: Timestamp) -> Result<&Plan, ClosingError> {
-    let closing = plans.iter().filter(|plan| plan.is_closed());
-    let mut ids: Vec<&str> = closing.map(|plan| &*plan.reference.id).collect();
-    ids.dedup();
-    let found = match ids.as_slice() {
-        [only] => plans.in_force(only, at).filter(|plan| plan.is_closed()),
-        [] => None,
-        several => {
-            let several = several.join(", ");
-            return Err(ClosingError::Plan(format!(
-                "the volume journal is one for all plans, and {several} all close periods"
-            )));
-        }
-    };
-    let none = || ClosingError::Plan("no plan that is in force closes periods".to_owned());
-    found.ok_or_else(none)
-}
-
 fn calendar(plan: &Plan) -> Result<&Calendar, ClosingError> {
     let id = &plan.reference.id;
     plan.period.as_ref().ok_or_else(|| ClosingError::Plan(format!("plan {id} has no [period]")))
-}
-
-/// The plan of a period, which is the one in force when it begins, and the period.
-fn asked<'a>(
-    plans: &'a PlanBook,
-    id: &PeriodId,
-    now: Timestamp,
-) -> Result<(&'a Plan, Period), ClosingError> {
-    let current = plan_of(plans, now)?;
-    let start = calendar(current)?.period(id)?.start;
-    let plan = plans.in_force(&current.reference.id, start).unwrap_or(current);
-    Ok((plan, calendar(plan)?.period(id)?))
 }
 
 /// Computes the close of a period from the books as they are now, or finds that it is closed.
@@ -268,15 +316,10 @@ pub async fn prepare(
 ) -> Result<Found, ClosingError> {
     let mut company = Company::default();
     CompanyReader::new(store.clone()).catch_up(&mut company).await?;
-    let (plan, period) = asked(&company.plans, id, now)?;
-    let key = CloseKey { plan: plan.reference.id.clone(), period: id.clone() };
-    if let Some(closed) = store.close_of(&key).await? {
+    if let Some(closed) = store.close_of(&key_of(&company.plans, id, now)?).await? {
         return Ok(Found::Closed(Box::new(closed)));
     }
-    let basis = basis(store, plan, period, &company).await?;
-    let (tree, plans) = (&company.genealogy, &company.plans);
-    let mut prepared = compute(store, tree, (plan, plans), basis, movers, None).await?;
-    prepared.rank_changes = prepared.changed_ranks(&company.ranks, plan);
+    let (_, prepared) = preview(store, &company, id, now, (movers, None)).await?;
     Ok(Found::Open(Box::new(prepared)))
 }
 
@@ -307,8 +350,15 @@ async fn again(
     if let Some(RankVersion { seq, hash }) = basis.ranks.filter(|known| *known != ranks.version()) {
         return Err(in_the_way(format!("the ranks up to fact {seq} have not the hash {hash}")));
     }
-    let mut prepared = compute(store, &tree, (plan, plans), basis.clone(), 0, watch).await?;
-    prepared.rank_changes = prepared.changed_ranks(&ranks, plan);
+    if let Some(CarryVersion { seq, hash }) = basis.carries
+        && store.carry_version(&basis.plan.id, seq).await? != basis.carries
+    {
+        return Err(in_the_way(format!(
+            "the volume brought along up to fact {seq} has not the hash {hash}"
+        )));
+    }
+    let mut prepared = compute(store, &tree, (plan, plans), basis.clone(), &[], 0, watch).await?;
+    prepared.rank_changes = prepared.changed_ranks(&ranks, plan, &[]);
     Ok(prepared)
 }
 
@@ -316,12 +366,13 @@ fn unclosed(plan: &Plan) -> ClosingError {
     ClosingError::Plan(format!("plan {} does not close periods", plan.reference.id))
 }
 
-/// Computes a close from its basis over the books.
+/// Computes a close from its basis over the books, after open ones that were computed before it.
 async fn compute(
     store: &Postgres,
     tree: &Genealogy,
     (plan, plans): (&Plan, &PlanBook),
     basis: Basis,
+    earlier: &[Prepared],
     movers: usize,
     watch: Option<&mut Watch>,
 ) -> Result<Prepared, ClosingError> {
@@ -330,12 +381,10 @@ async fn compute(
         version: plan.reference.version,
         source,
     })?;
-    let (Some(close_plan), Some(volumes)) = (parts, &plan.volumes) else {
-        return Err(unclosed(plan));
-    };
-    let (volumes, late) = gather(store, &basis, tree, volumes.group, watch).await?;
+    let Some(close_plan) = parts else { return Err(unclosed(plan)) };
+    let (volumes, late) = gather(store, &basis, tree, (plan, earlier), watch).await?;
     let counted = if plan.trees().is_empty() { Volumes::default() } else { volumes.clone() };
-    let history = History::read(store, &basis, plan, tree).await?;
+    let history = History::read(store, &basis, plan, tree, earlier).await?;
     let (sponsor, status) = tree.as_of(basis.period.snapshot, basis.genealogy.seq).columns();
     let mut columns = Columns {
         sponsor,
@@ -345,6 +394,7 @@ async fn compute(
         cv: volumes.cv,
         accumulated: volumes.accumulated,
         earlier_pv: history.earlier_pv,
+        ordered: volumes.ordered,
         achieved: history.achieved,
     };
     columns.carry_in(&history.below_zero)?;
@@ -367,8 +417,10 @@ async fn compute(
         population: &population,
         ranking: &ranking,
         volumes: &counted,
+        earlier,
     };
     let placed = placement::close(&scene).await?;
+    let on_trees = plan.components.iter().filter(|component| component.tree().is_some());
     inputs.given.extend(placed.given);
     let close = close::evaluate(&close_plan, &population, &inputs)?;
     let moved = close.movers(&population, &history.paid, movers);
@@ -378,52 +430,18 @@ async fn compute(
         late,
         movers: named.collect(),
         rank_changes: Vec::new(),
+        assumes: Vec::new(),
+        uncounted: 0,
         plan: close_plan,
         basis,
         population,
         close,
         placed: placed.records,
         unplaced: placed.unplaced,
+        notes: placed.notes,
+        on_trees: on_trees.map(|component| component.id().clone()).collect(),
+        brought: placed.brought,
+        of_orders: plan.given().into_iter().collect(),
         tree: tree.clone(),
-    })
-}
-
-/// What the close of a period is computed from, as the books are now. Periods are closed in their
-/// order.
-async fn basis(
-    store: &Postgres,
-    plan: &Plan,
-    period: Period,
-    company: &Company,
-) -> Result<Basis, ClosingError> {
-    let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
-    let last = store.last_close(&plan.reference.id).await?;
-    if let Some(last) = &last {
-        let expected = calendar(plan)?.next(&last.basis.period)?.id;
-        if expected != period.id {
-            let (plan, last) = (plan.reference.id.clone(), last.basis.period.id.clone());
-            return Err(ClosingError::Order { plan, last, expected });
-        }
-    }
-    let before = last.as_ref().map(|last| last.basis.counted);
-    let upto = store.last_volume().await?;
-    let mut placements = Vec::new();
-    for tree in plan.trees().into_keys() {
-        let version = store.placement_version(tree, period.snapshot).await?;
-        placements.push(PlacedTree { tree: tree.clone(), version });
-    }
-    Ok(Basis {
-        engine: close::ENGINE.into(),
-        plan: plan.reference.clone(),
-        currency,
-        genealogy: company.genealogy.version(),
-        ranks: ranks::version(company),
-        previous: last.as_ref().map(|last| last.basis.period.id.clone()),
-        before,
-        counted: Counted { since: before.map_or(period.start, |before| before.since), upto },
-        ledger_before: last.as_ref().map_or(0, |last| last.basis.ledger),
-        ledger: store.last_entry().await?,
-        placements,
-        period,
     })
 }

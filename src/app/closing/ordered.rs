@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ClosingError, calendar, plan_of};
+use super::{
+    ClosingError, calendar,
+    open::{following, plan_of},
+};
 use crate::{
     domain::{
         close::returns::Closes,
@@ -46,7 +49,7 @@ pub async fn counted_in(
 ) -> Result<Vec<CountedIn>, ClosingError> {
     // A company without closes has no periods that could count it.
     let Ok(plan) = plan_of(plans, now) else { return Ok(Vec::new()) };
-    let calendar = calendar(plan)?;
+    let id = &*plan.reference.id;
     let closed = store.closed_bases(&plan.reference.id).await?;
     let mut reading = Closes::default();
     for basis in &closed {
@@ -55,16 +58,20 @@ pub async fn counted_in(
     let mut found: BTreeMap<(Timestamp, DistributorId), CountedIn> = BTreeMap::new();
     for NumberedVolume { seq, entry, .. } in entries {
         let (placed_at, distributor) = (entry.position.placed_at, &entry.position.distributor);
-        let of = calendar.at(placed_at)?;
         let counts = reading.of(*seq, placed_at).and_then(|close| closed.get(close));
         let period = match (counts, closed.first(), closed.last()) {
             (Some(basis), _, _) => basis.period.clone(),
             // What was placed before the first closed period counts in none.
             (None, Some(first), _) if placed_at < first.counted.since => continue,
-            (None, _, Some(last)) if placed_at < last.period.end => calendar.next(&last.period)?,
-            (None, _, _) => of.clone(),
+            (None, _, Some(last)) if placed_at < last.period.end => {
+                following(plans, id, &last.period)?.1
+            }
+            (None, _, _) => {
+                let then = plans.in_force(id, placed_at).filter(|then| then.is_closed());
+                calendar(then.unwrap_or(plan))?.at(placed_at)?
+            }
         };
-        let late = of.id != period.id;
+        let late = placed_at < period.start;
         let told = found.entry((period.start, distributor.clone())).or_insert_with(|| CountedIn {
             plan: plan.reference.id.clone(),
             period: period.id,

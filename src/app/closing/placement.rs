@@ -3,24 +3,28 @@
 //! The carry of a binary is what the close before kept of each position. It follows from the journal too,
 //! but only by doing every close again since the first; and what was kept is sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::{ClosingError, returns};
+use super::{
+    ClosingError, Prepared,
+    note::{Because, Note},
+    returns,
+};
 use crate::{
     domain::{
         close::{
             Basis, ClosePlan, GivenEarnings, Population, Ranking,
-            binary::{Input, Rules, standings},
+            binary::{Input, Legs, Rules, standings},
             gather::Volumes,
             matrix::Climb,
-            placed::{self, MatrixVolumes, Placed, PlacedRecords},
+            placed::{self, MatrixClose, Placed, PlacedRecords},
             returns::Closes,
         },
         genealogy::{Genealogy, Member},
         id::{ComponentId, DistributorId, TreeId},
-        placement::{AnyTree, Owner, Position, Register, Spans},
+        placement::{AnyTree, Owner, Position, Seats, Spans},
         plan::{
             Component, Plan, PlanBook,
             pairs::{Binary, Matrix, MatrixLine},
@@ -46,6 +50,21 @@ pub(super) struct Scene<'a> {
     /// What the journal says, without what the close before carried below zero: what came back is taken
     /// where it was counted.
     pub(super) volumes: &'a Volumes,
+    /// The open closes before this one, computed and not written.
+    pub(super) earlier: &'a [Prepared],
+}
+
+/// What the positions of a binary brought along from an earlier system, together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BroughtSum {
+    /// The component.
+    pub component: ComponentId,
+    /// How many positions.
+    pub positions: usize,
+    /// What waited on their left.
+    pub left: Volume,
+    /// What waited on their right.
+    pub right: Volume,
 }
 
 /// Volume in a component that rests on a placement tree, of people without a position in it.
@@ -67,6 +86,8 @@ pub(super) struct Outcome {
     pub(super) given: Vec<GivenEarnings>,
     pub(super) records: PlacedRecords,
     pub(super) unplaced: Vec<Unplaced>,
+    pub(super) notes: Vec<Note>,
+    pub(super) brought: Vec<BroughtSum>,
 }
 
 /// The closes of the plan up to this one, which is the last.
@@ -83,6 +104,7 @@ impl Before {
         let basis = scene.basis;
         let mut past = scene.store.closed_bases(&basis.plan.id).await?;
         past.retain(|other| other.period.start < basis.period.start);
+        past.extend(scene.earlier.iter().map(|close| close.basis.clone()));
         let mut closes = Closes::default();
         for other in past.iter().chain([basis]) {
             closes.push(&other.period, other.counted);
@@ -102,39 +124,70 @@ impl Before {
     }
 
     /// The closes up to the last one, without gaps, in which the plan of then had the same binary on the
-    /// same tree and volume, paid in the same currency: those whose carry it goes on from.
-    fn of(&self, scene: &Scene<'_>, binary: &Binary) -> Result<Vec<Past>, ClosingError> {
-        let mut pasts = Vec::new();
+    /// same tree and volume, paid in the same currency: those whose carry it goes on from. And why it goes on
+    /// from none before.
+    fn of(
+        &self,
+        scene: &Scene<'_>,
+        binary: &Binary,
+    ) -> Result<(Vec<Past>, Option<Because>), ClosingError> {
+        let (mut pasts, mut because) = (Vec::new(), None);
         for (close, basis) in self.bases.iter().enumerate().rev() {
             let plan = scene.plans.get(&basis.plan).ok_or_else(|| {
                 let (id, version) = (&basis.plan.id, basis.plan.version);
                 ClosingError::Plan(format!("version {version} of plan {id} is not in the books"))
             })?;
-            let then = plan.components.iter().find_map(|component| {
-                let Component::Binary(then) = component else { return None };
-                (then.id == binary.id).then_some(then)
-            });
-            let same = then.filter(|then| {
-                then.tree == binary.tree
-                    && then.volume == binary.volume
-                    && basis.currency == scene.basis.currency
-            });
-            let Some(then) = same else { break };
+            let then = match Because::of(plan, binary, basis.currency == scene.basis.currency) {
+                Ok(then) => then,
+                Err(why) => {
+                    because = Some(why);
+                    break;
+                }
+            };
             let placed = basis.placements.iter().find(|placed| placed.tree == binary.tree);
             pasts.push(Past {
                 close,
                 rules: Rules::new(then.clone(), plan.rounding, basis.currency),
-                binary: then.clone(),
                 cap: plan
                     .caps
                     .iter()
                     .find(|cap| cap.counts.contains(&then.id))
                     .map(|c| c.id.clone()),
+                binary: then,
                 positions: placed.map_or(0, |placed| placed.version.seq),
             });
         }
         pasts.reverse();
-        Ok(pasts)
+        Ok((pasts, because))
+    }
+
+    /// What is to be told of a binary that begins anew after these closes.
+    async fn begun(
+        &self,
+        scene: &Scene<'_>,
+        (plan, because): (&Binary, Because),
+        first: usize,
+        backs: &[returns::Back],
+    ) -> Result<Vec<Note>, ClosingError> {
+        let mut notes = Vec::new();
+        let last = first.checked_sub(1).and_then(|last| self.bases.get(last));
+        let Some(last) = last else { return Ok(notes) };
+        let component = || plan.id.clone();
+        if first == self.open() {
+            let (positions, volume) = scene.store.carried_sum(&last.key(), &plan.id).await?;
+            let after = last.period.id.clone();
+            let component = component();
+            notes.push(Note::BeginsAnew { component, after, because, positions, volume });
+        }
+        // What no binary counted has no pairs.
+        let counted = backs.iter().filter(|_| because != Because::Absent);
+        let old = counted.filter(|back| back.take.at == self.open() && back.take.from < first);
+        let volume: Volume = old.map(|back| back.take.volume).sum();
+        if volume != Volume::ZERO {
+            let upto = last.period.id.clone();
+            notes.push(Note::NotUnpaired { component: component(), upto, volume });
+        }
+        Ok(notes)
     }
 }
 
@@ -166,7 +219,7 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
     if shapes.is_empty() {
         return Ok(outcome);
     }
-    let mut trees: BTreeMap<&TreeId, Register> = BTreeMap::new();
+    let mut trees: BTreeMap<&TreeId, Seats> = BTreeMap::new();
     for placed in &scene.basis.placements {
         let Some(shape) = shapes.get(&placed.tree) else { continue };
         let (tree, version) = (&placed.tree, placed.version);
@@ -180,7 +233,10 @@ pub(super) async fn close(scene: &Scene<'_>) -> Result<Outcome, ClosingError> {
         let register = trees.get(tree).ok_or_else(missing)?;
         let (placed, unplaced) = match (component, register.tree()) {
             (Component::Binary(plan), AnyTree::Binary(_)) => {
-                binary(scene, plan, register, &before).await?
+                let brought = brought(scene, plan, register, &before).await?;
+                let sum = sum(&plan.id, &brought).filter(|_| before.bases.is_empty());
+                outcome.brought.extend(sum);
+                binary(scene, plan, register, (&before, brought, &mut outcome.notes)).await?
             }
             (Component::Matrix(plan), AnyTree::Matrix(tree)) => {
                 let parents: Vec<u32> = tree.parents().collect();
@@ -223,7 +279,7 @@ fn update(column: &mut [Volume], member: u32, change: impl FnOnce(&mut Volume)) 
 
 /// Puts the volume of each member on their first position, if that is among the first so many.
 fn seat(
-    register: &Register,
+    register: &Seats,
     own: &[Volume],
     known: impl Fn(Position) -> bool,
     column: &mut [Volume],
@@ -241,18 +297,56 @@ fn seat(
     (distributors, volume)
 }
 
+/// What the positions of a binary brought along into the first close of the plan.
+async fn brought(
+    scene: &Scene<'_>,
+    plan: &Binary,
+    register: &Seats,
+    before: &Before,
+) -> Result<BTreeMap<Position, Legs>, ClosingError> {
+    let first = before.bases.first().unwrap_or(scene.basis);
+    let brought = scene.store.brought_legs(first, &plan.id).await?;
+    let beyond = brought.keys().filter(|position| position.index() >= register.len()).count();
+    if beyond > 0 {
+        let (component, at) = (plan.id.clone(), scene.basis.period.snapshot);
+        return Err(ClosingError::BroughtTooEarly { component, positions: beyond, at });
+    }
+    Ok(brought)
+}
+
+/// What was brought along, together; nothing if nothing was.
+fn sum(component: &ComponentId, brought: &BTreeMap<Position, Legs>) -> Option<BroughtSum> {
+    (!brought.is_empty()).then(|| BroughtSum {
+        component: component.clone(),
+        positions: brought.len(),
+        left: brought.values().map(|legs| legs.left).sum(),
+        right: brought.values().map(|legs| legs.right).sum(),
+    })
+}
+
+/// Legs by position, as a column of so many.
+fn column(legs: &BTreeMap<Position, Legs>, positions: usize) -> Vec<Legs> {
+    let mut column = vec![Legs::ZERO; positions];
+    for (position, legs) in legs {
+        if let Some(slot) = column.get_mut(position.index()) {
+            *slot = *legs;
+        }
+    }
+    column
+}
+
 async fn binary(
     scene: &Scene<'_>,
     plan: &Binary,
-    register: &Register,
-    before: &Before,
+    register: &Seats,
+    (before, brought, notes): (&Before, BTreeMap<Position, Legs>, &mut Vec<Note>),
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let AnyTree::Binary(tree) = register.tree() else {
         return Err(ClosingError::NoTree(plan.id.clone(), plan.tree.clone()));
     };
     let columns = tree.columns();
     let rules = Rules::new(plan.clone(), scene.plan.rounding, scene.basis.currency);
-    let pasts = before.of(scene, plan)?;
+    let (pasts, because) = before.of(scene, plan)?;
     let backs = returns::backs(scene, before, plan.volume);
     let mut own = own(scene.volumes, plan.volume);
     for back in backs.iter().filter(|back| back.take.at == before.open()) {
@@ -260,12 +354,22 @@ async fn binary(
     }
     let mut volume = vec![Volume::ZERO; columns.len()];
     let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
-    let mut carry = BTreeMap::new();
-    let mut corrections = Vec::new();
+    let (mut carry, mut corrections) = (Vec::new(), Vec::new());
+    if let Some(because) = because {
+        let first = before.open().saturating_sub(pasts.len());
+        notes.extend(before.begun(scene, (plan, because), first, &backs).await?);
+    }
     if let Some(last) = pasts.last().and_then(|past| before.bases.get(past.close)) {
-        carry = scene.store.carried_legs(&last.key(), &plan.id).await?;
+        carry = match scene.earlier.last() {
+            Some(close) => column(&close.carried_legs(&plan.id), columns.len()),
+            None => scene.store.carried_legs(&last.key(), &plan.id, columns.len()).await?,
+        };
         let case = returns::Case { plan, register, columns, before, pasts: &pasts, backs: &backs };
-        corrections = returns::correct(scene, &case, &mut carry).await?;
+        let corrected = returns::correct(scene, &case, &mut carry).await?;
+        notes.extend(corrected.notes);
+        corrections = corrected.records;
+    } else if before.bases.is_empty() {
+        carry = column(&brought, columns.len());
     }
     let recent = recent(scene, register, before, (&rules, &pasts, &backs)).await?;
     let (sponsors, _) =
@@ -283,7 +387,7 @@ async fn binary(
 /// expires.
 async fn recent(
     scene: &Scene<'_>,
-    register: &Register,
+    register: &Seats,
     before: &Before,
     (rules, pasts, backs): (&Rules, &[Past], &[returns::Back]),
 ) -> Result<Option<Vec<Volume>>, ClosingError> {
@@ -340,7 +444,7 @@ async fn recent(
 async fn matrix(
     scene: &Scene<'_>,
     plan: &Matrix,
-    (register, parents): (&Register, Vec<u32>),
+    (register, parents): (&Seats, Vec<u32>),
     before: &Before,
 ) -> Result<(Placed, Unplaced), ClosingError> {
     let active = active(scene);
@@ -376,32 +480,30 @@ async fn matrix(
         position.is_none_or(|position| u64::from(position.0) >= positions)
     });
     let mut own = own(scene.volumes, plan.volume);
-    let mut spared = Vec::new();
+    let mut spared: HashMap<(&str, u32), Volume> = HashMap::new();
     for back in backs {
         update(&mut own, back.member, |volume| *volume += back.take.volume);
-        let position = register.first_of(Owner(back.member));
-        spared.extend(position.map(|position| (position, back.take.volume)));
+        let order = before.entries.get(back.entry).map_or("", |entry| entry.order.as_str());
+        *spared.entry((order, back.member)).or_default() += back.take.volume;
     }
     let mut volume = vec![Volume::ZERO; register.len()];
     let (distributors, left_out) = seat(register, &own, |_| true, &mut volume);
-    let volumes = match plan.line {
-        MatrixLine::Period => MatrixVolumes::Period(volume),
+    let mut close = MatrixClose::new(&plan.id, &climb);
+    match plan.line {
+        MatrixLine::Period => close.period(&volume)?,
         MatrixLine::Order => {
-            let mut orders = spared;
-            let find = |id: &str| {
-                let member = scene.tree.find(&DistributorId::parse(id).ok()?)?;
-                register.first_of(Owner(member.number()))
-            };
-            let counted = scene.store.counted_orders(scene.basis, |id, amount| {
-                let amount = amount.of(plan.volume);
-                let position = find(id).filter(|_| amount != Volume::ZERO);
-                orders.extend(position.map(|position| (position, amount)));
+            let counted = scene.store.counted_orders(scene.basis, |order, id, amount| {
+                let member = DistributorId::parse(id).ok().and_then(|id| scene.tree.find(&id));
+                let Some(member) = member.map(Member::number) else { return };
+                let spared = spared.get(&(order, member)).copied().unwrap_or_default();
+                if let Some(position) = register.first_of(Owner(member)) {
+                    close.order(position, amount.of(plan.volume) + spared);
+                }
             });
             counted.await?;
-            MatrixVolumes::Orders(orders)
         }
-    };
-    let placed = placed::matrix(&plan.id, &climb, &volumes, register.owners(), own.len())?;
+    }
+    let placed = close.finish(register.owners(), own.len());
     let (component, tree) = (plan.id.clone(), plan.tree.clone());
     Ok((placed, Unplaced { component, tree, distributors, volume: left_out }))
 }

@@ -1,5 +1,7 @@
 //! Ranks at a close: those that people forced come in, those that orders are paid by from then on go out.
 
+use std::collections::HashMap;
+
 use jiff::SignedDuration;
 
 use super::{ClosingError, Prepared};
@@ -8,6 +10,7 @@ use crate::{
         close::{Basis, ForcedRank, RankChange},
         commission::{RankBooks, RankRecord, RankSource, RankVersion, standings},
         genealogy::{Genealogy, Member},
+        id::{DistributorId, RankId},
         plan::Plan,
     },
     stage::map::Company,
@@ -50,11 +53,23 @@ pub(super) async fn forced(
 
 impl Prepared {
     /// The ranks that orders are paid by from the end of the period on, where the facts say others.
-    pub(super) fn changed_ranks(&self, books: &RankBooks, plan: &Plan) -> Vec<RankChange> {
+    /// Open closes before it count as if they were in the books.
+    pub(super) fn changed_ranks(
+        &self,
+        books: &RankBooks,
+        plan: &Plan,
+        earlier: &[Self],
+    ) -> Vec<RankChange> {
+        let changes = earlier.iter().flat_map(|close| &close.rank_changes);
+        let assumed: HashMap<&DistributorId, Option<&RankId>> =
+            changes.map(|change| (&change.distributor, change.rank.as_ref())).collect();
         let book = books.of(&plan.reference.id);
         let known = book.as_of(self.basis.period.end, u64::MAX, &plan.ranks);
         let name = |member| self.tree.by_number(member);
-        let known = |id: &_| self.tree.find(id).and_then(|member| known.by_close(member));
+        let known = |id: &_| match assumed.get(id) {
+            Some(rank) => *rank,
+            None => self.tree.find(id).and_then(|member| known.by_close(member)),
+        };
         self.close.rank_changes(&self.plan, &self.population, name, known).collect()
     }
 }

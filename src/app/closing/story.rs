@@ -7,19 +7,19 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::{
-    ClosingError, Prepared, Watch, again, asked, basis, calendar, compute,
+    ClosingError, Prepared, Watch, again, asked, key_of, preview,
     told::{
-        ClosedBy, ComponentTold, CorrectedTold, CutTold, ForcedTold, LineTold, LockedLevel,
-        Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold, SourceTold,
-        To, WithheldTold,
+        AssumedTold, ClosedBy, ComponentTold, CorrectedTold, CutTold, ForcedTold, LineTold,
+        LockedLevel, Missing, OrderTold, OrdersTold, OwnEntry, OwnVolumes, PeriodStory, RankTold,
+        SourceTold, To, WithheldTold,
     },
     traced::{PlacedStories, trace},
 };
 use crate::{
     domain::{
         close::{
-            Base, CloseKey, ComponentStory, Earning, Instead, LevelSource, MemberStory, Shortfall,
-            Title, Unpaid, Withheld,
+            Base, Basis, CloseKey, ComponentStory, Earning, Instead, LevelSource, MemberStory,
+            Shortfall, Title, Unpaid, Withheld,
         },
         genealogy::Member,
         id::{ComponentId, DistributorId, RankId},
@@ -27,42 +27,43 @@ use crate::{
         money::Money,
         placement::Owner,
         plan::{
-            Component, Plan,
+            Component, Plan, PlanBook,
             period::PeriodId,
             rank::RankLevel,
             volume::{LineVolumes, NegativeVolume},
         },
-        volume::Conversion,
+        volume::{Conversion, Volume},
     },
     stage::map::Company,
     store::postgres::{Closed, CompanyReader, Postgres},
 };
 
-/// Tells a period of a distributor.
+/// Tells a period of a distributor. `largest` is how many of their entries of volume and of their orders are
+/// told, the largest ones; none for all.
 pub async fn story(
     store: &Postgres,
     distributor: &DistributorId,
     id: &PeriodId,
     now: Timestamp,
+    largest: Option<usize>,
 ) -> Result<PeriodStory, ClosingError> {
     let mut company = Company::default();
     let reader = CompanyReader::new(store.clone());
     company.plans = reader.plans().await?;
-    let (plan, period) = asked(&company.plans, id, now)?;
-    let key = CloseKey { plan: plan.reference.id.clone(), period: period.id.clone() };
-    let mut watch = Watch { distributor: distributor.clone(), seqs: Vec::new() };
-    if let Some(closed) = store.close_of(&key).await? {
+    let mut watch = Watch { distributor: distributor.clone(), entries: Vec::new() };
+    if let Some(closed) = store.close_of(&key_of(&company.plans, id, now)?).await? {
         let prepared = again(store, &company.plans, &closed.basis, Some(&mut watch)).await?;
-        let plan = company.plans.get(&closed.basis.plan).unwrap_or(plan);
+        let plan = company.plans.get(&closed.basis.plan);
+        let plan = plan.ok_or_else(|| ClosingError::NotClosed(id.clone()))?;
         let closed = closed_by(store, &prepared, closed).await?;
-        return Told { store, plan, prepared: &prepared }.story(watch, Some(closed)).await;
+        let told = Told { store, plan, plans: &company.plans, prepared: &prepared, earlier: &[] };
+        return told.story(watch, largest, Some(closed)).await;
     }
     reader.catch_up(&mut company).await?;
-    let (plan, period) = asked(&company.plans, id, now)?;
-    let basis = basis(store, plan, period, &company).await?;
-    let (tree, plans) = (&company.genealogy, &company.plans);
-    let prepared = compute(store, tree, (plan, plans), basis, 0, Some(&mut watch)).await?;
-    Told { store, plan, prepared: &prepared }.story(watch, None).await
+    let (earlier, prepared) = preview(store, &company, id, now, (0, Some(&mut watch))).await?;
+    let (plan, _) = asked(&company.plans, id, now)?;
+    let (plans, prepared, earlier) = (&company.plans, &prepared, earlier.as_slice());
+    Told { store, plan, plans, prepared, earlier }.story(watch, largest, None).await
 }
 
 /// Whether a period that was computed again is what its block sealed.
@@ -86,17 +87,21 @@ async fn closed_by(
 struct Told<'a> {
     store: &'a Postgres,
     plan: &'a Plan,
+    plans: &'a PlanBook,
     prepared: &'a Prepared,
+    /// The open closes before it that it assumes.
+    earlier: &'a [Prepared],
 }
 
 impl Told<'_> {
     async fn story(
         &self,
         watch: Watch,
+        largest: Option<usize>,
         closed: Option<ClosedBy>,
     ) -> Result<PeriodStory, ClosingError> {
         let Prepared { basis, plan, population, close, tree, .. } = self.prepared;
-        let Watch { distributor, seqs } = watch;
+        let Watch { distributor, entries } = watch;
         let member = tree.find(&distributor).map(Member::number);
         let found = member.and_then(|member| close.explain(plan, population, member));
         let Some(story) = found else {
@@ -106,7 +111,9 @@ impl Told<'_> {
         let mut placed = PlacedStories::default();
         let mut corrected = Vec::new();
         if let Some(member) = member {
-            placed = trace(self.store, &self.plan.components, self.prepared, member).await?;
+            placed =
+                trace(self.store, &self.plan.components, (self.earlier, self.prepared), member)
+                    .await?;
             corrected = self.corrected(member, &mut placed);
         }
         let of_period: Money = story.components.iter().map(|part| part.posted).sum();
@@ -120,15 +127,17 @@ impl Told<'_> {
             basis: basis.clone(),
             paid: of_period + of_closed,
             corrected,
-            volumes: self.volumes(&distributor, &story, &seqs).await?,
-            look_back: self.look_back(story.activity.periods.len())?,
+            assumes: self.prepared.assumes.iter().map(AssumedTold::of).collect(),
+            brought: self.store.brought_by(basis, &distributor).await?,
+            volumes: self.volumes(&distributor, &story, (entries, largest)).await?,
+            look_back: self.look_back(story.activity.periods.len()).await?,
             rank: self.rank(&story),
             components: story
                 .components
                 .iter()
                 .map(|part| self.component(&story, part, &mut placed))
                 .collect(),
-            orders: self.orders(&distributor).await?,
+            orders: self.orders(&distributor, largest).await?,
             activity: story.activity,
             distributor,
         })
@@ -150,49 +159,77 @@ impl Told<'_> {
     }
 
     /// The closed period that something placed before this one belongs to.
-    fn late_for(&self, placed_at: Timestamp) -> Option<PeriodId> {
-        let late = placed_at < self.prepared.basis.period.start;
-        late.then(|| Some(calendar(self.plan).ok()?.at(placed_at).ok()?.id)).flatten()
+    async fn late_for(&self, placed_at: Timestamp) -> Result<Option<PeriodId>, ClosingError> {
+        let basis = &self.prepared.basis;
+        if placed_at >= basis.period.start {
+            return Ok(None);
+        }
+        let mut open = self.prepared.assumes.iter();
+        if let Some(period) = open.find(|period| period.contains(placed_at)) {
+            return Ok(Some(period.id.clone()));
+        }
+        Ok(self.store.closed_at(&basis.plan.id, placed_at).await?)
     }
 
     async fn volumes(
         &self,
         distributor: &DistributorId,
         story: &MemberStory,
-        seqs: &[u64],
+        (entries, largest): (Vec<(u64, Volume)>, Option<usize>),
     ) -> Result<OwnVolumes, ClosingError> {
         let basis = &self.prepared.basis;
         let mut carried_in = None;
         if let Some(previous) = &basis.previous {
             let key = CloseKey { plan: basis.plan.id.clone(), period: previous.clone() };
-            let mut carries = self.store.period_carries(&key).await?.into_iter();
-            let own = carries.find(|carry| carry.distributor == *distributor);
+            let carries = match self.earlier.last() {
+                Some(close) => close.carries(),
+                None => self.store.period_carries(&key).await?,
+            };
+            let own = carries.into_iter().find(|carry| carry.distributor == *distributor);
             carried_in = own.map(|own| LineVolumes { pv: own.pv, qv: own.qv, cv: own.cv });
         }
         let below = story.below_zero;
         let below = below.map(|below| LineVolumes { pv: below.pv, qv: below.qv, cv: below.cv });
-        let entries = self.store.own_volumes(seqs).await?.into_iter();
+        let (seqs, more) = of_the_largest(entries, largest);
+        let mut told = Vec::with_capacity(seqs.len());
+        for entry in self.store.own_volumes(&seqs).await? {
+            told.push(OwnEntry { late_for: self.late_for(entry.placed_at).await?, entry });
+        }
         let volumes = self.plan.volumes.as_ref();
         Ok(OwnVolumes {
             counted: LineVolumes { pv: story.pv, qv: story.qv, cv: story.cv },
             carried_in,
             below_zero: below,
             negative_volume: volumes.map_or(NegativeVolume::Forgive, |v| v.negative_volume),
-            entries: entries
-                .map(|entry| OwnEntry { late_for: self.late_for(entry.placed_at), entry })
-                .collect(),
+            entries: told,
+            more,
         })
     }
 
     /// The ids of the periods that activity looks back at.
-    fn look_back(&self, periods: usize) -> Result<Vec<Option<PeriodId>>, ClosingError> {
-        let calendar = calendar(self.plan)?;
-        let mut period = Some(self.prepared.basis.period.clone());
-        let mut ids = Vec::with_capacity(periods);
+    async fn look_back(&self, periods: usize) -> Result<Vec<Option<PeriodId>>, ClosingError> {
+        let Basis { period, plan, .. } = &self.prepared.basis;
+        let limit = u8::try_from(periods).unwrap_or(u8::MAX);
+        let closed = self.store.closed_before(&plan.id, period.start, limit).await?;
+        let open = self.prepared.assumes.iter().rev().map(|open| open.id.clone());
+        let own = std::iter::once(period.id.clone());
+        let mut ids: Vec<Option<PeriodId>> = own
+            .chain(open)
+            .chain(closed.into_iter().map(|(id, _)| id))
+            .take(periods)
+            .map(Some)
+            .collect();
+        // Before the first close, by the calendar alone.
+        let mut first = period.clone();
         for _ in 0..periods {
-            ids.push(period.as_ref().map(|period| period.id.clone()));
-            period = period.and_then(|period| calendar.previous(&period).ok());
+            let Some((_, before)) = self.plans.period_before(&plan.id, &first) else { break };
+            let known = ids.iter().flatten().any(|id| *id == before.id);
+            if !known && ids.len() < periods {
+                ids.push(Some(before.id.clone()));
+            }
+            first = before;
         }
+        ids.resize(periods, None);
         Ok(ids)
     }
 
@@ -331,33 +368,53 @@ impl Told<'_> {
         }
     }
 
-    async fn orders(&self, distributor: &DistributorId) -> Result<Vec<OrdersTold>, ClosingError> {
+    async fn orders(
+        &self,
+        distributor: &DistributorId,
+        largest: Option<usize>,
+    ) -> Result<Vec<OrdersTold>, ClosingError> {
         let mut told: Vec<OrdersTold> = Vec::new();
-        for earning in self.store.own_earnings(&self.prepared.basis, distributor).await? {
+        let basis = &self.prepared.basis;
+        for earning in self.store.own_earnings(basis, distributor, largest).await? {
+            let (all, orders) = (earning.all, earning.orders);
             let order = OrderTold {
+                late_for: self.late_for(earning.placed_at).await?,
                 order: earning.order,
                 placed_at: earning.placed_at,
                 amount: earning.amount,
-                late_for: self.late_for(earning.placed_at),
             };
             // They come sorted by component and currency.
             match told.last_mut() {
                 Some(last)
                     if last.component == earning.component && last.currency == earning.currency =>
                 {
-                    last.earned += earning.amount;
                     last.orders.push(order);
                 }
                 _ => told.push(OrdersTold {
                     component: earning.component,
                     currency: earning.currency,
-                    earned: earning.amount,
+                    earned: all,
                     orders: vec![order],
+                    more: orders,
                 }),
             }
         }
+        for part in &mut told {
+            part.more = part.more.saturating_sub(u64::try_from(part.orders.len()).unwrap_or(0));
+        }
         Ok(told)
     }
+}
+
+/// The numbers of the entries that are told, the largest of them where not all are, and how many are not.
+fn of_the_largest(mut entries: Vec<(u64, Volume)>, largest: Option<usize>) -> (Vec<u64>, u64) {
+    let told = largest.unwrap_or(usize::MAX).min(entries.len());
+    let more = u64::try_from(entries.len().saturating_sub(told)).unwrap_or(u64::MAX);
+    if more > 0 {
+        entries.sort_unstable_by_key(|(seq, size)| (Reverse(*size), *seq));
+        entries.truncate(told);
+    }
+    (entries.into_iter().map(|(seq, _)| seq).collect(), more)
 }
 
 /// The amount of a line before it was rounded; none where it is no rate of its base.

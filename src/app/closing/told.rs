@@ -25,7 +25,7 @@ use crate::{
         },
         volume::{Conversion, Volume},
     },
-    store::postgres::OwnVolume,
+    store::postgres::{CarryTold, OwnVolume},
 };
 
 /// A period of a distributor.
@@ -50,6 +50,12 @@ pub struct PeriodStory {
     /// What of it corrects closed periods.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrected: Vec<CorrectedTold>,
+    /// The open periods before it: it is told as if they closed as the books are now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumes: Vec<AssumedTold>,
+    /// What their positions brought along from an earlier system, in the first period of a plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub brought: Vec<CarryTold>,
     /// The own volumes.
     pub volumes: OwnVolumes,
     /// Whether they were active, and what that rests on.
@@ -62,6 +68,24 @@ pub struct PeriodStory {
     pub components: Vec<ComponentTold>,
     /// What the orders of the period earned, by component.
     pub orders: Vec<OrdersTold>,
+}
+
+/// An open period that a later one is computed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssumedTold {
+    /// The period.
+    pub period: PeriodId,
+    /// When it ends.
+    pub end: Timestamp,
+    /// From when on it can be closed: until then payments and refunds change it.
+    pub cut_off: Timestamp,
+}
+
+impl AssumedTold {
+    /// What is told of a period.
+    pub fn of(period: &Period) -> Self {
+        Self { period: period.id.clone(), end: period.end, cut_off: period.cut_off }
+    }
 }
 
 /// What a close posts of a component for a closed period: volume of then came back.
@@ -105,8 +129,11 @@ pub struct OwnVolumes {
     pub below_zero: Option<LineVolumes>,
     /// What becomes of that: it is carried into the next period, or forgiven.
     pub negative_volume: NegativeVolume,
-    /// The entries of the journal that it comes from.
+    /// The entries of the journal that it comes from; the largest where there are many.
     pub entries: Vec<OwnEntry>,
+    /// Entries that are not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: u64,
 }
 
 /// An entry of the journal.
@@ -315,8 +342,16 @@ pub struct OrdersTold {
     pub currency: Currency,
     /// The sum.
     pub earned: Money,
-    /// The orders.
+    /// The orders; the largest where there are many.
     pub orders: Vec<OrderTold>,
+    /// Orders that are not told; what they earned is in the sum.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What one order earned in a component.

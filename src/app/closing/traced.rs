@@ -30,7 +30,7 @@ use crate::{
         genealogy::Member,
         id::{ComponentId, DistributorId, PositionId, TreeId},
         money::Money,
-        placement::{AnyTree, BinaryColumns, Owner, Position, Register, Side, Spans},
+        placement::{AnyTree, BinaryColumns, Owner, Position, Seats, Side, Spans},
         plan::{
             Component,
             pairs::{Binary, Cap, Unqualified},
@@ -91,11 +91,11 @@ struct Piece {
 pub(super) async fn trace(
     store: &Postgres,
     components: &[Component],
-    prepared: &Prepared,
+    (earlier, prepared): (&[Prepared], &Prepared),
     member: u32,
 ) -> Result<PlacedStories, ClosingError> {
     let mut stories = PlacedStories::default();
-    let past = Past::read(store, prepared).await?;
+    let past = Past::read(store, earlier, prepared).await?;
     let tree = &prepared.tree;
     let now = tree.as_of(prepared.basis.period.snapshot, prepared.basis.genealogy.seq);
     stories.below = past.came_back(tree, Measure::Cv, |who, _| {
@@ -110,7 +110,8 @@ pub(super) async fn trace(
         let owned = owned.filter(|(_, owner)| **owner == Owner(member)).map(|(p, _)| p);
         let owned: Vec<Position> = owned.collect();
         let (past, register, owned) = (&past, &register, &*owned);
-        let case = Case { store, prepared, past, tree, register, owned };
+        let names = &store.position_names(tree, owned).await?;
+        let case = Case { store, prepared, past, tree, register, owned, names };
         match (component, register.tree()) {
             (Component::Binary(plan), AnyTree::Binary(tree)) => {
                 let told = case.binary(plan, tree.columns(), &mut stories.came_back).await?;
@@ -127,10 +128,16 @@ pub(super) async fn trace(
 }
 
 impl Past {
-    async fn read(store: &Postgres, prepared: &Prepared) -> Result<Self, ClosingError> {
+    /// `earlier` are the open periods that are assumed to be closed.
+    async fn read(
+        store: &Postgres,
+        earlier: &[Prepared],
+        prepared: &Prepared,
+    ) -> Result<Self, ClosingError> {
         let basis = &prepared.basis;
         let mut past = store.closed_bases(&basis.plan.id).await?;
         past.retain(|other| other.period.start < basis.period.start);
+        past.extend(earlier.iter().map(|earlier| earlier.basis.clone()));
         past.push(basis.clone());
         let mut closes = Closes::default();
         for other in &past {
@@ -175,8 +182,9 @@ struct Case<'a> {
     prepared: &'a Prepared,
     past: &'a Past,
     tree: &'a TreeId,
-    register: &'a Register,
+    register: &'a Seats,
     owned: &'a [Position],
+    names: &'a BTreeMap<Position, PositionId>,
 }
 
 impl Case<'_> {
@@ -209,10 +217,10 @@ impl Case<'_> {
         let pieces = self.pieces(plan.volume, below).await?;
         let journal = self.journal(&pieces, &spans);
         let records = self.prepared.placed.positions.iter();
-        let of: Vec<&PositionRecord> = records.filter(|r| r.component == plan.id).collect();
+        let of: Vec<&PositionRecord> = records.filter(|r| *r.component == plan.id).collect();
         let mut positions = Vec::new();
         for position in self.owned {
-            let Some(name) = self.register.name(*position) else { continue };
+            let Some(name) = self.names.get(position) else { continue };
             let record = of.iter().find(|record| record.position == *position).copied();
             let mut legs = Vec::new();
             for side in Side::BOTH {

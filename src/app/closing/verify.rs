@@ -1,5 +1,7 @@
 //! A closed period computed again from its basis and held against what stands in the tables.
 
+mod placed;
+
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    ClosingError, Prepared, again, asked,
+    ClosingError, Prepared, again, asked, key_of,
     whole::{CarriedLegs, carried_legs},
 };
 use crate::{
@@ -44,6 +46,12 @@ pub struct Verified {
     pub entries: usize,
     /// Bonuses for ranks.
     pub rank_bonuses: usize,
+    /// Positions of binaries with a record.
+    pub positions: usize,
+    /// Levels of positions of matrices with a record.
+    pub levels: usize,
+    /// Corrections of closed periods, by position.
+    pub corrections: usize,
     /// In what the books differ from what was computed.
     pub differences: Vec<Difference>,
     /// Differences that are not listed.
@@ -88,6 +96,12 @@ pub enum Part {
     Entry,
     /// A bonus for a rank.
     RankBonus,
+    /// A position of a binary.
+    Position,
+    /// A level of a position of a matrix.
+    Level,
+    /// A correction of a closed period.
+    Correction,
     /// A rank that orders are paid by.
     Rank,
     /// The block that seals it.
@@ -104,6 +118,9 @@ impl Part {
             Self::Carry => "carry",
             Self::Entry => "entry",
             Self::RankBonus => "rank bonus",
+            Self::Position => "position",
+            Self::Level => "level",
+            Self::Correction => "correction",
             Self::Rank => "rank",
             Self::Block => "block",
         }
@@ -152,10 +169,12 @@ pub async fn verify(
     now: Timestamp,
 ) -> Result<Verified, ClosingError> {
     let plans = CompanyReader::new(store.clone()).plans().await?;
-    let (plan, period) = asked(&plans, id, now)?;
-    let key = CloseKey { plan: plan.reference.id.clone(), period: period.id };
+    let key = key_of(&plans, id, now)?;
     let not_closed = || ClosingError::NotClosed(key.period.clone());
-    let closed = store.close_of(&key).await?.ok_or_else(not_closed)?;
+    let Some(closed) = store.close_of(&key).await? else {
+        asked(&plans, id, now)?;
+        return Err(not_closed());
+    };
     let stored = store.stored_close(&key).await?.ok_or_else(not_closed)?;
     let prepared = again(store, &plans, &closed.basis, None).await?;
     let mut found = Found::default();
@@ -170,10 +189,12 @@ pub async fn verify(
     let entries = entries(store, &key, &prepared, &mut found).await?;
     let rank_bonuses = bonuses(store, &key, &prepared, &mut found).await?;
     ranks(store, &key, &prepared, &mut found).await?;
+    placed::placed(store, &key, &prepared, &mut found).await?;
     let block = store.stored_block(stored.block).await?;
     sealed(&stored, block, &prepared, &mut found);
     let Found { mut kept, more } = found;
     kept.sort();
+    let placed = prepared.placed();
     Ok(Verified {
         basis: closed.basis,
         block: stored.block,
@@ -182,6 +203,9 @@ pub async fn verify(
         legs: carried_legs(&prepared),
         entries,
         rank_bonuses,
+        positions: placed.positions.len(),
+        levels: placed.levels.len(),
+        corrections: placed.corrections.len(),
         differences: kept,
         more,
     })
@@ -350,6 +374,7 @@ fn written(number: u32, entry: &CloseEntry, prepared: &Prepared) -> StoredEntry 
         amount: amount.written().to_string(),
         currency: prepared.basis.currency.to_string(),
         reason: entry.to.reason().map(str::to_owned),
+        corrects: entry.corrects.as_ref().map(|period| period.as_str().to_owned()),
     }
 }
 
@@ -376,6 +401,7 @@ async fn entries(
         let number = |entry: &StoredEntry| Some(entry.number.to_string());
         found.add(of, "number", number(&row), number(&computed));
         found.add(of, "reason", row.reason, computed.reason);
+        found.add(of, "corrects", row.corrects, computed.corrects);
         let texts = [
             ("component", row.component, computed.component),
             ("debit", row.debit, computed.debit),

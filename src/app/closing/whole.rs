@@ -36,14 +36,14 @@ pub(super) fn carried_legs(prepared: &Prepared) -> Vec<CarriedLegs> {
             continue;
         }
         // They are sorted by component.
-        match told.last_mut().filter(|last| last.component == record.component) {
+        match told.last_mut().filter(|last| last.component == *record.component) {
             Some(last) => {
                 last.positions = last.positions.saturating_add(1);
                 last.left += legs.left;
                 last.right += legs.right;
             }
             None => told.push(CarriedLegs {
-                component: record.component.clone(),
+                component: ComponentId::clone(&record.component),
                 positions: 1,
                 left: legs.left,
                 right: legs.right,

@@ -30,6 +30,7 @@ pub(super) async fn run(
 
 fn tell(verified: &Verified) -> String {
     let Verified { basis, block, members, carries, legs, entries, rank_bonuses, .. } = verified;
+    let Verified { positions, levels, corrections, .. } = verified;
     let what = format!(
         "{} of plan {} version {}, computed again from genealogy {}, journal {} and ledger {}",
         basis.period.id,
@@ -43,6 +44,11 @@ fn tell(verified: &Verified) -> String {
         "{members} members, {entries} entries, {rank_bonuses} bonuses for ranks, {carries} members with \
          volume below zero carried on"
     );
+    if positions.saturating_add(*levels).saturating_add(*corrections) > 0 {
+        compared += &format!(
+            ", {positions} positions of binaries, {levels} levels of matrices, {corrections} corrections"
+        );
+    }
     for CarriedLegs { component, positions, left, right } in legs {
         compared += &format!(
             "\n{component}: {positions} positions carry on {left} points in left and {right} in right legs"

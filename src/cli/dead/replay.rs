@@ -67,6 +67,13 @@ pub(super) async fn run(
     if let Some(unknown) = chosen.what.iter().find(|name| !known(name)) {
         anyhow::bail!("there is no dead letter and no parked order {unknown}");
     }
+    let of_warehouse = |l: &&Kept| header(l, Headers::SUBJECT).starts_with("commissions.posted.");
+    if let Some(letter) = found.iter().find(of_warehouse) {
+        anyhow::bail!(
+            "dead letter {} is of the warehouse, which follows the ledger by itself: upline dead drop",
+            letter.sequence
+        );
+    }
     if let Some(trial) = trial {
         let mut moves = found.is_empty() || !parked.is_empty();
         for letter in &found {

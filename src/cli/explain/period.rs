@@ -11,7 +11,8 @@ use self::words::{because, word};
 use super::{block_on, output, services};
 use crate::{
     app::closing::{
-        ComponentTold, CorrectedTold, LineTold, OrdersTold, PeriodStory, To, WithheldTold, story,
+        AssumedTold, ComponentTold, CorrectedTold, LineTold, OrdersTold, PeriodStory, To,
+        WithheldTold, story,
     },
     clock::Clock,
     config::Environment,
@@ -26,25 +27,29 @@ use crate::{
         },
         volume::Volume,
     },
-    store::postgres::Postgres,
+    store::postgres::{CarryTold, Postgres},
 };
 
 /// Rows of a table that are shown; `--json` has all of them.
 const SHOWN: usize = 12;
+/// Entries of volume and orders of a component that are read without `--all`: a house account has every order
+/// of the period.
+const LARGEST: usize = 50;
 
 pub(super) fn run(
     distributor: &str,
     period: &str,
-    json: bool,
+    (json, all): (bool, bool),
     environment: &Environment,
 ) -> anyhow::Result<ExitCode> {
+    let largest = (!all).then_some(LARGEST);
     let distributor = DistributorId::parse(distributor)?;
     let period = PeriodId::parse(period)?;
     let connected = services::connect(environment, "upline")?;
     let clock = Clock::system();
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 2)?;
-        let told = story(&store, &distributor, &period, clock.now()).await?;
+        let told = story(&store, &distributor, &period, clock.now(), largest).await?;
         let text = if json { serde_json::to_string(&told)? } else { tell(&told) };
         output::line(&text);
         let holds = told.closed.is_none_or(|closed| closed.sealed);
@@ -78,7 +83,7 @@ fn head(story: &PeriodStory) -> String {
         basis.genealogy.seq, basis.counted.upto, basis.ledger
     );
     text += &match &story.closed {
-        None => format!("open: as the books are now ({read})\n"),
+        None => format!("open: as the books are now ({read})\n{}", assumed(story)),
         Some(closed) => {
             let agrees = if closed.sealed {
                 "is what the block seals".to_owned()
@@ -104,13 +109,43 @@ fn head(story: &PeriodStory) -> String {
     text + &format!("gets {} {currency}{of}\n", story.paid)
 }
 
+/// The open periods that the story takes for closed.
+fn assumed(story: &PeriodStory) -> String {
+    let mut text = String::new();
+    for AssumedTold { period, cut_off, .. } in &story.assumes {
+        text += &format!(
+            "PREVIEW: period {period} before it IS NOT CLOSED (it can be from {cut_off} on): told as if it closed \
+             as the books are now\n"
+        );
+    }
+    text
+}
+
 /// The rows that are shown, without columns that say nothing, and how many are not. A column whose name
 /// begins with a blank is of numbers.
 fn shown<T>(rows: &[T], row: impl Fn(&T) -> Vec<String>, head: &[&str]) -> String {
+    let mut text = of_rows(rows.get(..SHOWN).unwrap_or(rows), row, head);
+    let left = rows.len().saturating_sub(SHOWN);
+    if left > 0 {
+        text += &format!("  and {left} more: --json lists them\n");
+    }
+    text
+}
+
+/// All of the largest rows, and how many are not among them.
+fn largest<T>((rows, more): (&[T], u64), row: impl Fn(&T) -> Vec<String>, head: &[&str]) -> String {
+    let mut text = of_rows(rows, row, head);
+    if more > 0 {
+        text += &format!("  the largest {}, and {more} more: --all lists them\n", rows.len());
+    }
+    text
+}
+
+fn of_rows<T>(rows: &[T], row: impl Fn(&T) -> Vec<String>, head: &[&str]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let some: Vec<Vec<String>> = rows.iter().take(SHOWN).map(row).collect();
+    let some: Vec<Vec<String>> = rows.iter().map(row).collect();
     let columns = (0..).zip(head).filter_map(|(column, name)| {
         let cells: Vec<&str> =
             some.iter().filter_map(|row| row.get(column)).map(AsRef::as_ref).collect();
@@ -120,12 +155,7 @@ fn shown<T>(rows: &[T], row: impl Fn(&T) -> Vec<String>, head: &[&str]) -> Strin
     let line = |number: usize| columns.iter().filter_map(|c| c.get(number)).cloned().collect();
     let lines: Vec<Vec<String>> = (1..=some.len()).map(line).collect();
     let head: Vec<&str> = columns.iter().filter_map(|c| c.first()).map(AsRef::as_ref).collect();
-    let mut text = output::table(&head, &lines);
-    let left = rows.len().saturating_sub(some.len());
-    if left > 0 {
-        text += &format!("  and {left} more: --json lists them\n");
-    }
-    text
+    output::table(&head, &lines)
 }
 
 /// A column with its name, numbers to the right.
@@ -159,9 +189,14 @@ fn volumes(story: &PeriodStory) -> String {
         };
         text += &format!("  below zero: {}: {goes}\n", points(below_zero));
     }
+    for CarryTold { component, position, left, right, by, why } in &story.brought {
+        text += &format!(
+            "  {component}: position {position} begins with left {left}, right {right}, imported by {by}: {why}\n"
+        );
+    }
     let head = ["order", "line", "placed", "source", " PV", " QV", " CV", "note"];
-    text + &shown(
-        &own.entries,
+    text + &largest(
+        (&own.entries, own.more),
         |own| {
             let entry = &own.entry;
             let LineVolumes { pv, qv, cv } = entry.amount;
@@ -208,6 +243,11 @@ fn activity(story: &PeriodStory) -> String {
         why.push(said);
     } else {
         why.push("the plan asks for no PV".to_owned());
+    }
+    match activity.order {
+        Some(true) => why.push("an order in the look-back".to_owned()),
+        Some(false) => why.push("no order in the look-back, and the plan asks for one".to_owned()),
+        None => {}
     }
     format!("\n{word}: {}\n", why.join("; "))
 }
@@ -452,14 +492,14 @@ fn withheld(withheld: &WithheldTold) -> Vec<String> {
 }
 
 fn orders(part: &OrdersTold) -> String {
-    let count = part.orders.len();
+    let count = part.more.saturating_add(u64::try_from(part.orders.len()).unwrap_or(u64::MAX));
     let s = if count == 1 { "" } else { "s" };
     let text = format!(
         "\n{}, posted with {count} order{s} of the period: {} {}\n",
         part.component, part.earned, part.currency
     );
-    text + &shown(
-        &part.orders,
+    text + &largest(
+        (&part.orders, part.more),
         |order| {
             let placed_at = order.placed_at.to_string();
             vec![

@@ -145,3 +145,19 @@ fn what_a_revision_writes_into_the_journal_is_told() {
     let told = "volume #9 for 11043, retail: PV -40, QV -40, CV 0: line 2, corrects volume #4";
     assert!(text.contains(told) && !text.contains("nothing to post"), "{text}");
 }
+
+#[test]
+fn a_line_says_the_points_that_it_pays_on_and_where_the_money_comes_from() {
+    let mut run = calculation(1, &[]);
+    let line = json!({ "line": "1", "component": "levels", "level": 1, "account": "distributor:10001",
+                       "base": "80.00", "rate": "5 %", "amount": "4.00",
+                       "volume": { "cv": "200", "conversion": "0.40" } });
+    run.lines.push(serde_json::from_value(line).unwrap());
+    let totals = json!({ "pool": "4.00", "paid": "4.00", "breakage": "0" });
+    let component = ComponentId::parse("levels").unwrap();
+    run.totals.insert(component, serde_json::from_value(totals).unwrap());
+    let text = explain(&run);
+    for part in ["200 CV x 0.4", "downline"] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}

@@ -37,6 +37,7 @@
 //! Rounding: once for each position and close, the pool, in the plan's mode; volumes are exact, and a
 //! payable share that is no whole number of ten-thousandths of a point is cut off there.
 
+pub mod lost;
 mod owner;
 mod rules;
 mod standing;

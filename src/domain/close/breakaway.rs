@@ -1,7 +1,8 @@
 //! The override on legs that broke away, with the guaranteed minimum.
 //!
-//! The pool is the rate of the own group of every leg that broke away and stands under a sponsor,
-//! each rounded once. What fills up a guaranteed amount moves between members and adds nothing.
+//! The pool is the rate of each generation of the own group of every leg that broke away and stands
+//! under a sponsor, each rounded once. What fills up a guaranteed amount moves between members and adds
+//! nothing.
 
 use super::{
     Scene,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     money::{Money, Rate},
-    plan::close::{Breakaway, Guarantee, Unqualified},
+    plan::close::{Breakaway, Deeper, Guarantee, Leader, Unqualified},
     volume::Volume,
 };
 
@@ -44,7 +45,7 @@ pub(super) fn compute<E: Ear>(
         }
         close.offer(own);
         let receiver = receivers.get(index(leg)).copied().unwrap_or(NOBODY);
-        let (source, title, level) = (Some(leg), Title::Share, 0);
+        let (source, title, level) = (Some(leg), Title::Share, first(plan));
         let (base, rate) = (Base::Volume(cv), plan.rate);
         if receiver == NOBODY {
             close.breakage(Unpaid::EndOfUpline, own);
@@ -79,7 +80,125 @@ pub(super) fn compute<E: Ear>(
     if E::LISTENS {
         passed_over(plan, scene, groups, &receivers, ear);
     }
+    if let Some(deeper) = &plan.deeper {
+        Generations { plan, deeper, scene, groups }.pay(&mut close, receivers, ear);
+    }
     close
+}
+
+/// The number of the first generation on a line; an override without deeper ones counts none.
+fn first(plan: &Breakaway) -> u32 {
+    u32::from(plan.deeper.is_some())
+}
+
+/// The generations above the first.
+struct Generations<'a> {
+    plan: &'a Breakaway,
+    deeper: &'a Deeper,
+    scene: &'a Scene<'a>,
+    groups: &'a Groups,
+}
+
+impl Generations<'_> {
+    /// Pays them; `holders` are those of the first, by leg.
+    fn pay<E: Ear>(&self, close: &mut ComponentClose, mut holders: Vec<u32>, ear: &mut E) {
+        let population = self.scene.population;
+        let above = population.next_above(|member| self.holds(member));
+        for (level, rate) in (2u32..).zip(&self.deeper.rates) {
+            if E::LISTENS {
+                self.passed_over((level, *rate), &holders, &above, ear);
+            }
+            for leg in population.positions().filter(|leg| self.counts(*leg)) {
+                let holder = match at_or_nobody(&holders, leg) {
+                    NOBODY => NOBODY,
+                    below => at_or_nobody(&above, below),
+                };
+                set(&mut holders, leg, holder);
+                self.give(close, (level, *rate), (leg, holder), ear);
+            }
+        }
+    }
+
+    /// Gives a generation of a leg to who holds it.
+    fn give<E: Ear>(
+        &self,
+        close: &mut ComponentClose,
+        (level, rate): (u32, Rate),
+        (leg, holder): (u32, u32),
+        ear: &mut E,
+    ) {
+        let (cv, amount) = self.worth(leg, rate);
+        close.offer(amount);
+        if holder == NOBODY {
+            close.breakage(Unpaid::EndOfUpline, amount);
+            return;
+        }
+        let (source, base) = (Some(leg), Base::Volume(cv));
+        if let Some(reason) = refusal(self.plan, self.scene, self.groups, holder) {
+            let to = Instead::Company;
+            keep(close, ear, holder, Withheld { source, level, reason, base, amount, to });
+        } else if amount.is_positive() {
+            let (member, title) = (holder, Title::Share);
+            close.earn(Earning { member, source, title, level, base, rate, amount });
+        }
+    }
+
+    /// Whether a leg pays an override.
+    fn counts(&self, leg: u32) -> bool {
+        at(&self.groups.broken, leg) && self.scene.population.sponsor(leg) != NOBODY
+    }
+
+    /// The CV of the own group of a leg, and what a rate of it is.
+    fn worth(&self, leg: u32, rate: Rate) -> (Volume, Money) {
+        let cv = at(&self.groups.cv, leg).at_least_zero();
+        (cv, self.scene.earning(cv, self.plan.conversion, rate))
+    }
+
+    /// Whether a member could hold a generation, if they may receive it.
+    fn leads(&self, member: u32) -> bool {
+        match self.deeper.leader {
+            Leader::Qualified => true,
+            Leader::BrokeAway => at(&self.groups.broken, member),
+        }
+    }
+
+    fn holds(&self, member: u32) -> bool {
+        let keeps = self.deeper.leader == Leader::BrokeAway
+            && self.plan.unqualified == Unqualified::Breakage;
+        let may = || refusal(self.plan, self.scene, self.groups, member).is_none();
+        self.leads(member) && (keeps || may())
+    }
+
+    /// Tells those who may not receive a generation to whom it rose past them.
+    fn passed_over<E: Ear>(
+        &self,
+        (level, rate): (u32, Rate),
+        holders: &[u32],
+        above: &[u32],
+        ear: &mut E,
+    ) {
+        let population = self.scene.population;
+        let mut volumes = vec![Volume::ZERO; population.len()];
+        let mut amounts = vec![Money::ZERO; population.len()];
+        for leg in population.positions().filter(|leg| self.counts(*leg)) {
+            let (cv, amount) = self.worth(leg, rate);
+            let below = at_or_nobody(holders, leg);
+            update(&mut volumes, below, |sum| *sum += cv);
+            update(&mut amounts, below, |sum| *sum += amount);
+        }
+        let volumes = passing(population, above, &volumes);
+        let amounts = passing(population, above, &amounts);
+        for ((member, volume), amount) in population.positions().zip(volumes).zip(amounts) {
+            let reason = refusal(self.plan, self.scene, self.groups, member);
+            let Some(reason) = reason.filter(|_| self.leads(member)) else { continue };
+            let to = match at_or_nobody(above, member) {
+                NOBODY => Instead::Nobody,
+                holder => Instead::Member(holder),
+            };
+            let (source, base) = (None, Base::Volume(volume));
+            ear.hear(member, Withheld { source, level, reason, base, amount, to });
+        }
+    }
 }
 
 /// Tells those who may not receive the override on legs below them to whom it rose.
@@ -106,7 +225,7 @@ fn passed_over<E: Ear>(
             NOBODY => Instead::Nobody,
             receiver => Instead::Member(receiver),
         };
-        let (source, level, base) = (None, 0, Base::Volume(volume));
+        let (source, level, base) = (None, first(plan), Base::Volume(volume));
         ear.hear(member, Withheld { source, level, reason, base, amount, to });
     }
 }

@@ -1,6 +1,10 @@
 //! Limits on earnings. A cap takes from what the components before it have paid, and names itself in
 //! their totals. Whoever is paid less than nothing is left alone; a limit of all bounds the sum, so what
 //! is taken back from some leaves more for the others.
+//!
+//! What returns correct of closed periods has been under the caps of those (`placed::spare`), so a limit of a
+//! distributor looks at what was earned in the period only: neither makes a correction room for more, nor
+//! does it pay the correction out again. A limit of the company counts it, as its CV is less what came back.
 
 use super::{
     Scene,
@@ -24,11 +28,17 @@ struct Work<'a> {
     cap: &'a Cap,
     scene: &'a Scene<'a>,
     counted: Vec<&'a mut ComponentClose>,
+    /// What a component pays a member, as the limit looks at it.
+    pays: fn(&ComponentClose, u32) -> Money,
 }
 
 pub(super) fn apply(number: u16, cap: &Cap, scene: &Scene<'_>, before: &mut [ComponentClose]) {
     let counted = before.iter_mut().filter(|close| cap.counts.contains(&close.id)).collect();
-    let mut work = Work { number, cap, scene, counted };
+    let pays = match cap.limit {
+        Limit::Distributor { .. } => ComponentClose::earned_by,
+        Limit::Company { .. } => ComponentClose::paid_to,
+    };
+    let mut work = Work { number, cap, scene, counted, pays };
     match &cap.limit {
         Limit::Distributor { amount, by_rank, rank } => {
             let limits = ByRank::amounts(by_rank, scene.ladder);
@@ -65,13 +75,14 @@ pub(super) fn apply(number: u16, cap: &Cap, scene: &Scene<'_>, before: &mut [Com
 
 impl Work<'_> {
     fn paid_to(&self, position: u32) -> Money {
-        self.counted.iter().map(|close| close.paid_to(position)).sum()
+        self.counted.iter().map(|close| (self.pays)(close, position)).sum()
     }
 
     /// Takes from a member, from the components in proportion to what they pay.
     fn take(&mut self, position: u32, amount: Money) {
         let currency = self.scene.currency;
-        let weights = weights(self.counted.iter().map(|close| close.paid_to(position)), currency);
+        let pays = self.counted.iter().map(|close| (self.pays)(close, position));
+        let weights = weights(pays, currency);
         let parts = split(amount, &weights, currency);
         for (close, part) in self.counted.iter_mut().zip(parts) {
             close.cut((self.number, &self.cap.id), position, part);

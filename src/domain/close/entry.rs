@@ -246,6 +246,7 @@ mod tests {
             cv: none.clone(),
             accumulated: none,
             earlier_pv: Vec::new(),
+            ordered: vec![false; 2],
             achieved: vec![crate::domain::plan::rank::RankLevel(0); 2],
         };
         let population = Population::new(&columns).unwrap();

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::column::update;
 use crate::domain::{
-    plan::{period::Period, volume::LineVolumes, volume::Measure},
+    commission::VolumeSource,
+    plan::{period::Period, rank::ActiveOrder, volume::LineVolumes, volume::Measure},
     volume::Volume,
 };
 
@@ -37,6 +38,17 @@ pub struct Volumes {
     pub cv: Vec<Volume>,
     /// Volume of the lifetime, in what groups add up.
     pub accumulated: Vec<Volume>,
+    /// Whether something is left of an order that makes somebody active ([`Orders`]).
+    pub ordered: Vec<bool>,
+}
+
+/// Which orders make somebody active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orders {
+    /// Placed from then on: the start of the first period of the look-back.
+    pub since: Timestamp,
+    /// Whose.
+    pub of: ActiveOrder,
 }
 
 /// What came late for periods that are closed.
@@ -59,6 +71,9 @@ pub struct Gather {
     volumes: Volumes,
     late: Late,
     unknown: u64,
+    /// With what is left of the orders of each member. What an order has is never below zero, so one that
+    /// has something left is seen in the sum.
+    orders: Option<(Orders, Vec<Volume>)>,
 }
 
 impl Gather {
@@ -72,9 +87,33 @@ impl Gather {
         members: usize,
     ) -> Self {
         let none = || vec![Volume::ZERO; members];
-        let volumes = Volumes { pv: none(), qv: none(), cv: none(), accumulated: none() };
+        let ordered = vec![false; members];
+        let volumes = Volumes { pv: none(), qv: none(), cv: none(), accumulated: none(), ordered };
         let (start, end) = (period.start, period.end);
-        Self { start, end, counted, upto, group, volumes, late: Late::default(), unknown: 0 }
+        let (late, unknown, orders) = (Late::default(), 0, None);
+        Self { start, end, counted, upto, group, volumes, late, unknown, orders }
+    }
+
+    /// Looks for these orders too.
+    #[must_use]
+    pub fn asking_for(mut self, orders: Option<Orders>) -> Self {
+        self.orders = orders.map(|orders| (orders, vec![Volume::ZERO; self.volumes.cv.len()]));
+        self
+    }
+
+    /// Takes what an entry says of an order: beside [`Gather::take`], where the plan asks for orders.
+    pub fn take_order(
+        &mut self,
+        seq: u64,
+        member: u32,
+        (placed_at, source): (Timestamp, VolumeSource),
+        amount: LineVolumes,
+    ) {
+        let Some((orders, left)) = &mut self.orders else { return };
+        let own = source == VolumeSource::OwnUse || orders.of == ActiveOrder::OwnOrReferred;
+        if own && seq <= self.upto && (orders.since..self.end).contains(&placed_at) {
+            update(left, member, |left| *left += amount.qv + amount.cv);
+        }
     }
 
     /// Whether an entry counts in this period, and if so whether it came late.
@@ -118,7 +157,10 @@ impl Gather {
 
     /// The volumes, what of them came late, and how many entries count for somebody who is no member:
     /// a close with any is not to be trusted.
-    pub fn finish(self) -> (Volumes, Late, u64) {
+    pub fn finish(mut self) -> (Volumes, Late, u64) {
+        if let Some((_, left)) = self.orders {
+            self.volumes.ordered = left.into_iter().map(Volume::is_positive).collect();
+        }
         (self.volumes, self.late, self.unknown)
     }
 
@@ -205,6 +247,36 @@ mod tests {
                 period = calendar.next(&period).unwrap();
             }
         }
+    }
+
+    /// An order counts as long as something is left of it; whose, and how far back, is for the plan to say.
+    #[test]
+    fn an_order_of_the_look_back_is_found_while_something_of_it_is_left() {
+        let calendar = calendar();
+        let february = calendar.at(placed(31)).unwrap();
+        let january = calendar.previous(&february).unwrap();
+        let (own, retail) = (VolumeSource::OwnUse, VolumeSource::Retail);
+        // Who, when, from whom, what is new: 0 bought in January; 1 bought and sent all back; 2 referred.
+        let told = [
+            (0, 3, own, 10),
+            (1, 40, own, 7),
+            (1, 40, own, -7),
+            (2, 41, retail, 5),
+            (2, 41, retail, -4),
+        ];
+        let of = |since, of, upto| {
+            let gather = Gather::new(&february, None, upto, Measure::Pv, 3);
+            let mut gather = gather.asking_for(Some(Orders { since, of }));
+            for (seq, (member, day, source, new)) in (1..).zip(told) {
+                gather.take_order(seq, member, (placed(day), source), points(new));
+            }
+            gather.finish().0.ordered
+        };
+        assert_eq!(of(february.start, ActiveOrder::Own, 5), [false, false, false]);
+        assert_eq!(of(january.start, ActiveOrder::Own, 5), [true, false, false]);
+        assert_eq!(of(february.start, ActiveOrder::OwnOrReferred, 5), [false, false, true]);
+        // The return is not in the journal yet.
+        assert_eq!(of(february.start, ActiveOrder::Own, 2), [false, true, false]);
     }
 
     #[test]

@@ -234,6 +234,9 @@ pub struct ComponentClose {
     /// period. Empty where there is nothing of it.
     #[serde(default)]
     pub(super) elsewhere: Vec<Money>,
+    /// Whether that corrects closed periods.
+    #[serde(default)]
+    pub(super) corrects: bool,
     /// The own groups of a bracket component.
     pub(super) groups: Option<Box<super::bracket::Groups>>,
 }
@@ -247,6 +250,7 @@ impl ComponentClose {
             paid: vec![Money::ZERO; len],
             cuts: Vec::new(),
             elsewhere: Vec::new(),
+            corrects: false,
             groups: None,
         }
     }
@@ -288,6 +292,7 @@ impl ComponentClose {
         }
         if !unearned.corrected.is_empty() {
             self.elsewhere = vec![Money::ZERO; self.paid.len()];
+            self.corrects = true;
         }
         for (member, amount) in &unearned.corrected {
             if let Some(position) = population.position(*member) {
@@ -326,6 +331,11 @@ impl ComponentClose {
     /// What a position gets.
     pub(super) fn paid_to(&self, position: u32) -> Money {
         at(&self.paid, position)
+    }
+
+    /// What of it was earned in the period, without what corrects closed ones.
+    pub(super) fn earned_by(&self, position: u32) -> Money {
+        if self.corrects { self.posted_to(position) } else { self.paid_to(position) }
     }
 
     /// What of it the close posts as its own; below zero where caps take from what is posted elsewhere.

@@ -14,6 +14,7 @@ pub mod binary;
 mod bonus;
 mod bracket;
 mod breakaway;
+mod brought;
 mod cap;
 mod column;
 mod entry;
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bonus::PoolStanding,
     bracket::BracketStanding,
+    brought::{CarryLine, CarryVersion},
     column::NOBODY,
     entry::{Beneficiary, CloseEntry, CloseKey},
     explain::{ComponentStory, MemberStory, Stories},

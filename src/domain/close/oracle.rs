@@ -138,7 +138,8 @@ impl Oracle<'_> {
             Window::AnyPeriod => window.iter().any(|pv| *pv >= rules.pv),
             Window::Sum => window.into_iter().sum::<Volume>() >= rules.pv,
         };
-        enough && self.columns.status[member] == DistributorStatus::Active
+        let bought = rules.order.is_none() || self.columns.ordered[member];
+        enough && bought && self.columns.status[member] == DistributorStatus::Active
     }
 
     /// Down to and without the next leaders, by the ranks known so far.

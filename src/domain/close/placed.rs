@@ -3,10 +3,10 @@
 //!
 //! What is kept of a position in a binary is its whole close: what was carried, what arrived, what became
 //! of it, what it earned and who was looked at. The next close opens with what this one carried, so that it
-//! needs no journal of closed periods; and a return finds there what it has to correct. A position that
-//! once had volume in a leg has a record in every close from then on.
+//! needs no journal of closed periods; and a return finds there what it has to correct. Of a position with
+//! nothing in its legs nothing is kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Beneficiary, CloseEntry, CloseKey, Unearned, Unpaid,
@@ -25,8 +25,8 @@ use crate::domain::{
 /// The close of a position in a binary, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionRecord {
-    /// The component.
-    pub component: ComponentId,
+    /// The component, shared by all records of it: there are millions.
+    pub component: Arc<ComponentId>,
     /// The position.
     pub position: Position,
     /// What was carried before.
@@ -154,15 +154,25 @@ impl PositionRecord {
         Legs { left: self.left.carried, right: self.right.carried }
     }
 
-    /// The leaf of the record in its block's Merkle tree: everything that it says.
-    pub fn leaf(&self, key: &CloseKey) -> Digest {
-        let mut fields = vec![self.position.to_string(), self.standing.bits().to_string()];
+    /// The leaf of the record in its block's Merkle tree: everything that it says. `key` is the text of the
+    /// close's key. There are millions of them, so numbers go in as bytes.
+    pub fn leaf(&self, key: &str) -> Digest {
+        let mut numbers = Vec::with_capacity(4 + 1 + 12 * 8 + 4 * 20);
+        numbers.extend(self.position.0.to_be_bytes());
+        numbers.push(self.standing.bits());
         for side in Side::BOTH {
-            fields.extend(self.leg(side).map(|volume| volume.parts().to_string()));
+            for volume in self.leg(side) {
+                numbers.extend(volume.parts().to_be_bytes());
+            }
         }
-        fields.extend([self.pool, self.paid, self.breakage, self.capped].map(money));
-        fields.push(self.unpaid.map_or("", binary::Unpaid::as_str).to_owned());
-        leaf("close-position", key, &self.component, &fields)
+        for amount in [self.pool, self.paid, self.breakage, self.capped].map(Money::written) {
+            numbers.extend(amount.mantissa().to_be_bytes());
+            numbers.extend(amount.scale().to_be_bytes());
+        }
+        let reason = self.unpaid.map_or("", binary::Unpaid::as_str);
+        let kind = b"close-position".as_slice();
+        let component = self.component.as_str().as_bytes();
+        Digest::of_fields([kind, key.as_bytes(), component, &numbers, reason.as_bytes()])
     }
 }
 
@@ -214,7 +224,8 @@ impl PlacedRecords {
 
     /// The leaves of all records.
     pub fn leaves(&self, key: &CloseKey) -> impl Iterator<Item = Digest> {
-        let positions = self.positions.iter().map(|record| record.leaf(key));
+        let text = key.to_string();
+        let positions = self.positions.iter().map(move |record| record.leaf(&text));
         let levels = self.levels.iter().map(|record| record.leaf(key));
         positions.chain(levels).chain(self.corrections.iter().map(|record| record.leaf(key)))
     }
@@ -319,35 +330,29 @@ impl Placed {
     }
 }
 
-/// Closes a binary. `carry` is what each position carried before, for those that ever had volume; `members`
-/// how many there are, owners being their numbers.
+/// Closes a binary. `carry` is what each position carried before, in the order of placement (shorter if
+/// positions are new since); `members` how many there are, owners being their numbers.
 pub fn binary(
     rules: &Rules,
     input: &Input<'_>,
-    carry: &BTreeMap<Position, Legs>,
+    carry: &[Legs],
     members: usize,
 ) -> Result<Placed, binary::CloseError> {
-    let mut after = vec![Legs::ZERO; input.tree.len()];
-    for (position, legs) in carry {
-        if let Some(known) = after.get_mut(position.index()) {
-            *known = *legs;
-        }
-    }
-    let closed = binary::close(rules, input, &mut after)?;
+    let closed = binary::close(rules, input, &mut carry.to_vec())?;
     let recent = input.recent.map(|recent| LegVolumes::of(input.tree, recent));
     let mut placed = Placed::new(members);
     let mut lines = closed.lines.iter().peekable();
-    let legs = (0_u32..).map(Position).zip(closed.arrived.iter()).zip(input.standing);
-    for ((position, arrived), standing) in legs {
-        let known = carry.get(&position);
-        if known.is_none() && arrived == Legs::ZERO {
+    let component = Arc::new(rules.plan.id.clone());
+    let opening = carry.iter().copied().chain(std::iter::repeat(Legs::ZERO));
+    let legs = (0_u32..).map(Position).zip(closed.arrived.iter()).zip(input.standing).zip(opening);
+    for (((position, arrived), standing), opening) in legs {
+        if opening == Legs::ZERO && arrived == Legs::ZERO {
             continue;
         }
-        let opening = known.copied().unwrap_or_default();
         let living = recent.as_ref().map_or(Legs::ZERO, |recent| recent.legs(position));
         let settled = rules.settle(opening, arrived, living, *standing);
         let mut record = PositionRecord {
-            component: rules.plan.id.clone(),
+            component: component.clone(),
             position,
             opening,
             arrived,
@@ -372,62 +377,75 @@ pub fn binary(
     Ok(placed)
 }
 
-/// What brings volume into a matrix.
-#[derive(Debug, Clone)]
-pub enum MatrixVolumes {
-    /// Each order, by the position that brought it: a line is one of them on a level.
-    Orders(Vec<(Position, Volume)>),
-    /// What each position brought in the period: a line is all of it on a level.
-    Period(Vec<Volume>),
+/// The close of a matrix under way: lines come in, sums of each level and position stay.
+///
+/// A line is rounded when it comes in and no more after that. With `line = "order"` it is what a close counts
+/// of one order: what came back before the close is off the order before it is rounded, what comes back after
+/// it is a line of the close that counts it.
+#[derive(Debug)]
+pub struct MatrixClose<'a> {
+    component: &'a ComponentId,
+    climb: &'a Climb<'a>,
+    levels: BTreeMap<(u8, Option<Position>), LevelRecord>,
 }
 
-/// Closes a matrix. `owners` has the member number of each position's owner.
-pub fn matrix(
-    component: &ComponentId,
-    climb: &Climb<'_>,
-    volumes: &MatrixVolumes,
-    owners: &[Owner],
-    members: usize,
-) -> Result<Placed, MatrixError> {
-    let mut lines: Vec<matrix::Line> = match volumes {
-        MatrixVolumes::Orders(orders) => {
-            let of_order =
-                |(position, volume): &(Position, Volume)| climb.order(*position, *volume);
-            orders.iter().flat_map(of_order).collect()
-        }
-        MatrixVolumes::Period(volume) => climb.period(volume)?,
-    };
-    // Who is nobody comes first.
-    lines.sort_by_key(|line| (line.level, line.position));
-    let mut placed = Placed::new(members);
-    let same = |a: &matrix::Line, b: &matrix::Line| (a.level, a.position) == (b.level, b.position);
-    for of_level in lines.chunk_by(same) {
-        let Some(first) = of_level.first() else { continue };
-        let mut record = LevelRecord {
-            component: component.clone(),
-            position: first.position,
-            level: first.level,
-            volume: Volume::ZERO,
-            paid: Money::ZERO,
-            breakage: Money::ZERO,
-            unclaimed: first.unclaimed,
-        };
-        for line in of_level {
-            record.volume += line.volume;
-            record.paid += line.paid;
-            record.breakage += line.breakage;
-        }
-        let owner = first.position.and_then(|position| owners.get(position.index()).copied());
-        placed.earn(owner, record.paid);
-        let why = match first.unclaimed {
-            Some(Unclaimed::NoUpline) => Unpaid::EndOfUpline,
-            Some(Unclaimed::Locked) => Unpaid::LevelLocked,
-            Some(Unclaimed::Inactive) | None => Unpaid::NotActive,
-        };
-        placed.keep(why, record.breakage);
-        placed.records.levels.push(record);
+impl<'a> MatrixClose<'a> {
+    /// Nothing has come in yet.
+    pub fn new(component: &'a ComponentId, climb: &'a Climb<'a>) -> Self {
+        Self { component, climb, levels: BTreeMap::new() }
     }
-    Ok(placed)
+
+    /// One order, with the position that brought it: a line is it on a level.
+    pub fn order(&mut self, position: Position, volume: Volume) {
+        if volume != Volume::ZERO {
+            self.climb.order(position, volume).into_iter().for_each(|line| self.add(&line));
+        }
+    }
+
+    /// What each position brought in the period: a line is all of it on a level.
+    pub fn period(&mut self, volume: &[Volume]) -> Result<(), MatrixError> {
+        self.climb.period(volume)?.iter().for_each(|line| self.add(line));
+        Ok(())
+    }
+
+    fn add(&mut self, line: &matrix::Line) {
+        let record = self.levels.entry((line.level, line.position)).or_insert_with(|| {
+            let component = self.component.clone();
+            let (volume, zero) = (Volume::ZERO, Money::ZERO);
+            let (position, level, unclaimed) = (line.position, line.level, line.unclaimed);
+            LevelRecord {
+                component,
+                position,
+                level,
+                volume,
+                paid: zero,
+                breakage: zero,
+                unclaimed,
+            }
+        });
+        record.volume += line.volume;
+        record.paid += line.paid;
+        record.breakage += line.breakage;
+    }
+
+    /// What it comes to. `owners` has the member number of each position's owner, `members` how many there
+    /// are.
+    pub fn finish(self, owners: &[Owner], members: usize) -> Placed {
+        let mut placed = Placed::new(members);
+        // By level; who is nobody comes first.
+        for record in self.levels.into_values() {
+            let at = record.position.map(Position::index);
+            placed.earn(at.and_then(|index| owners.get(index).copied()), record.paid);
+            let why = match record.unclaimed {
+                Some(Unclaimed::NoUpline) => Unpaid::EndOfUpline,
+                Some(Unclaimed::Locked) => Unpaid::LevelLocked,
+                Some(Unclaimed::Inactive) | None => Unpaid::NotActive,
+            };
+            placed.keep(why, record.breakage);
+            placed.records.levels.push(record);
+        }
+        placed
+    }
 }
 
 #[cfg(test)]

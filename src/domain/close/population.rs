@@ -68,6 +68,9 @@ pub struct Columns {
     pub accumulated: Vec<Volume>,
     /// PV of the periods before, the last one first; as many as the look-back of the plan needs.
     pub earlier_pv: Vec<Vec<Volume>>,
+    /// Whether there is an order in the periods of the look-back that makes them active, where the plan asks
+    /// for one.
+    pub ordered: Vec<bool>,
     /// The highest rank ever reached before this period.
     pub achieved: Vec<RankLevel>,
 }
@@ -155,6 +158,7 @@ impl Population {
             cv: counted(&member, &columns.cv),
             accumulated: take(&member, &columns.accumulated),
             earlier_pv: columns.earlier_pv.iter().map(|column| counted(&member, column)).collect(),
+            ordered: take(&member, &columns.ordered),
             achieved: take(&member, &columns.achieved),
         };
         Ok(Self { member, position, sponsor, first, columns, below_zero })
@@ -204,6 +208,11 @@ impl Population {
     pub fn may_earn(&self, position: u32) -> bool {
         let status = self.columns.status.get(index(position));
         status.is_some_and(|status| *status == DistributorStatus::Active)
+    }
+
+    /// Whether there is an order that makes the member active, where the plan asks for one.
+    pub(super) fn ordered(&self, position: u32) -> bool {
+        self.columns.ordered.get(index(position)).copied().unwrap_or_default()
     }
 
     /// The part below zero of personal volumes, by member number; members without one are absent.
@@ -268,6 +277,7 @@ fn check_lengths(columns: &Columns, expected: usize) -> Result<(), PopulationErr
         ("cv", columns.cv.len()),
         ("accumulated", columns.accumulated.len()),
         ("achieved", columns.achieved.len()),
+        ("ordered", columns.ordered.len()),
     ];
     let earlier = columns.earlier_pv.iter().map(|column| ("earlier_pv", column.len()));
     match lengths.into_iter().chain(earlier).find(|(_, found)| *found != expected) {
@@ -366,6 +376,7 @@ pub(super) mod tests {
             cv: vec![Volume::ZERO; len],
             accumulated: vec![Volume::ZERO; len],
             earlier_pv: Vec::new(),
+            ordered: vec![false; len],
             achieved: vec![RankLevel(0); len],
         }
     }

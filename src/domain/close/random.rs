@@ -16,7 +16,9 @@ use crate::domain::{
     id::{Operator, RankId, Reason},
     plan::{
         close::*,
-        rank::{ActiveLeg, Activity, LadderRules, Legs, Rank, Reach, Standing, Window},
+        rank::{
+            ActiveLeg, ActiveOrder, Activity, LadderRules, Legs, Rank, Reach, Standing, Window,
+        },
         volume::{Counted, Measure, NegativeVolume, RetailOrders, Source, Volumes},
     },
 };
@@ -67,7 +69,7 @@ fn columns() -> impl Strategy<Value = Columns> {
             1 => Just(DistributorStatus::Terminated)
         ],
         [points(-20..100), points(-20..100), points(-20..100), points(0..500), points(0..100)],
-        0u8..=4,
+        (0u8..=4, any::<bool>()),
     );
     (vec(member, 1..15), any::<u64>(), 2usize..4).prop_map(|(members, order, earlier)| {
         let tree: Vec<_> = members.iter().map(|m| m.0).collect();
@@ -80,7 +82,8 @@ fn columns() -> impl Strategy<Value = Columns> {
             cv: column(2),
             accumulated: column(3),
             earlier_pv: (0..earlier).map(|index| column((4 + index) % 5)).collect(),
-            achieved: members.iter().map(|m| RankLevel(m.3)).collect(),
+            ordered: members.iter().map(|m| m.3.1).collect(),
+            achieved: members.iter().map(|m| RankLevel(m.3.0)).collect(),
         }
     })
 }
@@ -196,7 +199,10 @@ fn components(currency: Currency) -> impl Strategy<Value = Vec<CloseComponent>> 
         points(1..200).prop_map(|threshold| Guarantee::PassedUp { threshold })
     ];
     let roll = prop_oneof![Just(Unqualified::RollUp), Just(Unqualified::Breakage)];
-    let breakaway = (percent(20), points(0..100), roll, guarantee);
+    let leader = prop_oneof![Just(Leader::Qualified), Just(Leader::BrokeAway)];
+    let deeper =
+        (vec(percent(9), 1..4), leader).prop_map(|(rates, leader)| Deeper { rates, leader });
+    let breakaway = (percent(20), points(0..100), roll, guarantee, option::of(deeper));
     let negative = prop_oneof![Just(NegativeEarnings::Match), Just(NegativeEarnings::Ignore)];
     let matching = (rate_rows(), standing(), compression(), negative);
     let bonus = (standing(), pays(), amount(currency, 50_000), amount(currency, 90_000));
@@ -217,7 +223,7 @@ fn components(currency: Currency) -> impl Strategy<Value = Vec<CloseComponent>> 
         let breaks = b.breakaway == Breaks::TopBracket;
         parts.push(CloseComponent::Bracket(b));
         if breaks {
-            let (rate, own_group, unqualified, guarantee) = k;
+            let (rate, own_group, unqualified, guarantee, deeper) = k;
             let (id, bracket) = (id("override"), id("bracket"));
             parts.push(CloseComponent::Breakaway(Breakaway {
                 id,
@@ -226,6 +232,7 @@ fn components(currency: Currency) -> impl Strategy<Value = Vec<CloseComponent>> 
                 own_group,
                 unqualified,
                 guarantee,
+                deeper,
                 conversion,
             }));
         }
@@ -289,13 +296,19 @@ fn parts(currency: Currency) -> impl Strategy<Value = CloseParts> {
     let window = prop_oneof![Just(Window::AnyPeriod), Just(Window::Sum)];
     let leg = prop_oneof![Just(ActiveLeg::Frontline), Just(ActiveLeg::Anyone)];
     let reach = prop_oneof![Just(Reach::HighestMet), Just(Reach::EachStep)];
+    let order = option::weighted(0.3, Just(ActiveOrder::Own));
     let negative = prop_oneof![Just(NegativeVolume::Carry), Just(NegativeVolume::Forgive)];
-    let head =
-        ((points(0..40), 1u8..4, window, leg), reach, standing(), 0usize..4, (measure(), negative));
+    let head = (
+        (points(0..40), 1u8..4, window, leg, order),
+        reach,
+        standing(),
+        0usize..4,
+        (measure(), negative),
+    );
     (head, ranks().boxed(), components(currency).boxed(), caps(currency)).prop_map(
         |(head, ranks, components, caps)| {
             let (
-                (pv, look_back, window, active_leg),
+                (pv, look_back, window, active_leg, order),
                 reach,
                 leg_rank,
                 leader,
@@ -314,7 +327,7 @@ fn parts(currency: Currency) -> impl Strategy<Value = CloseParts> {
                     conversion,
                     negative_volume,
                 },
-                activity: Activity { pv, look_back, window, active_leg },
+                activity: Activity { pv, look_back, window, active_leg, order },
                 ladder: LadderRules { reach, leg_rank, leader: Some(rank_id(leader)) },
                 ranks,
                 components,
@@ -349,13 +362,12 @@ fn inputs(len: usize, currency: Currency) -> impl Strategy<Value = Inputs> {
         4 => amount(currency, 30_000),
         1 => amount(currency, 9_000).prop_map(|amount| -amount)
     ];
-    let unearned = (amount(currency, 900), amount(currency, 900), amount(currency, 90)).prop_map(
-        |(broken, capped, back)| Unearned {
+    let unearned = (amount(currency, 900), amount(currency, 900), amount(currency, 9_000))
+        .prop_map(|(broken, capped, back)| Unearned {
             breakage: BTreeMap::from([(Unpaid::NotActive, broken)]),
             capped,
             corrected: vec![(0, -back)],
-        },
-    );
+        });
     let earned = (vec(earned, len), option::of(unearned));
     (vec(forced, 0..3), earned, vec(paid, 0..6), option::of(amount(currency, 900))).prop_map(
         |(forced, (earned, unearned), paid_ranks, carried)| Inputs {

@@ -41,7 +41,7 @@ pub struct ForcedRank {
 }
 
 /// How a forced rank relates to what the numbers support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// The member is paid as this rank or a higher one.
@@ -129,6 +129,9 @@ pub struct ActivityStory {
     pub has: Volume,
     /// The PV that is missing.
     pub missing: Volume,
+    /// Whether there is an order in the look-back; none where the plan asks for no order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<bool>,
 }
 
 /// A rank's requirements with the names resolved.
@@ -182,7 +185,14 @@ impl RankRules {
             Window::AnyPeriod => window.any(|pv| pv >= self.activity.pv),
             Window::Sum => window.sum::<Volume>() >= self.activity.pv,
         };
-        enough && population.may_earn(position)
+        enough
+            && population.may_earn(position)
+            && self.has_order(population, position) != Some(false)
+    }
+
+    /// Whether there is an order that makes a member active; none where the plan asks for no order.
+    fn has_order(&self, population: &Population, position: u32) -> Option<bool> {
+        self.activity.order.map(|_| population.ordered(position))
     }
 
     /// The PV of the periods of the look-back, this one first.
@@ -213,6 +223,7 @@ impl RankRules {
             periods,
             has,
             missing: (needs - has).at_least_zero(),
+            order: self.has_order(population, position),
         }
     }
 }

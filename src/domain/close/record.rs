@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BelowZero, Close, CloseEntry, CloseKey, ClosePlan, Population, Title, column::at,
+    BelowZero, CarryVersion, Close, CloseEntry, CloseKey, ClosePlan, Population, Title, column::at,
     gather::Counted, placed::PlacedRecords,
 };
 use crate::domain::{
@@ -24,7 +24,7 @@ use crate::domain::{
 
 /// The identity of the rules of this module and its neighbours. It changes when the same basis would
 /// give other lines.
-pub const ENGINE: &str = "upline-close-2";
+pub const ENGINE: &str = "upline-close-3";
 
 /// All that a close was computed from. The same basis over the same books gives the same close, to the
 /// cent and to the byte, whenever it is computed.
@@ -58,6 +58,10 @@ pub struct Basis {
     /// The placement trees that the plan pays on, as they were at the snapshot instant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placements: Vec<PlacedTree>,
+    /// What positions of binaries brought along from an earlier system: of the first close of a plan, where
+    /// there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carries: Option<CarryVersion>,
 }
 
 /// A placement tree that a close was computed from.

@@ -1,6 +1,7 @@
 //! The worked numbers of the field.
 
 mod brackets;
+mod generations;
 mod levels;
 mod money;
 mod ranks;

@@ -4,11 +4,10 @@
 //! can earn, whatever the class: so one walk finds who stands where for all lines.
 
 use super::{
-    Breakage, CommissionLine, Context, Passed, Share,
+    Breakage, CommissionLine, Context, Passed, Payer, Share,
     walk::{Person, Slot, Walk},
 };
 use crate::domain::{
-    id::ComponentId,
     money::Rate,
     plan::{
         Differential, EqualRank, FirstLevel, Infinity, RankRates, Stairs, WalkLimit, WhenInactive,
@@ -18,7 +17,7 @@ use crate::domain::{
 
 /// What the walk and the lines follow.
 pub(super) struct Scheme<'p> {
-    id: &'p ComponentId,
+    payer: Payer<'p>,
     rates: &'p RankRates,
     equal_rank: &'p EqualRank,
     inactive: WhenInactive,
@@ -36,7 +35,7 @@ struct Holder {
 
 pub(super) fn compute(differential: &Differential, context: &Context<'_>) -> Share {
     let scheme = Scheme {
-        id: &differential.id,
+        payer: Payer { id: &differential.id, base: differential.base },
         rates: &differential.rates,
         equal_rank: &differential.equal_rank,
         inactive: differential.inactive,
@@ -49,7 +48,7 @@ pub(super) fn compute(differential: &Differential, context: &Context<'_>) -> Sha
 /// The differential model of an infinity bonus.
 pub(super) fn of_infinity(infinity: &Infinity, stairs: &Stairs, context: &Context<'_>) -> Share {
     let scheme = Scheme {
-        id: &infinity.id,
+        payer: Payer { id: &infinity.id, base: infinity.base },
         rates: &stairs.rates,
         equal_rank: &stairs.equal_rank,
         inactive: infinity.inactive,
@@ -135,11 +134,12 @@ fn lines(
         };
         let top = table.steps().last().copied().unwrap_or(Rate::ZERO);
         let mut paid = Rate::ZERO;
+        let share = |rate| context.share(scheme.payer.base, line, rate);
         let mut add = |upto: Rate, level: u16, own: Option<Rate>, slot: Slot| {
             lines.push(CommissionLine {
-                amount: context.share(line, upto) - context.share(line, paid),
+                amount: share(upto) - share(paid),
                 own,
-                ..context.line(scheme.id, line, level, upto.above(paid), slot)
+                ..context.line(scheme.payer, line, level, upto.above(paid), slot)
             });
             paid = upto;
             paid

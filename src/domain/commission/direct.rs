@@ -1,7 +1,7 @@
 //! Direct commission: the referrer's share of a customer's order.
 
 use super::{
-    Breakage, Context, Share, Step,
+    Breakage, Context, Payer, Share, Step,
     walk::{Slot, Walk},
 };
 use crate::domain::{
@@ -14,6 +14,7 @@ pub(super) fn compute(direct: &Direct, context: &Context<'_>) -> Share {
     let Some(referrer) = context.referrer else { return Share::default() };
     let asks_ranks = !direct.rates_by_rank.is_empty();
     let (walk, slot) = earner(direct, context, referrer, asks_ranks);
+    let payer = Payer { id: &direct.id, base: direct.base };
     let mut lines = Vec::new();
     for line in context.earning() {
         let Some(class) = line.class.as_ref() else { continue };
@@ -22,7 +23,7 @@ pub(super) fn compute(direct: &Direct, context: &Context<'_>) -> Share {
             Some(table) if slot.to.is_ok() => table.get(slot.rank).copied(),
             Some(_) | None => Some(*offered),
         };
-        let (earned, rest) = context.part(&direct.id, line, 0, (*offered, own), slot);
+        let (earned, rest) = context.part(payer, line, 0, (*offered, own), slot);
         lines.push(earned);
         lines.extend(rest);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Breakage, Context, Idle, MappedLine, Share,
+    Breakage, Context, Idle, MappedLine, Payer, Share,
     walk::{Person, Verdict, Walk, depth, lines},
 };
 use crate::domain::{
@@ -106,5 +106,6 @@ pub(super) fn compute(part: &FastStart, context: &Context<'_>) -> Share {
     let upline = context.as_of.upline(newcomer);
     let walk = Walk::new(context, upline, Some(part.walk_limit), false);
     let (walk, slots) = walk.climb(depth, judge);
-    Share { walk, lines: lines(context, &part.id, &part.rates, &slots) }
+    let payer = Payer { id: &part.id, base: part.base };
+    Share { walk, lines: lines(context, payer, &part.rates, &slots) }
 }

@@ -1,7 +1,7 @@
 //! Generation bonus: leaders earn by how many leaders stand between them and the order.
 
 use super::{
-    Breakage, Context, Passed, Share,
+    Breakage, Context, Passed, Payer, Share,
     walk::{Person, Slot, Verdict, Walk, depth, lines},
 };
 use crate::domain::plan::{
@@ -15,13 +15,14 @@ pub(super) fn compute(generation: &Generation, context: &Context<'_>) -> Share {
         return Share::default();
     }
     let walk = Walk::new(context, upline, Some(generation.walk_limit), true);
+    let payer = Payer { id: &generation.id, base: generation.base };
     match generation.boundary {
         Boundary::FixedRank(_) => {
             let (walk, slots) =
                 walk.climb(depth, |person, number| judge(generation, person, number));
-            Share { walk, lines: lines(context, &generation.id, &generation.rates, &slots) }
+            Share { walk, lines: lines(context, payer, &generation.rates, &slots) }
         }
-        Boundary::OwnRank(_) => own_rank(generation, context, walk, depth),
+        Boundary::OwnRank(_) => own_rank(generation, payer, context, walk, depth),
     }
 }
 
@@ -51,6 +52,7 @@ fn judge(generation: &Generation, person: Person, number: usize) -> Verdict {
 /// Each rank counts the leaders of its own or a higher rank below.
 fn own_rank(
     generation: &Generation,
+    payer: Payer<'_>,
     context: &Context<'_>,
     mut walk: Walk<'_, '_, impl Iterator<Item = crate::domain::genealogy::Member>>,
     depth: usize,
@@ -86,7 +88,7 @@ fn own_rank(
         for (slot, number) in rates.iter().flat_map(|_| &leaders) {
             let rate = rates.and_then(|rates| rates.get(number.checked_sub(1)?));
             let (Some(rate), Ok(level)) = (rate, u16::try_from(*number)) else { continue };
-            lines.push(context.line(&generation.id, line, level, *rate, *slot));
+            lines.push(context.line(payer, line, level, *rate, *slot));
         }
     }
     Share { walk: walk.steps, lines }

@@ -1,7 +1,7 @@
 //! Infinity bonus: the three things that are called so.
 
 use super::{
-    Breakage, CommissionLine, Context, Passed, Share, differential,
+    Breakage, CommissionLine, Context, Passed, Payer, Share, differential,
     walk::{Person, Slot, Verdict, Walk, depth, lines},
 };
 use crate::domain::plan::{
@@ -33,7 +33,8 @@ fn generational(infinity: &Infinity, model: &Generational, context: &Context<'_>
     };
     let walk = Walk::new(context, upline, Some(infinity.walk_limit), true);
     let (walk, slots) = walk.climb(depth, judge);
-    Share { walk, lines: lines(context, &infinity.id, &model.rates, &slots) }
+    let payer = Payer { id: &infinity.id, base: infinity.base };
+    Share { walk, lines: lines(context, payer, &model.rates, &slots) }
 }
 
 /// One leader of each rank, unless a leader below blocks it.
@@ -95,6 +96,7 @@ fn overrides(
     slots: &[Option<Slot>],
     (highest, end): (Option<RankLevel>, Breakage),
 ) -> Vec<CommissionLine> {
+    let payer = Payer { id: &infinity.id, base: infinity.base };
     let mut lines = Vec::new();
     for line in context.earning() {
         let Some(table) = line.class.as_ref().and_then(|class| model.rates.get(class)) else {
@@ -108,7 +110,7 @@ fn overrides(
                 && highest.is_some_and(|highest| highest.0 > step);
             let nobody = Slot::empty(if blocked { Breakage::Blocked } else { end });
             let slot = slot.unwrap_or(nobody);
-            lines.push(context.line(&infinity.id, line, step.into(), *rate, slot));
+            lines.push(context.line(payer, line, step.into(), *rate, slot));
         }
     }
     lines

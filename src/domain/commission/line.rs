@@ -9,6 +9,7 @@ use crate::domain::{
     genealogy::DistributorStatus,
     id::{ComponentId, DistributorId, IdError, LineId, RankId},
     money::{Money, Rate},
+    volume::{Conversion, Volume},
 };
 
 /// Who gets the money of a line.
@@ -95,7 +96,8 @@ pub struct CommissionLine {
     pub level: u16,
     /// Who gets it.
     pub account: Account,
-    /// What the rate is taken of.
+    /// What the rate is taken of. Of a component that pays on CV it is what the points are in money,
+    /// rounded for reading; the amount is taken of the points themselves (`volume`).
     pub base: Money,
     /// The rate.
     pub rate: Rate,
@@ -110,6 +112,24 @@ pub struct CommissionLine {
     /// In a differential the rate of that rank; `rate` is what was not paid below of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<Rate>,
+    /// The points that the rate is taken of, where the component pays on CV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<PaidVolume>,
+}
+
+/// The points that a line pays on: money = CV x conversion x rate, rounded once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidVolume {
+    /// The commissionable volume of the order line.
+    pub cv: Volume,
+    /// Money per point.
+    pub conversion: Conversion,
+}
+
+impl fmt::Display for PaidVolume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} CV x {}", self.cv, self.conversion.as_decimal())
+    }
 }
 
 /// A distributor met on the way up.

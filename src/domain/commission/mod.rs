@@ -5,8 +5,8 @@
 //! reason, so no cent disappears.
 //!
 //! Every amount is in the payout currency of the order: rates apply to the base of a line after its
-//! conversion (`fx::LockedRate::convert`). Only `Money::scaled` rounds. A line is its rate of the base, rounded
-//! once; where several share one rate (a differential; a rate by rank and what it leaves of the highest)
+//! conversion (`fx::LockedRate::convert`), or to its CV where the plan says so. Only `Money::scaled` and
+//! `Volume::earning` round. A line is its rate of the base, rounded once; where several share one rate (a differential; a rate by rank and what it leaves of the highest)
 //! each share is the difference of two such amounts, so that together they are the whole to the minor unit.
 //!
 //! What one order costs does not grow with the depth of the tree: a component ends at its last level, or
@@ -21,6 +21,7 @@ mod infinity;
 mod line;
 mod order;
 mod ranks;
+mod source;
 mod unilevel;
 mod volume;
 mod walk;
@@ -31,15 +32,16 @@ use serde::{Deserialize, Serialize};
 
 use self::{fast_start::Excluded, walk::Slot};
 pub use self::{
-    line::{Account, Breakage, CommissionLine, Idle, Passed, Step, Totals},
+    line::{Account, Breakage, CommissionLine, Idle, PaidVolume, Passed, Step, Totals},
     order::{
         Attribution, Candidate, DecidedChargeback, Locks, MappedLine, MappedOrder, VolumeBasis,
         WonBy, ZeroReason,
     },
     ranks::{
         RankBook, RankBooks, RankError, RankFact, RankLine, RankRecord, RankSource, RankVersion,
-        RanksAsOf, Standing, standings,
+        RanksAsOf, Span, Standing, held_from, standings,
     },
+    source::EarningSource,
     volume::{VolumeLine, VolumeSource},
 };
 use super::{
@@ -47,7 +49,7 @@ use super::{
     genealogy::{AsOf, Genealogy, GenealogyVersion, Member},
     id::{ComponentId, DistributorId},
     money::{Money, Rate},
-    plan::{Component, FirstLevel, Plan, PlanRef, rank::RankLevel},
+    plan::{Component, FirstLevel, PayBase, Plan, PlanRef, rank::RankLevel},
 };
 
 /// The identity of the rules in this module and in `ledger`. It changes when the same inputs would
@@ -97,6 +99,9 @@ pub enum NotLoaded {
         /// The last version loaded.
         loaded: u64,
     },
+    /// The order is locked to other facts about ranks than are loaded under the same number.
+    #[error("rank fact {0} is not the one that the order is locked to: the chain was altered")]
+    OtherRanks(u64),
     /// The order is locked to a plan that is not loaded.
     #[error("plan {} version {} is not loaded", .0.id, .0.version)]
     Plan(PlanRef),
@@ -141,15 +146,27 @@ impl<'a> Context<'a> {
         Some(first.into_iter().chain(self.as_of.upline(start)))
     }
 
-    /// So much of a line's base.
-    fn share(&self, line: &MappedLine, rate: Rate) -> Money {
-        line.commissionable().scaled(rate, self.plan.rounding, self.order.payout_currency())
+    /// The points that a component pays on; none where it pays on the net amount.
+    fn points(&self, base: PayBase, line: &MappedLine) -> Option<PaidVolume> {
+        let conversion = base.conversion()?;
+        // A plan that was read has volumes where a component pays on them.
+        let cv = self.plan.volumes.as_ref().map(|volumes| volume::cv_of(line, volumes));
+        Some(PaidVolume { cv: cv.unwrap_or_default(), conversion })
+    }
+
+    /// So much of what a component takes its rates of.
+    fn share(&self, base: PayBase, line: &MappedLine, rate: Rate) -> Money {
+        let (rounding, currency) = (self.plan.rounding, self.order.payout_currency());
+        match self.points(base, line) {
+            None => line.commissionable().scaled(rate, rounding, currency),
+            Some(points) => points.cv.earning(points.conversion, rate, rounding, currency),
+        }
     }
 
     /// The line for a rate of the base, to whoever stands there.
     fn line(
         &self,
-        component: &ComponentId,
+        payer: Payer<'_>,
         line: &MappedLine,
         level: u16,
         rate: Rate,
@@ -158,15 +175,19 @@ impl<'a> Context<'a> {
         let earner = slot.to.ok().and_then(|member| self.tree.id(member));
         CommissionLine {
             line: line.id.clone(),
-            component: component.clone(),
+            component: payer.id.clone(),
             level,
             account: earner.map_or(Account::Breakage, Account::Distributor),
-            base: line.commissionable(),
+            base: match payer.base {
+                PayBase::Net => line.commissionable(),
+                PayBase::Cv(_) => self.share(payer.base, line, Rate::WHOLE),
+            },
             rate,
-            amount: self.share(line, rate),
+            amount: self.share(payer.base, line, rate),
             breakage: slot.to.err(),
             rank: self.plan.ranks.rank(slot.rank).cloned(),
             own: None,
+            volume: self.points(payer.base, line),
         }
     }
 
@@ -174,7 +195,7 @@ impl<'a> Context<'a> {
     /// as breakage. `own` is `None` if the rank has nothing here.
     fn part(
         &self,
-        component: &ComponentId,
+        payer: Payer<'_>,
         line: &MappedLine,
         level: u16,
         (offered, own): (Rate, Option<Rate>),
@@ -182,19 +203,26 @@ impl<'a> Context<'a> {
     ) -> (CommissionLine, Option<CommissionLine>) {
         let Some(own) = own else {
             let to = slot.to.and(Err(Breakage::NotUnlocked));
-            return (self.line(component, line, level, offered, Slot { to, ..slot }), None);
+            return (self.line(payer, line, level, offered, Slot { to, ..slot }), None);
         };
         if slot.to.is_err() || own == offered {
-            return (self.line(component, line, level, offered, slot), None);
+            return (self.line(payer, line, level, offered, slot), None);
         }
-        let earned = self.line(component, line, level, own, slot);
+        let earned = self.line(payer, line, level, own, slot);
         let lost = Slot { to: Err(Breakage::LowerRate), ..slot };
         let rest = CommissionLine {
-            amount: self.share(line, offered) - earned.amount,
-            ..self.line(component, line, level, offered.above(own), lost)
+            amount: self.share(payer.base, line, offered) - earned.amount,
+            ..self.line(payer, line, level, offered.above(own), lost)
         };
         (earned, Some(rest))
     }
+}
+
+/// Which component pays, and what it takes its rates of.
+#[derive(Clone, Copy)]
+struct Payer<'p> {
+    id: &'p ComponentId,
+    base: PayBase,
 }
 
 /// What a component adds to a run.
@@ -221,6 +249,9 @@ pub fn run(
     let of_ranks = order.locks.ranks.unwrap_or_default();
     if ranks.version() < of_ranks {
         return Err(NotLoaded::Ranks { wanted: of_ranks, loaded: ranks.version() });
+    }
+    if order.locks.ranks_hash.as_ref().is_some_and(|hash| !ranks.holds(of_ranks, hash)) {
+        return Err(NotLoaded::OtherRanks(of_ranks));
     }
     if plan.reference != order.locks.plan {
         return Err(NotLoaded::Plan(order.locks.plan.clone()));

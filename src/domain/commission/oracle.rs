@@ -3,14 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Breakage, MappedLine, MappedOrder};
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::{Breakage, MappedLine, MappedOrder, VolumeBasis};
 use crate::domain::{
     id::CommissionClass,
-    money::{Money, Rate},
+    money::{Money, Rate, Rounding},
     plan::{
         BlockedBy, Boundary, Component, Compression, EmptyGeneration, EqualRank, ExcludedLines,
         FastStart, FastStartOrders, FirstLevel, Generation, IneligibleLeader, Infinity,
-        InfinityModel, Plan, RankRates, Unilevel, WhenInactive, rank::RankLevel,
+        InfinityModel, PayBase, Plan, RankRates, Unilevel, WhenInactive,
+        rank::RankLevel,
+        volume::{Missing, Source},
     },
 };
 
@@ -87,8 +91,36 @@ impl Oracle<'_> {
         }
     }
 
-    fn share(&self, line: &MappedLine, rate: Rate) -> Money {
-        line.base.scaled(rate, self.plan.rounding, self.order.currency)
+    /// The rate of what the component pays on: of the net amount, or of what is left of the points of
+    /// the line, each worth the conversion.
+    fn share(&self, id: &str, line: &MappedLine, rate: Rate) -> Money {
+        let component = self.plan.components.iter().find(|c| c.id().as_str() == id).unwrap();
+        let Some(PayBase::Cv(cv)) = component.base() else {
+            return line.base.scaled(rate, self.plan.rounding, self.order.currency);
+        };
+        let rate = rate.as_decimal() * cv.conversion.as_decimal();
+        let cv = match (self.plan.volumes.as_ref().unwrap().cv, &line.volume) {
+            (Source::Net { rate }, _) => cut(line.base.as_decimal() * rate.as_decimal()),
+            (
+                Source::Catalogue { .. },
+                Some(VolumeBasis { cv: Some(unit), units, units_net, .. }),
+            ) => {
+                let left = cut(unit.as_decimal() * units);
+                let net = (line.base.as_decimal(), units_net.as_decimal());
+                if net.0 >= net.1 { left } else { cut(left * net.0 / net.1) }
+            }
+            (Source::Catalogue { missing: Missing::Zero }, _) => Decimal::ZERO,
+            (Source::Catalogue { missing: Missing::Net }, _) => cut(line.base.as_decimal()),
+        };
+        let strategy = match self.plan.rounding {
+            Rounding::HalfEven => RoundingStrategy::MidpointNearestEven,
+            Rounding::HalfUp => RoundingStrategy::MidpointAwayFromZero,
+            Rounding::HalfDown => RoundingStrategy::MidpointTowardZero,
+            Rounding::Down => RoundingStrategy::ToZero,
+            Rounding::Up => RoundingStrategy::AwayFromZero,
+        };
+        let digits = self.order.currency.minor_digits();
+        Money::from_decimal((cv * rate).round_dp_with_strategy(digits, strategy)).unwrap()
     }
 
     fn row(&mut self, id: &str, line: &MappedLine, level: u16, fate: &Fate, amount: Money) {
@@ -106,7 +138,7 @@ impl Oracle<'_> {
 
     /// The rank's part of what is offered, and the rest as breakage.
     fn part(&mut self, id: &str, line: &MappedLine, level: u16, who: &Above, rates: [Rate; 2]) {
-        let [own, offered] = rates.map(|rate| self.share(line, rate));
+        let [own, offered] = rates.map(|rate| self.share(id, line, rate));
         self.row(id, line, level, &Ok(who.name.clone()), own);
         self.row(id, line, level, &Err(Breakage::LowerRate), offered - own);
     }
@@ -144,7 +176,7 @@ impl Oracle<'_> {
             }
             Some(_) | None => {
                 let why = if rolls_up { Breakage::EndOfUpline } else { Breakage::Inactive };
-                self.row(id, line, 0, &Err(why), self.share(line, offered));
+                self.row(id, line, 0, &Err(why), self.share(id, line, offered));
             }
         }
     }
@@ -180,11 +212,11 @@ impl Oracle<'_> {
             let (level, number) = (index + 1, u16::try_from(index + 1).unwrap());
             match occupant(&upline, limit, level, &holds) {
                 Ok(person) if !person.active => {
-                    let whole = self.share(line, *offered);
+                    let whole = self.share(id, line, *offered);
                     self.row(id, line, number, &Err(Breakage::Inactive), whole);
                 }
                 Ok(person) if !unlocked(person, level) => {
-                    let whole = self.share(line, *offered);
+                    let whole = self.share(id, line, *offered);
                     self.row(id, line, number, &Err(Breakage::NotUnlocked), whole);
                 }
                 Ok(person) => {
@@ -193,7 +225,7 @@ impl Oracle<'_> {
                     });
                     self.part(id, line, number, person, [own, *offered]);
                 }
-                Err(why) => self.row(id, line, number, &Err(why), self.share(line, *offered)),
+                Err(why) => self.row(id, line, number, &Err(why), self.share(id, line, *offered)),
             }
         }
     }
@@ -229,13 +261,13 @@ impl Oracle<'_> {
                 EqualRank::MinimumOverride(_) | EqualRank::Nothing => continue,
             };
             number += 1;
-            let amount = self.share(line, upto) - self.share(line, paid);
+            let amount = self.share(id, line, upto) - self.share(id, line, paid);
             let fate =
                 if person.active { Ok(person.name.clone()) } else { Err(Breakage::Inactive) };
             self.row(id, line, number, &fate, amount);
             paid = upto;
         }
-        let rest = self.share(line, top) - self.share(line, paid);
+        let rest = self.share(id, line, top) - self.share(id, line, paid);
         self.row(id, line, number + 1, &Err(end(&upline, limit)), rest);
     }
 
@@ -254,7 +286,7 @@ impl Oracle<'_> {
                 for (index, rate) in model.rates.get(class).iter().copied().flatten().enumerate() {
                     let fate = occupant(&upline, limit, index + 1, &leads).and_then(earns);
                     let number = u16::try_from(index + 1).unwrap();
-                    self.row(id, line, number, &fate, self.share(line, *rate));
+                    self.row(id, line, number, &fate, self.share(id, line, *rate));
                 }
             }
             InfinityModel::PureOverride(model) => {
@@ -271,7 +303,7 @@ impl Oracle<'_> {
                         Some(first) => earns(leaders[first]),
                         None => Err(end(&upline, limit)),
                     };
-                    self.row(id, line, step.into(), &fate, self.share(line, *rate));
+                    self.row(id, line, step.into(), &fate, self.share(id, line, *rate));
                 }
             }
         }
@@ -306,7 +338,7 @@ impl Oracle<'_> {
                 let number = index + 1;
                 let fate = occupant(&upline, limit, number, &counts).and_then(|p| fate(p, number));
                 let level = u16::try_from(number).unwrap();
-                self.row(id, line, level, &fate, self.share(line, *rate));
+                self.row(id, line, level, &fate, self.share(id, line, *rate));
             }
             return;
         }
@@ -316,7 +348,7 @@ impl Oracle<'_> {
                 continue;
             };
             let level = u16::try_from(number).unwrap();
-            self.row(id, line, level, &fate(person, number), self.share(line, *rate));
+            self.row(id, line, level, &fate(person, number), self.share(id, line, *rate));
         }
     }
 
@@ -345,7 +377,7 @@ impl Oracle<'_> {
         for (index, rate) in part.rates.get(class).iter().copied().flatten().enumerate() {
             let fate = occupant(&upline, part.walk_limit.people(), index + 1, &there);
             let number = u16::try_from(index + 1).unwrap();
-            self.row(id, line, number, &fate.and_then(earns), self.share(line, *rate));
+            self.row(id, line, number, &fate.and_then(earns), self.share(id, line, *rate));
         }
     }
 
@@ -366,6 +398,11 @@ impl Oracle<'_> {
             | Component::Close(_) => false,
         })
     }
+}
+
+/// Ten-thousandths of a point, what is finer cut off.
+fn cut(points: Decimal) -> Decimal {
+    points.trunc_with_scale(4)
 }
 
 fn earns(person: &Above) -> Fate {

@@ -42,6 +42,9 @@ pub struct Locks {
     /// in a plan whose orders pay without ranks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<u64>,
+    /// The hash of their chain up to that fact. Orders that were locked before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks_hash: Option<Digest>,
 }
 
 impl Locks {

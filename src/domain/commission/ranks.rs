@@ -4,8 +4,8 @@
 //! number of the last one, and an order that is locked to a version is not changed by facts that came
 //! later. Of the facts known at the version, two kinds count for an order:
 //!
-//! * what closes found: the one effective last before the order; of two of one instant the one recorded
-//!   last;
+//! * what closes found, here or in the system before (imported): the one effective last before the order;
+//!   of two of one instant the one recorded last;
 //! * what people decided: of those whose time the order lies in, the one recorded last. A forced rank
 //!   takes the place of what the closes found (`exactly`) or lifts it (`at_least`); a cleared one says
 //!   that the closes hold.
@@ -23,10 +23,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use self::fact::{
-    RankFact, RankLine, RankRecord, RankSource, RankVersion, Standing, standings,
+    RankFact, RankLine, RankRecord, RankSource, RankVersion, Span, Standing, held_from, standings,
 };
 use crate::domain::{
     close::Hold,
+    digest::Digest,
     genealogy::{Genealogy, Member, spine::Spine},
     id::{DistributorId, IdError, RankId},
     plan::rank::{Ladder, RankLevel},
@@ -34,6 +35,13 @@ use crate::domain::{
 
 /// Distributors of a block.
 const BLOCK: usize = 1024;
+
+/// The first bytes of a fact's hash: enough to tell one chain from another.
+type Mark = [u8; 16];
+
+fn mark(hash: &Digest) -> Option<Mark> {
+    hash.as_bytes().first_chunk().copied()
+}
 
 /// Why a fact cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +90,7 @@ enum Kind {
 impl Kind {
     fn of(source: RankSource) -> Self {
         match source {
-            RankSource::PeriodClose => Self::Close,
+            RankSource::PeriodClose | RankSource::Imported => Self::Close,
             RankSource::Forced { hold: Hold::AtLeast, .. } => Self::AtLeast,
             RankSource::Forced { hold: Hold::Exactly, .. } => Self::Exactly,
             RankSource::Cleared { .. } => Self::Cleared,
@@ -128,6 +136,10 @@ pub struct RankBook {
     blocks: Spine<Facts>,
     names: Vec<RankId>,
     version: u64,
+    /// The facts of a chain with the beginnings of their hashes, in blocks, by number.
+    marks: Spine<Vec<(u32, Mark)>>,
+    /// The hash of the last one.
+    hash: Option<Digest>,
 }
 
 fn split(member: Member) -> (usize, usize) {
@@ -139,6 +151,44 @@ impl RankBook {
     /// The version: the sequence number of the last fact, 0 for an empty book.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The hash of the chain up to the last fact; none for an empty book.
+    pub fn hash(&self) -> Option<Digest> {
+        self.hash
+    }
+
+    /// Whether the book has the fact of this number with this hash of the chain up to it.
+    pub fn holds(&self, seq: u64, hash: &Digest) -> bool {
+        let (Ok(seq), Some(mark)) = (u32::try_from(seq), mark(hash)) else { return false };
+        let (mut low, mut high) = (0, self.marks.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let begun = self.marks.get(middle).and_then(|block| block.first());
+            if begun.is_some_and(|(first, _)| *first <= seq) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        let found = low.checked_sub(1).and_then(|block| {
+            let block = self.marks.get(block)?;
+            block.get(block.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?)
+        });
+        found.is_some_and(|(_, known)| *known == mark)
+    }
+
+    /// Remembers the hash of the fact that was recorded last.
+    fn remember(&mut self, seq: u32, hash: Digest) {
+        self.hash = Some(hash);
+        let Some(mark) = mark(&hash) else { return };
+        let last = self.marks.len().checked_sub(1);
+        let full = last.and_then(|last| self.marks.get(last)).is_none_or(|b| b.len() >= BLOCK);
+        if full {
+            self.marks.push(vec![(seq, mark)]);
+        } else if let Some(block) = last.and_then(|last| self.marks.get_mut(last)) {
+            block.push((seq, mark));
+        }
     }
 
     /// Appends a fact about a distributor of this tree (or of an earlier version of it).
@@ -289,6 +339,8 @@ impl RankBooks {
         }
         if let Some(book) = self.books.get_mut(line.plan) {
             book.record(&line.fact()?, tree)?;
+            let seq = u32::try_from(line.seq).map_err(|_too_many| RankError::Full(line.seq))?;
+            book.remember(seq, line.hash);
         }
         self.version = RankVersion { seq: line.seq, hash: line.hash };
         Ok(())

@@ -1,3 +1,4 @@
+mod on_cv;
 mod property;
 mod worked;
 
@@ -39,7 +40,12 @@ fn run(order: MappedOrder, tree: &Genealogy, plan: &Plan) -> Result<Run, NotLoad
     super::run(order, tree, &RankBook::default(), plan)
 }
 
-fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) -> MappedOrder {
+pub(super) fn order(
+    tree: &Genealogy,
+    plan: &Plan,
+    referrer: &str,
+    lines: &[(&str, &str)],
+) -> MappedOrder {
     MappedOrder {
         key: OrderKey::parse("shopify/acme/1").unwrap(),
         revision: 1,
@@ -57,6 +63,7 @@ fn order(tree: &Genealogy, plan: &Plan, referrer: &str, lines: &[(&str, &str)]) 
             rate: None,
             attribution: None,
             ranks: None,
+            ranks_hash: None,
         },
         chargebacks: Vec::new(),
         lines: lines

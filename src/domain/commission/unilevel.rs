@@ -1,7 +1,7 @@
 //! Unilevel commission: a rate for each level of the upline.
 
 use super::{
-    Breakage, CommissionLine, Context, Passed, Share,
+    Breakage, CommissionLine, Context, Passed, Payer, Share,
     walk::{Person, Slot, Verdict, Walk, depth, lines},
 };
 use crate::domain::plan::{Compression, Unilevel, WhenInactive};
@@ -20,10 +20,11 @@ pub(super) fn compute(unilevel: &Unilevel, context: &Context<'_>) -> Share {
     };
     let walk = Walk::new(context, upline, limit, unilevel.asks_ranks());
     let (walk, slots) = walk.climb(depth, |person, level| judge(unilevel, person, level));
+    let payer = Payer { id: &unilevel.id, base: unilevel.base };
     let lines = if unilevel.rates_by_rank.is_empty() {
-        lines(context, &unilevel.id, &unilevel.rates, &slots)
+        lines(context, payer, &unilevel.rates, &slots)
     } else {
-        lines_by_rank(unilevel, context, &slots)
+        lines_by_rank(unilevel, payer, context, &slots)
     };
     Share { walk, lines }
 }
@@ -54,6 +55,7 @@ fn judge(unilevel: &Unilevel, person: Person, level: usize) -> Verdict {
 /// The lines where the rank of who stands at a level decides how much of its rate is earned.
 fn lines_by_rank(
     unilevel: &Unilevel,
+    payer: Payer<'_>,
     context: &Context<'_>,
     slots: &[Slot],
 ) -> Vec<CommissionLine> {
@@ -68,7 +70,7 @@ fn lines_by_rank(
                 None => Some(*offered),
             };
             let own = if slot.to.is_err() { Some(*offered) } else { own };
-            let (earned, rest) = context.part(&unilevel.id, line, number, (*offered, own), *slot);
+            let (earned, rest) = context.part(payer, line, number, (*offered, own), *slot);
             lines.push(earned);
             lines.extend(rest);
         }

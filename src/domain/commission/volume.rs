@@ -13,6 +13,7 @@ use super::order::{MappedLine, MappedOrder};
 use crate::domain::{
     id::{DistributorId, LineId},
     plan::volume::{LineVolumes, Volumes},
+    volume::Volume,
 };
 
 /// Where volume comes from: the law asks how much is sold to people outside.
@@ -77,6 +78,11 @@ pub(super) fn of_order(order: &MappedOrder, plan: &Volumes) -> Vec<VolumeLine> {
             amount: of_line(line, source, plan),
         })
         .collect()
+}
+
+/// The commissionable volume of a line: whoever buys, it is the same.
+pub(super) fn cv_of(line: &MappedLine, plan: &Volumes) -> Volume {
+    of_line(line, VolumeSource::OwnUse, plan).cv.at_least_zero()
 }
 
 fn of_line(line: &MappedLine, source: VolumeSource, plan: &Volumes) -> LineVolumes {

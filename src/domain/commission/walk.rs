@@ -1,6 +1,6 @@
 //! The way up from an order: who takes which level, who is passed over, and why.
 
-use super::{Breakage, CommissionLine, Context, Passed, Step};
+use super::{Breakage, CommissionLine, Context, Passed, Payer, Step};
 use crate::domain::{
     genealogy::{DistributorStatus, Member},
     id::ComponentId,
@@ -142,15 +142,15 @@ pub(super) fn depth(context: &Context<'_>, id: &ComponentId, rates: &Levels) -> 
 /// The lines of levels whose rates are the same for every rank.
 pub(super) fn lines(
     context: &Context<'_>,
-    id: &ComponentId,
+    payer: Payer<'_>,
     rates: &Levels,
     slots: &[Slot],
 ) -> Vec<CommissionLine> {
     let mut lines = Vec::new();
-    for line in context.earning_in(id) {
+    for line in context.earning_in(payer.id) {
         let Some(rates) = line.class.as_ref().and_then(|class| rates.get(class)) else { continue };
         for ((rate, slot), number) in rates.iter().zip(slots).zip(1u16..) {
-            lines.push(context.line(id, line, number, *rate, *slot));
+            lines.push(context.line(payer, line, number, *rate, *slot));
         }
     }
     lines

@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// Whether a distributor can earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DistributorStatus {
     /// Earns.

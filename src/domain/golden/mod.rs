@@ -6,6 +6,7 @@
 //! lines are compared. A line that nobody named fails its case too, or a plan that pays too much would
 //! pass.
 
+mod activity;
 mod company;
 mod order;
 mod pairs;

@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     commission::{
         self, Account, Attribution, CommissionLine, Locks, MappedLine, MappedOrder, Run, Step,
-        WonBy,
+        VolumeBasis, WonBy,
     },
     genealogy::DistributorStatus,
     id::{ComponentId, DistributorId, LineId, OrderKey},
@@ -51,6 +51,9 @@ fn mapped(
     for id in [&row.buyer, &row.referrer].into_iter().flatten() {
         company.find(id.get_ref(), company.cases.line(id))?;
     }
+    if row.lines.iter().any(|line| line.cv.is_some()) && company.plan.volumes.is_none() {
+        return Err(wrong(&"the plan has no [volumes], so a line has no `cv`: drop it"));
+    }
     let ranked = company.ranks.version();
     let key = OrderKey::parse(&format!("api/case/{number}")).map_err(|error| wrong(&error))?;
     let lines = (1_u32..).zip(&row.lines).map(|(number, row)| line_of(number, row));
@@ -75,6 +78,7 @@ fn mapped(
             rate: None,
             attribution: None,
             ranks: (ranked > 0).then_some(ranked),
+            ranks_hash: None,
         },
         chargebacks: Vec::new(),
         lines,
@@ -109,7 +113,12 @@ fn line_of(number: u32, row: &LineRow) -> Result<MappedLine, crate::domain::id::
         payout_base: None,
         zero: None,
         decision: None,
-        volume: None,
+        volume: row.cv.map(|cv| VolumeBasis {
+            qv: None,
+            cv: Some(cv.0),
+            units: Decimal::ONE,
+            units_net: row.net.0,
+        }),
     })
 }
 
@@ -145,9 +154,10 @@ fn got(line: &CommissionLine) -> Got {
     let reason: Option<Box<str>> = line.breakage.map(|reason| reason.as_str().into());
     let because = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let rank = line.rank.as_ref().map(|rank| format!(", {rank}")).unwrap_or_default();
+    let base = line.volume.map_or_else(|| line.base.to_string(), |points| points.to_string());
     let told = format!(
-        "{}: level {}, {who}{because}{rank}: {} of {} (line {}) = {}",
-        line.component, line.level, line.rate, line.base, line.line, line.amount
+        "{}: level {}, {who}{because}{rank}: {} of {base} (line {}) = {}",
+        line.component, line.level, line.rate, line.line, line.amount
     );
     Got {
         component: line.component.clone(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::{
-    Failure, Unusable,
+    Failure, Unusable, activity,
     company::{Company, NO_RANK},
     order::word,
     pairs::{Pairs, Standings},
@@ -39,6 +39,8 @@ struct Running<'a> {
     accumulated: Vec<Volume>,
     /// The PV of the periods before, the last one first.
     earlier_pv: Vec<Vec<Volume>>,
+    /// What the orders of each period brought that make somebody active, the last one first.
+    orders: Vec<Vec<Volume>>,
     paid_ranks: Vec<PaidRank>,
     carried: Vec<Carried>,
     /// The volume below zero that goes into the next period.
@@ -103,6 +105,7 @@ impl<'a> Running<'a> {
             achieved: Vec::new(),
             accumulated: Vec::new(),
             earlier_pv: vec![vec![Volume::ZERO; company.members.len()]; earlier],
+            orders: Vec::new(),
             paid_ranks: Vec::new(),
             carried: Vec::new(),
             below_zero: Vec::new(),
@@ -123,7 +126,9 @@ impl<'a> Running<'a> {
         results: &mut Results,
     ) -> Result<Closed, Unusable> {
         let (line, row) = (self.company.cases.line(spanned), spanned.get_ref());
-        let mut columns = self.columns(row)?;
+        self.orders.insert(0, activity::orders(self.company, row)?);
+        let ordered = activity::ordered(self.company, &self.orders);
+        let mut columns = Columns { ordered, ..self.columns(row)? };
         let carried = columns.carry_in(&self.below_zero);
         carried.map_err(|error| Unusable::new(line, error))?;
         let population = Population::new(&columns).map_err(|error| Unusable::new(line, error))?;
@@ -162,6 +167,7 @@ impl<'a> Running<'a> {
             cv: nothing,
             accumulated: self.accumulated.clone(),
             earlier_pv: self.earlier_pv.clone(),
+            ordered: Vec::new(),
             achieved: self.achieved.clone(),
         };
         for spanned in &row.volumes {

@@ -122,6 +122,7 @@ fn a_case_that_cannot_be_computed_says_why() {
         ("sponsor = \"top\"", "sponsor = \"boss\"", "no member is called boss"),
         ("{ id = \"top\" }", "{ id = \"top\" }, { id = \"top\" }", "two members are called top"),
         ("id = \"top\" }", "id = \"top\", rank = \"gold\" }", "the plan has no rank gold"),
+        ("net = 100", "net = 100, cv = 5", "the plan has no [volumes]"),
         ("{ id = \"top\" }", "{ id = \"breakage\" }", "no member can be called breakage"),
         ("component = \"direct\"", "component = \"pairs\"", "the plan has no component pairs"),
         ("amount = 10", "amount = 10, reason = \"inactive\"", "why a member gets nothing"),

@@ -43,6 +43,7 @@ fn run(revision: u64, second: i64, counts: &[Counts]) -> Run {
             rate: None,
             attribution: None,
             ranks: None,
+            ranks_hash: None,
         },
         chargebacks: Vec::new(),
         lines: Vec::new(),

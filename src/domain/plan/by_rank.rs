@@ -103,6 +103,22 @@ pub enum Problem {
     /// The calendar does not hold.
     #[error("{0}")]
     Period(PeriodError),
+    /// A component of orders pays on CV, and nothing says what that is.
+    #[error("{}", on_cv(*.0))]
+    CvBase(Needed),
+}
+
+/// What a component that pays on CV lacks.
+fn on_cv(needed: Needed) -> &'static str {
+    match needed {
+        Needed::Currency => {
+            "a point is worth money of one currency: add `currency = \"EUR\"` above the first section"
+        }
+        Needed::Volumes | Needed::Activity | Needed::Ladder | Needed::Period => {
+            "CV is what the plan says that it is: add [volumes] with `qv`, `cv`, `pv`, `group`, \
+             `retail_orders`, `conversion` and `negative_volume`"
+        }
+    }
 }
 
 /// A section that a close needs.

@@ -12,6 +12,7 @@ use jiff::{
     civil::{Date, Time},
     tz::TimeZone,
 };
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
@@ -84,7 +85,7 @@ struct Beside {
 }
 
 /// A golden case.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// What it proves, in a sentence.
@@ -93,21 +94,25 @@ pub struct Case {
     pub source: Box<str>,
     /// The components that it is about: lines of others need not be named. Without it, all are.
     #[serde(default)]
+    #[schemars(with = "Vec<ComponentId>")]
     pub only: Vec<Spanned<ComponentId>>,
     /// What the orders are in: the currency of the plan if it is not said, and EUR if neither says one.
     pub currency: Option<Currency>,
     /// The company, in the order in which they were placed in a binary or a matrix.
+    #[schemars(with = "Vec<MemberRow>")]
     pub members: Vec<Spanned<MemberRow>>,
     /// Orders, each for itself.
     #[serde(default, rename = "order")]
+    #[schemars(with = "Vec<OrderRow>")]
     pub orders: Vec<Spanned<OrderRow>>,
     /// Periods, one after the other: carry, ranks and pools go on from one to the next.
     #[serde(default, rename = "period")]
+    #[schemars(with = "Vec<PeriodRow>")]
     pub periods: Vec<Spanned<PeriodRow>>,
 }
 
 /// A member of a case's company.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemberRow {
     /// A name.
@@ -140,12 +145,14 @@ fn active() -> DistributorStatus {
 }
 
 /// An order of a case.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderRow {
     /// The member who buys for themselves.
+    #[schemars(with = "Option<DistributorId>")]
     pub buyer: Option<Spanned<DistributorId>>,
     /// The member who referred the customer that buys.
+    #[schemars(with = "Option<DistributorId>")]
     pub referrer: Option<Spanned<DistributorId>>,
     /// When; on the first of January 2026 if it is not said.
     pub placed: Option<Instant>,
@@ -153,53 +160,64 @@ pub struct OrderRow {
     pub lines: Vec<LineRow>,
     /// Who gets what.
     #[serde(default)]
+    #[schemars(with = "Vec<Expect>")]
     pub expect: Vec<Spanned<Expect>>,
     /// What components come to as a whole.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<ComponentId, Sums>")]
     pub totals: BTreeMap<ComponentId, Spanned<Sums>>,
 }
 
 /// A line of an order.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LineRow {
     /// The commission class.
     pub class: CommissionClass,
     /// The net amount that rates are taken of.
     pub net: Amount,
+    /// The CV that the catalogue states for it, where a component pays on that.
+    pub cv: Option<Points>,
 }
 
 /// A period of a case.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PeriodRow {
     /// Who brought what. Several entries for one member add up; where a line of the matrix is an order,
     /// each entry is one.
     #[serde(default)]
+    #[schemars(with = "Vec<VolumeRow>")]
     pub volumes: Vec<Spanned<VolumeRow>>,
     /// Ranks decided by hand.
     #[serde(default)]
+    #[schemars(with = "Vec<ForcedRow>")]
     pub forced: Vec<Spanned<ForcedRow>>,
     /// What components paid that are computed for each order, where others count it.
     #[serde(default)]
+    #[schemars(with = "Vec<GivenRow>")]
     pub given: Vec<Spanned<GivenRow>>,
     /// Who gets what.
     #[serde(default)]
+    #[schemars(with = "Vec<Expect>")]
     pub expect: Vec<Spanned<Expect>>,
     /// Ranks and what they rest on, of those who are named.
     #[serde(default)]
+    #[schemars(with = "Vec<RankExpect>")]
     pub ranks: Vec<Spanned<RankExpect>>,
     /// What a binary carries on, of those who are named.
     #[serde(default)]
+    #[schemars(with = "Vec<CarryExpect>")]
     pub carry: Vec<Spanned<CarryExpect>>,
     /// What components come to as a whole.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<ComponentId, Sums>")]
     pub totals: BTreeMap<ComponentId, Spanned<Sums>>,
 }
 
 /// What a member brought in a period: volumes as they are, or with `net` an order line, of which the plan's
 /// `[volumes]` make them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VolumeRow {
     /// The member, or a further position of one.
@@ -220,7 +238,7 @@ pub struct VolumeRow {
 }
 
 /// A rank decided by hand.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForcedRow {
     /// The member.
@@ -232,7 +250,7 @@ pub struct ForcedRow {
 }
 
 /// What a component paid that is computed for each order.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenRow {
     /// The member.
@@ -245,7 +263,7 @@ pub struct GivenRow {
 
 /// Money that somebody is to get. What is not said does not matter: without a level it is the sum over
 /// the levels, without a component that over the components.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// A member, or one of [`ACCOUNTS`].
@@ -261,7 +279,7 @@ pub struct Expect {
 }
 
 /// A rank that somebody is to have.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RankExpect {
     /// The member.
@@ -281,7 +299,7 @@ pub struct RankExpect {
 }
 
 /// What a binary is to carry on.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CarryExpect {
     /// The member or the position.
@@ -295,7 +313,7 @@ pub struct CarryExpect {
 }
 
 /// What a component is to come to. What is not said does not matter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sums {
     /// What it offers.

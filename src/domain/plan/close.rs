@@ -4,11 +4,15 @@
 //! file must say which one holds: such a field has no default.
 
 mod check;
+mod deeper;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::check::ClosePlanError;
+pub use self::{
+    check::ClosePlanError,
+    deeper::{Deeper, Leader},
+};
 use super::{
     rank::{Activity, LadderRules, Rank, Standing},
     volume::{Measure, Volumes},
@@ -245,6 +249,9 @@ pub struct Breakaway {
     pub unqualified: Unqualified,
     /// Whether the leg's sponsor has a least amount.
     pub guarantee: Guarantee,
+    /// What leaders further up earn on the leg; without it the override has one generation.
+    #[serde(default)]
+    pub deeper: Option<Deeper>,
     /// The money for a point, if not that of the plan.
     #[serde(default)]
     pub conversion: Option<Conversion>,

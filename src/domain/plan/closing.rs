@@ -174,6 +174,7 @@ impl Plan {
             | ClosePlanError::CapAfter { .. }
             | ClosePlanError::Table { .. }
             | ClosePlanError::NotABracket { .. }
+            | ClosePlanError::NoGenerations(_)
             | ClosePlanError::TooFine { .. }
             | ClosePlanError::Negative { .. } => return vec!["rank".into()],
         };
@@ -185,6 +186,9 @@ impl Plan {
 fn field(problem: &ClosePlanError) -> Option<&'static str> {
     if let ClosePlanError::Table { table, .. } = problem {
         return Some(table);
+    }
+    if let ClosePlanError::NoGenerations(_) = problem {
+        return Some("deeper");
     }
     matches!(problem, ClosePlanError::NotABracket { .. }).then_some("bracket")
 }

@@ -15,6 +15,7 @@ mod closing;
 pub mod lint;
 mod order_time;
 pub mod pairs;
+mod pay_base;
 pub mod period;
 mod placed;
 pub mod rank;
@@ -37,6 +38,7 @@ pub use self::{
         MinimumOverride, PureOverride, RankRates, SkipBelowRank, Stairs, Unilevel, WalkLimit,
         WhenInactive,
     },
+    pay_base::{CvBase, PayBase},
     read::{Place, PlanError},
     schema::schema,
 };

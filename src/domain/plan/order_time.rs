@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     by_rank::{ByRank, Threshold},
+    pay_base::PayBase,
     rank::RankLevel,
 };
 use crate::domain::{
@@ -88,6 +89,9 @@ impl RankRates {
 pub struct Direct {
     /// The id of the component.
     pub id: ComponentId,
+    /// What the rates are taken of: the net amount, or CV.
+    #[serde(default)]
+    pub base: PayBase,
     /// The rate for each class; a class that is not named earns nothing here. Once the plan is read,
     /// the classes of `rates_by_rank` stand here too, with the highest rate of any rank.
     #[serde(default)]
@@ -126,6 +130,9 @@ pub enum InactiveReferrer {
 pub struct Unilevel {
     /// The id of the component.
     pub id: ComponentId,
+    /// What the rates are taken of: the net amount, or CV.
+    #[serde(default)]
+    pub base: PayBase,
     /// The rates for each class from level 1 on; a class that is not named earns nothing here. Once
     /// the plan is read, the classes of `rates_by_rank` stand here too, with the highest rate of any
     /// rank at each level.
@@ -252,6 +259,9 @@ impl TryFrom<u32> for WalkLimit {
 pub struct Differential {
     /// The id of the component.
     pub id: ComponentId,
+    /// What the rates are taken of: the net amount, or CV.
+    #[serde(default)]
+    pub base: PayBase,
     /// The own rate of each rank, for each class; it does not fall with the rank.
     pub rates: RankRates,
     /// What somebody of the same rank as the highest below earns.
@@ -299,6 +309,9 @@ pub struct MinimumOverride {
 pub struct Infinity {
     /// The id of the component.
     pub id: ComponentId,
+    /// What the rates are taken of: the net amount, or CV.
+    #[serde(default)]
+    pub base: PayBase,
     /// Which of the three things that are called so.
     pub model: InfinityModel,
     /// What becomes of the place of who is not active.
@@ -384,6 +397,9 @@ pub struct Stairs {
 pub struct Generation {
     /// The id of the component.
     pub id: ComponentId,
+    /// What the rates are taken of: the net amount, or CV.
+    #[serde(default)]
+    pub base: PayBase,
     /// The rates for each class from generation 1 on.
     pub rates: Levels,
     /// Who begins a generation.
@@ -460,6 +476,9 @@ pub enum IneligibleLeader {
 pub struct FastStart {
     /// The id of the component.
     pub id: ComponentId,
+    /// What the rates are taken of: the net amount, or CV.
+    #[serde(default)]
+    pub base: PayBase,
     /// The rates for each class, of the enroller first, then of the enroller's enroller and so on.
     pub rates: Levels,
     /// For so many days of 24 hours after the enrolment, and for one day before it: a shop may know of

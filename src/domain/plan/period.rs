@@ -5,6 +5,8 @@
 //! `Europe/Berlin` are deliberately absent: what they mean changes with the data of the machine, and
 //! the borders of a closed period must not.
 
+mod seam;
+
 use std::collections::BTreeSet;
 
 use jiff::{
@@ -14,6 +16,8 @@ use jiff::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::seam::Seam;
 
 /// Why there is no such period or calendar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,14 @@ pub enum PeriodError {
     /// The instant or date is outside every period, or further than the calendar reaches.
     #[error("{0} is in no period of the plan")]
     Outside(String),
+    /// It is a period of a calendar that another version of the plan had replaced when it begins.
+    #[error(
+        "{0} is no period of the plan: when it would begin, another version has another calendar"
+    )]
+    Replaced(PeriodId),
+    /// A calendar does not go on where a period of the one before it ends.
+    #[error(transparent)]
+    Seam(Box<Seam>),
 }
 
 /// A period: the month `2026-02`, the week `2026-02-02` by its first day, or a name of the plan.

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Component, Plan, Problem, closing::Faulty, pairs::PairsError};
+use super::{
+    Component, Plan, Problem,
+    closing::Faulty,
+    pairs::{Binary, PairsError},
+};
 use crate::domain::{
     id::{ComponentId, TreeId},
     placement::Shape,
@@ -30,6 +34,14 @@ impl Plan {
     pub fn trees(&self) -> BTreeMap<&TreeId, Shape> {
         // The components of a tree agree on its shape, or the plan is not read.
         self.components.iter().filter_map(Component::tree).collect()
+    }
+
+    /// The binaries, in the order of the plan.
+    pub fn binaries(&self) -> impl Iterator<Item = &Binary> {
+        self.components.iter().filter_map(|component| {
+            let Component::Binary(binary) = component else { return None };
+            Some(binary)
+        })
     }
 
     /// The first component whose tree is of another shape in a component before it, by its path.

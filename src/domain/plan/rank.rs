@@ -47,6 +47,8 @@ impl Ladder {
 /// The section `[activity]`: who counts as active in a period. A distributor whose status is not
 /// active never does.
 ///
+/// With `order`, an order counts as long as QV or CV of it is left: one that came back whole is none.
+///
 /// ```
 /// let activity: upline::domain::plan::rank::Activity = toml::from_str(r#"
 ///     pv = "100"
@@ -68,6 +70,20 @@ pub struct Activity {
     pub window: Window,
     /// What makes a leg an active one.
     pub active_leg: ActiveLeg,
+    /// Whose order, placed in the periods of the look-back, somebody needs beside the PV; without it no
+    /// order is asked for.
+    #[serde(default)]
+    pub order: Option<ActiveOrder>,
+}
+
+/// Which orders make somebody active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActiveOrder {
+    /// What the member bought.
+    Own,
+    /// That, and what customers bought whom the member referred.
+    OwnOrReferred,
 }
 
 /// How the periods of a look-back count.

@@ -13,6 +13,7 @@ use toml::{
 use super::{
     Component, Plan, PlanRef,
     by_rank::{Fault, Problem, UNRANKED},
+    case::Case,
     close::{Cap, CloseComponent},
     period::Calendar,
     rank::{Activity, Ladder, LadderRules, Rank, RankLevel},
@@ -98,6 +99,7 @@ pub(super) struct PlanFile {
     period: Option<Calendar>,
     /// The cases that the plan is tested with.
     #[serde(default)]
+    #[schemars(with = "Vec<Case>")]
     case: Vec<serde_json::Value>,
     /// The ranks, lowest first.
     // Read one by one before, as are caps and components; named here for the messages.
@@ -338,8 +340,9 @@ fn whole(plan: &Plan, text: &str) -> Option<PlanError> {
         place.field = needed.key().into();
         return Some(PlanError::Field { place, problem: Problem::Missing(needed) });
     }
+    let fault = plan.base_fault().or_else(|| plan.tree_fault());
     let (path, component, problem) =
-        plan.tree_fault().or_else(|| plan.binary_fault()).or_else(|| plan.close_fault())?;
+        fault.or_else(|| plan.binary_fault()).or_else(|| plan.close_fault())?;
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     Some(PlanError::Field { place: place(text, &path, component), problem })
 }

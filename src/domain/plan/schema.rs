@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     by_rank::{ByRank, Threshold},
+    case::{Amount, Instant, Points},
     close::{Bracket, Breakaway, Matching, Pool, RankBonus, UnilevelVolume},
     order_time::{
         Differential, Direct, FastStart, Generation, Infinity, RankRates, Unilevel, WalkLimit,
@@ -22,7 +23,7 @@ use super::{
     read::PlanFile,
 };
 use crate::domain::{
-    id::{CommissionClass, ComponentId, RankId, TreeId},
+    id::{CommissionClass, ComponentId, DistributorId, RankId, TreeId},
     money::{Currency, Money, Rate},
     volume::{Conversion, Volume},
 };
@@ -91,6 +92,33 @@ text! {
     Zone, "^.{1,64}$", "UTC, or a rule of POSIX such as \"CET-1CEST,M3.5.0,M10.5.0/3\".";
     Periods, "^([1-9][0-9]{0,2}|1000)$", "So many periods as text, \"1\" to \"1000\".";
     Threshold, "^[A-Za-z0-9_-]{1,64}$", "The name of a rank of this plan.";
+    DistributorId, "^[!-~]{1,64}$",
+        "A member of a case: 1 to 64 printable characters without blanks.";
+    Instant, "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$",
+        "A day (its first instant in UTC) or an instant: \"2026-01-31\", \"2026-01-31T08:00:00Z\".";
+}
+
+/// A figure of a case: a whole number as it is, or a number as text.
+macro_rules! figure {
+    ($($name:ident, $description:literal;)*) => {$(
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                concat!("Case", stringify!($name)).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let text = json!({ "type": "string", "pattern": "^-?[0-9]*\\.?[0-9]+$" });
+                json_schema!({
+                    "anyOf": [{ "type": "integer" }, text], "description": $description,
+                })
+            }
+        }
+    )*};
+}
+
+figure! {
+    Points, "Points, as a whole number or as text: 200, \"1.5\".";
+    Amount, "An amount of money, as a whole number or as text: 20, \"19.80\".";
 }
 
 impl JsonSchema for WalkLimit {

@@ -317,4 +317,25 @@ fn dynamic_rates_by_rank_reach_equally_far_in_every_class() {
     );
 }
 
+/// What pays on CV must know what that is, and which money a point is.
+#[test]
+fn a_component_on_cv_needs_volumes_and_a_currency() {
+    let on_cv = "id = \"unilevel\"\n    base = { cv = { conversion = \"0.40\" } }";
+    let text = PLAN.replace("id = \"unilevel\"", on_cv);
+    let error = Plan::parse(&text).unwrap_err().to_string();
+    assert!(error.starts_with("line 16, component unilevel, `base`: CV is what"), "{error}");
+    let volumes = "[volumes]\npv = \"qv\"\ngroup = \"pv\"\nretail_orders = \"nobody\"\n\
+                   conversion = \"1\"\nnegative_volume = \"carry\"\nqv = { source = \"net\", rate = \"1\" }\n\
+                   cv = { source = \"catalogue\", missing = \"zero\" }\n";
+    let text = format!("{text}{volumes}");
+    let error = Plan::parse(&text).unwrap_err().to_string();
+    assert!(error.contains("add `currency = \"EUR\"`"), "{error}");
+    let currency = "rounding = \"half_even\"\n    currency = \"EUR\"";
+    let plan = Plan::parse(&text.replace("rounding = \"half_even\"", currency)).unwrap();
+    assert_eq!(plan.components[0].base(), Some(PayBase::Net), "as if it said so");
+    assert!(plan.components[1].base().unwrap().conversion().is_some());
+    let wrong = text.replace("conversion = \"0.40\"", "");
+    assert!(matches!(Plan::parse(&wrong), Err(PlanError::Syntax(_))), "a point has no worth");
+}
+
 pub(crate) mod whole;

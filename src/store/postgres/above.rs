@@ -1,5 +1,7 @@
 //! What periods and their orders paid, for who asks what became of an order, or what a period costs.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use tokio_postgres::types::ToSql;
 
@@ -7,8 +9,9 @@ use super::{Postgres, classify, to_i64, to_u64, unreadable};
 use crate::{
     domain::{
         close::Basis,
-        id::ComponentId,
+        id::{ComponentId, PositionId, TreeId},
         money::{Currency, Money},
+        placement::Position,
     },
     stream::ServiceError,
 };
@@ -105,5 +108,26 @@ impl Postgres {
             })
         };
         rows.iter().map(paid).collect()
+    }
+
+    /// What the company calls some positions of a tree.
+    pub async fn position_names(
+        &self,
+        tree: &TreeId,
+        positions: &[Position],
+    ) -> Result<BTreeMap<Position, PositionId>, ServiceError> {
+        let query = "SELECT seq, position_id FROM upline.placement_event
+                     WHERE tree = $1 AND seq = ANY ($2)";
+        let seqs: Vec<i64> =
+            positions.iter().map(|position| i64::from(position.0).saturating_add(1)).collect();
+        let client = self.client().await?;
+        let rows = client.query(query, &[&tree.as_str(), &seqs]).await.map_err(classify)?;
+        let named = |row: &tokio_postgres::Row| {
+            // Events are numbered from 1, positions from 0.
+            let position = to_u64(row.get(0)).saturating_sub(1);
+            let position = u32::try_from(position).map(Position).map_err(unreadable)?;
+            Ok((position, PositionId::parse(row.get(1)).map_err(unreadable)?))
+        };
+        rows.iter().map(named).collect()
     }
 }

@@ -13,7 +13,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    Postgres, classify,
+    Postgres, brought, classify,
     orders::from_json,
     placed::copy_placed,
     ranks,
@@ -70,7 +70,8 @@ pub enum CloseOutcome {
     Sealed(u64),
     /// It was closed before.
     Already,
-    /// Another period of the plan was closed, or a rank forced or cleared, since the basis was made.
+    /// Another period of the plan was closed, or a rank forced or cleared, or something brought along, since
+    /// the basis was made.
     Outdated,
 }
 
@@ -268,7 +269,8 @@ impl Postgres {
         if let Some(known) = standing(&tx, closing.basis).await? {
             return Ok(known);
         }
-        if !ranks::of_close(&tx, closing).await? {
+        let outdated = brought::is_outdated(&tx, closing.basis).await?;
+        if outdated || !ranks::of_close(&tx, closing).await? {
             return Ok(CloseOutcome::Outdated);
         }
         copy_members(&tx, &key, closing.members).await?;

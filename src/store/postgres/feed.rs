@@ -76,6 +76,17 @@ pub struct PeriodLine {
     pub corrects: Option<String>,
 }
 
+/// What is read back of the ledger at once.
+#[derive(Debug)]
+pub struct ReadBack {
+    /// The last of the blocks.
+    pub upto: u64,
+    /// What was posted in them.
+    pub posted: Vec<Posting>,
+    /// The period that was closed in the last of them.
+    pub closed: Option<ClosedPeriod>,
+}
+
 /// The turn of this process to feed the warehouse. Nobody else has one until it is done or dropped.
 #[derive(Debug)]
 pub struct Turn {
@@ -98,18 +109,80 @@ impl Turn {
     pub async fn blocks(&self, most: u32) -> Result<Vec<Block>, ServiceError> {
         let query = "SELECT number, last_seq - first_seq + 1, posted_at FROM upline.ledger_block
                      WHERE number > $1 ORDER BY number LIMIT $2";
-        let statement = self.client.prepare_cached(query).await.map_err(classify)?;
-        let rows = self
-            .client
-            .query(&statement, &[&to_i64(self.mark), &i64::from(most)])
-            .await
-            .map_err(classify)?;
+        let given: [&(dyn ToSql + Sync); 2] = [&to_i64(self.mark), &i64::from(most)];
         let block = |row: &Row| Block {
             number: to_u64(row.get(0)),
             entries: to_u64(row.get(1)),
             posted_at: row.get(2),
         };
-        Ok(rows.iter().map(block).collect())
+        Ok(self.query(query, &given).await?.iter().map(block).collect())
+    }
+
+    async fn query(
+        &self,
+        query: &str,
+        given: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ServiceError> {
+        let statement = self.client.prepare_cached(query).await.map_err(classify)?;
+        self.client.query(&statement, given).await.map_err(classify)
+    }
+
+    /// Reads back what was posted in these blocks, from the first on: up to so many revisions, but at least
+    /// one block, and no further than the first that closed a period.
+    pub async fn read_back(
+        &self,
+        blocks: RangeInclusive<u64>,
+        most: usize,
+    ) -> Result<ReadBack, ServiceError> {
+        let (first, mut last) = (to_i64(*blocks.start()), to_i64(*blocks.end()));
+        let query = "SELECT plan_id, period, starts_at, ends_at, pays_on, closed_at, block
+                     FROM upline.period_close WHERE block BETWEEN $1 AND $2 ORDER BY block LIMIT 1";
+        let closed = self.query(query, &[&first, &last]).await?.into_iter().next();
+        if let Some(closed) = &closed {
+            last = closed.get(6);
+        }
+        let query =
+            "SELECT block, count(*) FROM upline.commission_run WHERE block BETWEEN $1 AND $2
+                     GROUP BY block ORDER BY block";
+        let mut revisions = 0;
+        for row in self.query(query, &[&first, &last]).await? {
+            let block: i64 = row.get(0);
+            revisions = to_u64(row.get(1)).saturating_add(revisions);
+            if block > first && revisions > u64::try_from(most).unwrap_or(u64::MAX) {
+                last = last.min(block.saturating_sub(1));
+                break;
+            }
+        }
+        let closed = closed.filter(|row| row.get::<_, i64>(6) == last);
+        Ok(ReadBack {
+            upto: to_u64(last),
+            posted: posted(&self.client, first, last, false).await?,
+            closed: closed.map(|row| ClosedPeriod {
+                plan: row.get(0),
+                period: row.get(1),
+                starts_at: row.get(2),
+                ends_at: row.get(3),
+                pays_on: row.get(4),
+                closed_at: row.get(5),
+            }),
+        })
+    }
+
+    /// The entries of a closed period behind this number, in their order, at most so many.
+    pub async fn period_lines(
+        &self,
+        of: &ClosedPeriod,
+        after: i32,
+        most: u32,
+    ) -> Result<Vec<PeriodLine>, ServiceError> {
+        let query = "SELECT number, event_id::text, component,
+                            CASE debit WHEN 'commission' THEN credit ELSE debit END,
+                            CASE debit WHEN 'commission' THEN amount ELSE -amount END,
+                            currency, reason, corrects
+                     FROM upline.period_entry
+                     WHERE plan_id = $1 AND period = $2 AND number > $3 ORDER BY number LIMIT $4";
+        let given: [&(dyn ToSql + Sync); 4] = [&of.plan, &of.period, &after, &i64::from(most)];
+        self.query(query, &given).await?.iter().map(period_line).collect()
     }
 
     /// The warehouse has everything up to this block.
@@ -126,9 +199,6 @@ impl Turn {
 }
 
 impl Postgres {
-    /// The most revisions that are counted to say how far the warehouse is behind.
-    pub const COUNTED: u64 = 100_000;
-
     /// Up to which block the warehouse has everything, and the last block of the ledger.
     pub async fn warehouse_mark(&self) -> Result<(u64, u64), ServiceError> {
         let query = "SELECT block, coalesce((SELECT number FROM upline.ledger_block
@@ -140,15 +210,17 @@ impl Postgres {
         Ok((to_u64(row.get(0)), to_u64(row.get(1))))
     }
 
-    /// Takes the turn; none if another process has it.
+    /// Takes the turn; none if another process has it. Rows are written to another server meanwhile, so the
+    /// transaction may be idle for longer than the server allows others.
     pub async fn warehouse_turn(&self) -> Result<Option<Turn>, ServiceError> {
+        let begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
         let query = "SELECT block FROM upline.warehouse_mark FOR UPDATE SKIP LOCKED";
         let client = self.client().await?;
         let statement = client.prepare_cached(query).await.map_err(classify)?;
         let mut turn = Turn { client, mark: 0, ended: false };
         let locked = turn.client.query_opt(&statement, &[]);
         let ((), locked) =
-            try_join(turn.client.batch_execute("BEGIN"), locked).await.map_err(classify)?;
+            try_join(turn.client.batch_execute(begin), locked).await.map_err(classify)?;
         Ok(locked.map(|row| {
             turn.mark = to_u64(row.get(0));
             turn
@@ -156,74 +228,22 @@ impl Postgres {
     }
 
     /// Lets the warehouse be fed again from the first block, or from the block after `mark`. What it
-    /// has stays; what comes twice counts once.
+    /// has stays; what comes twice counts once. Waits for a turn that is under way.
     pub async fn feed_warehouse_from(&self, mark: u64) -> Result<(), ServiceError> {
         let moved = "UPDATE upline.warehouse_mark SET block = least($1, block)";
         let client = self.client().await?;
         client.execute(moved, &[&to_i64(mark)]).await.map(drop).map_err(classify)
     }
-
-    /// The periods that were closed in these blocks.
-    pub async fn closed_in(
-        &self,
-        blocks: RangeInclusive<u64>,
-    ) -> Result<Vec<ClosedPeriod>, ServiceError> {
-        let query = "SELECT plan_id, period, starts_at, ends_at, pays_on, closed_at
-                     FROM upline.period_close WHERE block BETWEEN $1 AND $2 ORDER BY block";
-        let client = self.client().await?;
-        let statement = client.prepare_cached(query).await.map_err(classify)?;
-        let (first, last) = (to_i64(*blocks.start()), to_i64(*blocks.end()));
-        let rows = client.query(&statement, &[&first, &last]).await.map_err(classify)?;
-        let closed = |row: &Row| ClosedPeriod {
-            plan: row.get(0),
-            period: row.get(1),
-            starts_at: row.get(2),
-            ends_at: row.get(3),
-            pays_on: row.get(4),
-            closed_at: row.get(5),
-        };
-        Ok(rows.iter().map(closed).collect())
-    }
-
-    /// The entries of a closed period behind this number, in their order, at most so many.
-    pub async fn period_lines(
-        &self,
-        of: &ClosedPeriod,
-        after: i32,
-        most: u32,
-    ) -> Result<Vec<PeriodLine>, ServiceError> {
-        let query = "SELECT number, event_id::text, component,
-                            CASE debit WHEN 'commission' THEN credit ELSE debit END,
-                            CASE debit WHEN 'commission' THEN amount ELSE -amount END,
-                            currency, reason, corrects
-                     FROM upline.period_entry
-                     WHERE plan_id = $1 AND period = $2 AND number > $3 ORDER BY number LIMIT $4";
-        let client = self.client().await?;
-        let statement = client.prepare_cached(query).await.map_err(classify)?;
-        let given: [&(dyn ToSql + Sync); 4] = [&of.plan, &of.period, &after, &i64::from(most)];
-        let rows = client.query(&statement, &given).await.map_err(classify)?;
-        rows.iter().map(period_line).collect()
-    }
-
-    /// How many posted revisions the warehouse does not have; counted up to [`Self::COUNTED`].
-    pub async fn warehouse_behind(&self) -> Result<u64, ServiceError> {
-        let query = "SELECT count(*) FROM (
-                         SELECT FROM upline.commission_run
-                         WHERE block > (SELECT block FROM upline.warehouse_mark) LIMIT $1) behind";
-        let client = self.client().await?;
-        let statement = client.prepare_cached(query).await.map_err(classify)?;
-        let row =
-            client.query_one(&statement, &[&to_i64(Self::COUNTED)]).await.map_err(classify)?;
-        Ok(to_u64(row.get(0)))
-    }
 }
 
-/// Everything that is posted in these blocks, by order and revision.
+/// Everything that is posted in these blocks, by order and revision; entries of the volume journal only if
+/// they are wanted.
 pub(super) async fn posted(
     client: &ClientWrapper,
-    blocks: RangeInclusive<u64>,
+    first: i64,
+    last: i64,
+    with_volumes: bool,
 ) -> Result<Vec<Posting>, ServiceError> {
-    let (first, last) = (to_i64(*blocks.start()), to_i64(*blocks.end()));
     let runs = "SELECT order_key, revision, calc_snapshot_json::text, block, posted_at, received_at,
                        validated_at, mapped_at, computed_at
                 FROM upline.commission_run WHERE block BETWEEN $1 AND $2 ORDER BY order_key, revision";
@@ -234,7 +254,7 @@ pub(super) async fn posted(
     let mut postings = Vec::with_capacity(runs.len());
     for row in runs {
         let run: Run = from_json(row.get(2))?;
-        if volumes.is_none() && run.volumes.is_some() {
+        if with_volumes && volumes.is_none() && run.volumes.is_some() {
             volumes = Some(journal::of_blocks(client, first, last).await?);
         }
         let of = (row.get(0), row.get(1));

@@ -2,9 +2,11 @@
 
 mod above;
 mod articles;
+mod brought;
 mod closes;
 mod company;
 mod copy;
+mod copy_rows;
 pub mod customers;
 mod feed;
 pub mod import;
@@ -14,6 +16,7 @@ mod migrate;
 mod orders;
 mod periods;
 mod placed;
+mod placed_stored;
 mod placements;
 mod plans;
 mod ranks;
@@ -30,16 +33,18 @@ use tokio_postgres::{NoTls, error::SqlState};
 
 pub use self::{
     above::{OrdersPaid, PaidAbove},
+    brought::{Bringer, BroughtCarry, BroughtRank, CarryTold, OfBinary},
     closes::{CloseOutcome, Closed, Closing},
     company::{CompanyReader, Versions},
-    feed::{Block, ClosedPeriod, PeriodLine, Turn},
+    feed::{Block, ClosedPeriod, PeriodLine, ReadBack, Turn},
     journal::NumberedVolume,
     migrate::{MigrateError, last_migration, migrate},
     periods::{OrderEarning, OwnVolume, StoredBlock, StoredClose, StoredEntry, StoredMember},
-    placed::{PastPosition, Pasts, ReturnedEntry},
+    placed::{Pasts, ReturnedEntry},
+    placed_stored::{StoredCorrection, StoredLevel, StoredPosition},
     placements::{PlacementRow, ShapeConflict},
-    plans::PlanConflict,
-    ranks::RankDecision,
+    plans::{CalendarConflict, PlanConflict},
+    ranks::{Cleared, RankDecision},
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},
 };
@@ -120,7 +125,8 @@ impl Postgres {
     fn with(url: &str, connections: usize, settings: &'static str) -> Result<Self, UrlError> {
         let mut config: tokio_postgres::Config = url.parse().map_err(UrlError::Syntax)?;
         config.connect_timeout(Duration::from_secs(5));
-        // A connection whose other end has vanished without a word must not hold a stage.
+        // A connection whose other end has vanished without a word must not hold a stage; and, by the
+        // settings of the session below, no locks at the server.
         config
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
@@ -136,6 +142,8 @@ impl Postgres {
         );
         let session = format!(
             "{settings} SET statement_timeout = '60s'; \
+             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+             SET tcp_keepalives_count = 3; SET tcp_user_timeout = '25s'; \
              SELECT set_config('role', 'upline_service', false) FROM pg_roles \
              WHERE rolname = 'upline_service' AND pg_has_role(oid, 'MEMBER')"
         );
@@ -197,6 +205,7 @@ impl Store for Postgres {
     }
 
     async fn posted(&self, blocks: RangeInclusive<u64>) -> Result<Vec<Posting>, ServiceError> {
-        feed::posted(&*self.client().await?, blocks).await
+        let (first, last) = (to_i64(*blocks.start()), to_i64(*blocks.end()));
+        feed::posted(&*self.client().await?, first, last, true).await
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         id::{ComponentId, DistributorId, LineId},
         ledger::EventId,
         money::{Currency, Money},
-        plan::volume::LineVolumes,
+        plan::{period::PeriodId, volume::LineVolumes},
         volume::Volume,
     },
     stream::ServiceError,
@@ -88,6 +88,8 @@ pub struct StoredEntry {
     pub currency: String,
     /// Why it is breakage, if it is.
     pub reason: Option<String>,
+    /// The closed period that it corrects, if it does.
+    pub corrects: Option<String>,
 }
 
 /// An entry of the volume journal in the period of whom it counts for.
@@ -126,6 +128,10 @@ pub struct OrderEarning {
     pub placed_at: Timestamp,
     /// How much; below zero where more was taken back.
     pub amount: Money,
+    /// What all orders earned in the component and currency.
+    pub all: Money,
+    /// How many they are.
+    pub orders: u64,
 }
 
 impl Postgres {
@@ -168,6 +174,49 @@ impl Postgres {
                 columns: COLUMNS.into_iter().zip(texts).collect(),
             }
         }))
+    }
+
+    /// The closed periods of a plan that begin before an instant, each with its start, the latest first, at
+    /// most so many.
+    pub async fn closed_before(
+        &self,
+        plan: &str,
+        at: Timestamp,
+        limit: u8,
+    ) -> Result<Vec<(PeriodId, Timestamp)>, ServiceError> {
+        let query = "SELECT period, starts_at FROM upline.period_close
+                     WHERE plan_id = $1 AND starts_at < $2
+                     ORDER BY starts_at DESC LIMIT $3";
+        let client = self.client().await?;
+        let limit = i64::from(limit);
+        let rows = client.query(query, &[&plan, &at, &limit]).await.map_err(classify)?;
+        let period = |row: &Row| Ok((PeriodId::parse(row.get(0)).map_err(unreadable)?, row.get(1)));
+        rows.iter().map(period).collect()
+    }
+
+    /// The closed period of a plan that an instant lies in.
+    pub async fn closed_at(
+        &self,
+        plan: &str,
+        at: Timestamp,
+    ) -> Result<Option<PeriodId>, ServiceError> {
+        let query = "SELECT period FROM upline.period_close
+                     WHERE plan_id = $1 AND starts_at <= $2 AND ends_at > $2";
+        let client = self.client().await?;
+        let row = client.query_opt(query, &[&plan, &at]).await.map_err(classify)?;
+        row.map(|row| PeriodId::parse(row.get(0)).map_err(unreadable)).transpose()
+    }
+
+    /// How many entries the volume journal has of orders placed in a time.
+    pub async fn volumes_placed(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, ServiceError> {
+        let query =
+            "SELECT count(*) FROM upline.volume_entry WHERE order_ts >= $1 AND order_ts < $2";
+        let client = self.client().await?;
+        Ok(to_u64(client.query_one(query, &[&from, &until]).await.map_err(classify)?.get(0)))
     }
 
     /// A block, with what its neighbours say; `None` if there is none of this number.
@@ -247,7 +296,7 @@ impl Postgres {
         mut take: impl FnMut(StoredEntry),
     ) -> Result<(), ServiceError> {
         let query = "SELECT number, event_id::text, component, debit, credit, amount::text,
-                            currency, reason
+                            currency, reason, corrects
                      FROM upline.period_entry WHERE plan_id = $1 AND period = $2 ORDER BY number";
         let client = self.client().await?;
         let (plan, period) = (&*key.plan, key.period.as_str());
@@ -263,6 +312,7 @@ impl Postgres {
                 amount: row.get(5),
                 currency: row.get(6),
                 reason: row.get(7),
+                corrects: row.get(8),
             });
         }
         Ok(())
@@ -322,23 +372,30 @@ impl Postgres {
 
     /// What the orders of a period earned one distributor, by component and order, with what came late for
     /// closed periods: the entries that [`Postgres::order_earnings`] counts, of all components and in
-    /// every currency. Orders that come to nothing are left out.
+    /// every currency. Orders that come to nothing are left out; of each component and currency the
+    /// `largest` are given, or all.
     pub async fn own_earnings(
         &self,
         basis: &Basis,
         distributor: &DistributorId,
+        largest: Option<usize>,
     ) -> Result<Vec<OrderEarning>, ServiceError> {
-        let query = "SELECT e.component, e.currency, e.order_key, min(e.order_ts),
-                            sum(CASE e.kind WHEN 'earned' THEN e.amount ELSE -e.amount END)
+        let query = "SELECT component, currency, order_key, placed_at, amount, total, orders FROM (
+             SELECT *, sum(amount) OVER w AS total, count(*) OVER w AS orders,
+                    row_number() OVER (w ORDER BY abs(amount) DESC, placed_at, order_key) AS place
+             FROM (SELECT e.component, e.currency, e.order_key, min(e.order_ts) AS placed_at,
+                          sum(CASE e.kind WHEN 'earned' THEN e.amount ELSE -e.amount END) AS amount
              FROM upline.ledger_entry e JOIN upline.commission_run r USING (order_key, revision)
              WHERE (CASE e.kind WHEN 'earned' THEN e.credit ELSE e.debit END) = $1
                AND r.plan_id = $2 AND e.seq <= $3 AND e.order_ts < $5
                AND (e.order_ts >= $4 OR e.order_ts >= $6 AND e.seq > $7)
              GROUP BY 1, 2, 3
-             HAVING sum(CASE e.kind WHEN 'earned' THEN e.amount ELSE -e.amount END) <> 0
-             ORDER BY 1, 2, 4, 3";
+             HAVING sum(CASE e.kind WHEN 'earned' THEN e.amount ELSE -e.amount END) <> 0) o
+             WINDOW w AS (PARTITION BY component, currency)) p
+             WHERE place <= $8 ORDER BY component, currency, placed_at, order_key";
         let client = self.client().await?;
-        let given: [&(dyn ToSql + Sync); 7] = [
+        let largest = largest.map_or(i64::MAX, |most| i64::try_from(most).unwrap_or(i64::MAX));
+        let given: [&(dyn ToSql + Sync); 8] = [
             &format!("distributor:{distributor}"),
             &&*basis.plan.id,
             &to_i64(basis.ledger),
@@ -346,6 +403,7 @@ impl Postgres {
             &basis.period.end,
             &basis.counted.since,
             &to_i64(basis.ledger_before),
+            &largest,
         ];
         let rows = client.query(query, &given).await.map_err(classify)?;
         let earning = |row: &Row| {
@@ -355,6 +413,8 @@ impl Postgres {
                 order: row.get(2),
                 placed_at: row.get(3),
                 amount: Money::from_decimal(row.get(4)).map_err(unreadable)?,
+                all: Money::from_decimal(row.get(5)).map_err(unreadable)?,
+                orders: to_u64(row.get(6)),
             })
         };
         rows.iter().map(earning).collect()

@@ -2,23 +2,25 @@
 
 use std::{collections::BTreeMap, pin::pin};
 
+use bytes::Bytes;
 use deadpool_postgres::{Object, Transaction};
-use futures_util::TryStreamExt;
+use futures_util::{SinkExt, TryStreamExt};
 use jiff::Timestamp;
 use tokio_postgres::{
-    Row,
+    CopyInSink, Row,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
 
 use super::{
-    Postgres, classify, orders::from_json, placements::to_i32, to_i64, to_u64, unreadable,
+    Postgres, classify, copy_rows::Rows, orders::from_json, placements::to_i32, to_i64, to_u64,
+    unreadable,
 };
 use crate::{
     domain::{
         close::{
             Basis, CloseKey,
-            binary::{self, Legs, Standing, unpair::Posted},
+            binary::{self, Legs, Standing, lost::Kept, unpair::Posted},
             matrix::Unclaimed,
             placed::{CorrectionRecord, LevelRecord, PlacedRecords, PositionRecord},
         },
@@ -31,19 +33,9 @@ use crate::{
     stream::ServiceError,
 };
 
-/// What a closed period knows of a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PastPosition {
-    /// What arrived, after the returns up to that close.
-    pub arrived: Legs,
-    /// What spoke for it.
-    pub standing: Standing,
-    /// What was posted with the close.
-    pub posted: Posted,
-}
-
-/// The closed periods of positions.
-pub type Pasts = BTreeMap<(PeriodId, Position), PastPosition>;
+/// What closed periods wrote down of positions, with the corrections since: by position and the place of the
+/// period in the list that was asked for.
+pub type Pasts = BTreeMap<(Position, usize), Kept>;
 
 /// An entry of an order of which something came back.
 #[derive(Debug, Clone)]
@@ -58,6 +50,14 @@ pub struct ReturnedEntry {
     pub seq: u64,
     /// What is new.
     pub amount: LineVolumes,
+}
+
+/// A row names a position that the tree does not have.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("a closed period carries volume of position {position}, and the tree has {positions}")]
+struct Beyond {
+    position: Position,
+    positions: usize,
 }
 
 fn position(number: i32) -> Result<Position, ServiceError> {
@@ -90,61 +90,114 @@ impl Postgres {
         rows.iter().map(|row| from_json(row.get(0))).collect()
     }
 
-    /// What each position of a binary carried out of a closed period.
+    /// What each of so many positions of a binary carried out of a closed period.
     pub async fn carried_legs(
         &self,
         key: &CloseKey,
         component: &ComponentId,
-    ) -> Result<BTreeMap<Position, Legs>, ServiceError> {
+        positions: usize,
+    ) -> Result<Vec<Legs>, ServiceError> {
         let query = "SELECT position, left_carried, right_carried FROM upline.period_position
                      WHERE plan_id = $1 AND component = $2 AND period = $3";
-        let client = self.client().await?;
+        let mut client = self.client().await?;
+        let client = patient(&mut client).await?;
         let (plan, period) = (&*key.plan, key.period.as_str());
         let given: [&(dyn ToSql + Sync); 3] = [&plan, &component.as_str(), &period];
         let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
-        let mut carried = BTreeMap::new();
+        let mut carried = vec![Legs::ZERO; positions];
         while let Some(row) = rows.try_next().await.map_err(classify)? {
-            carried.insert(position(row.get(0))?, legs(&row, 1, 2));
+            let position = position(row.get(0))?;
+            let slot = carried.get_mut(position.index());
+            *slot.ok_or_else(|| unreadable(Beyond { position, positions }))? = legs(&row, 1, 2);
         }
         Ok(carried)
     }
 
-    /// The closed periods of some positions of a binary, with the corrections that the closes of `closed`
+    /// How many positions of a binary carried volume out of a closed period, and the volume in all of their
+    /// legs.
+    pub async fn carried_sum(
+        &self,
+        key: &CloseKey,
+        component: &ComponentId,
+    ) -> Result<(u64, Volume), ServiceError> {
+        let query =
+            "SELECT count(*), least(coalesce(sum(left_carried::numeric + right_carried), 0),
+                                            9223372036854775807)::bigint
+                     FROM upline.period_position
+                     WHERE plan_id = $1 AND component = $2 AND period = $3
+                           AND (left_carried > 0 OR right_carried > 0)";
+        let mut client = self.client().await?;
+        let client = patient(&mut client).await?;
+        let (plan, period) = (&*key.plan, key.period.as_str());
+        let given: [&(dyn ToSql + Sync); 3] = [&plan, &component.as_str(), &period];
+        let row = client.query_one(query, &given).await.map_err(classify)?;
+        Ok((to_u64(row.get(0)), Volume::from_parts(row.get(1))))
+    }
+
+    /// Some closed periods of some positions of a binary, with the corrections that the closes of `closed`
     /// posted.
     pub async fn past_positions(
         &self,
         plan: &str,
         component: &ComponentId,
         positions: &[Position],
-        closed: &[&str],
+        (periods, closed): (&[&str], &[&str]),
     ) -> Result<Pasts, ServiceError> {
         let wanted: Vec<i32> = positions.iter().copied().map(to_i32).collect();
         let client = self.client().await?;
         let mut pasts = Pasts::new();
         let query =
-            "SELECT period, position, left_arrived, right_arrived, standing, paid, breakage, capped
-                     FROM upline.period_position
-                     WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)";
+            "SELECT array_position($4::text[], period) - 1, position, left_opening, right_opening,
+                    left_arrived, right_arrived, standing, paid, breakage, capped
+             FROM upline.period_position
+             WHERE plan_id = $1 AND component = $2 AND position = ANY ($3) AND period = ANY ($4)";
         let of = component.as_str();
-        for row in client.query(query, &[&plan, &of, &wanted]).await.map_err(classify)? {
-            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
-            let standing = u8::try_from(row.get::<_, i16>(4)).map_err(unreadable)?;
-            let standing = Standing::from_bits(standing);
-            let past =
-                PastPosition { arrived: legs(&row, 2, 3), standing, posted: posted(&row, 5)? };
-            pasts.insert((period, position(row.get(1))?), past);
+        let place = |row: &Row| -> Result<(Position, usize), ServiceError> {
+            let period = usize::try_from(row.get::<_, i32>(0)).map_err(unreadable)?;
+            Ok((position(row.get(1))?, period))
+        };
+        let given: [&(dyn ToSql + Sync); 4] = [&plan, &of, &wanted, &periods];
+        let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            let standing = u8::try_from(row.get::<_, i16>(6)).map_err(unreadable)?;
+            let kept = Kept {
+                opening: legs(&row, 2, 3),
+                arrived: legs(&row, 4, 5),
+                standing: Some(Standing::from_bits(standing)),
+                posted: posted(&row, 7)?,
+            };
+            pasts.insert(place(&row)?, kept);
         }
-        let query = "SELECT corrects, position, sum(paid), sum(breakage), sum(capped)
-                     FROM upline.period_correction
-                     WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)
-                           AND period = ANY ($4) GROUP BY 1, 2";
-        for row in client.query(query, &[&plan, &of, &wanted, &closed]).await.map_err(classify)? {
-            let period = PeriodId::parse(row.get(0)).map_err(unreadable)?;
-            if let Some(past) = pasts.get_mut(&(period, position(row.get(1))?)) {
-                past.posted = past.posted.plus(posted(&row, 2)?);
-            }
+        let query =
+            "SELECT array_position($4::text[], corrects) - 1, position, sum(paid), sum(breakage),
+                    sum(capped)
+             FROM upline.period_correction
+             WHERE plan_id = $1 AND component = $2 AND position = ANY ($3)
+                   AND corrects = ANY ($4) AND period = ANY ($5) GROUP BY 1, 2";
+        let given: [&(dyn ToSql + Sync); 5] = [&plan, &of, &wanted, &periods, &closed];
+        for row in client.query(query, &given).await.map_err(classify)? {
+            let past = pasts.entry(place(&row)?).or_default();
+            past.posted = past.posted.plus(posted(&row, 2)?);
         }
         Ok(pasts)
+    }
+
+    /// Who was active in a closed period.
+    pub async fn active_members(
+        &self,
+        key: &CloseKey,
+        mut take: impl FnMut(&str),
+    ) -> Result<(), ServiceError> {
+        let query = "SELECT distributor_id FROM upline.period_member
+                     WHERE plan_id = $1 AND period = $2 AND active";
+        let client = self.client().await?;
+        let (plan, period) = (&*key.plan, key.period.as_str());
+        let given: [&(dyn ToSql + Sync); 2] = [&plan, &period];
+        let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
+        while let Some(row) = rows.try_next().await.map_err(classify)? {
+            take(row.get(0));
+        }
+        Ok(())
     }
 
     /// What distributors got of a component for each closed period: by the closes of `closed`, and by what
@@ -205,13 +258,15 @@ impl Postgres {
         Ok(rows.iter().map(entry).collect())
     }
 
-    /// The volume of each order that a close counts, with whose it is; in no particular order.
+    /// The volume of each order that a close counts, by order and distributor: what came back before the close
+    /// is off it. In no particular order, one at a time.
     pub async fn counted_orders(
         &self,
         basis: &Basis,
-        mut take: impl FnMut(&str, LineVolumes),
+        mut take: impl FnMut(&str, &str, LineVolumes),
     ) -> Result<(), ServiceError> {
-        let query = "SELECT distributor_id, sum(pv)::bigint, sum(qv)::bigint, sum(cv)::bigint
+        let query =
+            "SELECT order_key, distributor_id, sum(pv)::bigint, sum(qv)::bigint, sum(cv)::bigint
                      FROM upline.volume_entry
                      WHERE seq <= $1 AND (order_ts >= $2 AND order_ts < $3
                                           OR order_ts >= $4 AND order_ts < $2 AND seq > $5)
@@ -225,14 +280,14 @@ impl Postgres {
         let given: [&(dyn ToSql + Sync); 5] = [&upto, &start, &end, &since, &before];
         let mut rows = pin!(client.query_raw(query, given).await.map_err(classify)?);
         while let Some(row) = rows.try_next().await.map_err(classify)? {
-            take(row.get(0), volumes(&row, 1));
+            take(row.get(0), row.get(1), volumes(&row, 2));
         }
         Ok(())
     }
 }
 
 /// A transaction that reads the whole journal: longer than a statement of a stage may take.
-async fn patient(client: &mut Object) -> Result<Transaction<'_>, ServiceError> {
+pub(super) async fn patient(client: &mut Object) -> Result<Transaction<'_>, ServiceError> {
     let tx = client.build_transaction().read_only(true).start().await.map_err(classify)?;
     tx.batch_execute("SET LOCAL statement_timeout = '30min'").await.map_err(classify)?;
     Ok(tx)
@@ -261,31 +316,34 @@ async fn copy_positions(
     key: &CloseKey,
     records: &[PositionRecord],
 ) -> Result<(), ServiceError> {
-    let head = [Type::TEXT, Type::TEXT, Type::TEXT, Type::INT4, Type::INT2];
-    let legs = std::iter::repeat_n(Type::INT8, 12);
-    let money = std::iter::repeat_n(Type::NUMERIC, 4);
-    let types: Vec<Type> = head.into_iter().chain(legs).chain(money).chain([Type::TEXT]).collect();
     let into = "COPY upline.period_position (plan_id, period, component, position, standing,
                 left_opening, left_arrived, left_paired, left_expired, left_flushed, left_carried,
                 right_opening, right_arrived, right_paired, right_expired, right_flushed,
                 right_carried, pool, paid, breakage, capped, reason) FROM STDIN BINARY";
-    let sink = tx.copy_in(into).await.map_err(classify)?;
-    let mut rows = pin!(BinaryCopyInWriter::new(sink, &types));
-    for record in records {
-        let [left, right] = Side::BOTH.map(|side| record.leg(side).map(Volume::parts));
-        let money = [record.pool, record.paid, record.breakage, record.capped].map(Money::written);
-        let (position, standing) = (to_i32(record.position), i16::from(record.standing.bits()));
-        let (period, component) = (key.period.as_str(), record.component.as_str());
-        let reason = record.unpaid.map(binary::Unpaid::as_str);
-        let plan = &*key.plan;
-        let mut row: Vec<&(dyn ToSql + Sync)> =
-            vec![&plan, &period, &component, &position, &standing];
-        row.extend(left.iter().chain(&right).map(|volume| -> &(dyn ToSql + Sync) { volume }));
-        row.extend(money.iter().map(|amount| -> &(dyn ToSql + Sync) { amount }));
-        row.push(&reason);
-        rows.as_mut().write(&row).await.map_err(classify)?;
+    let sink: CopyInSink<Bytes> = tx.copy_in(into).await.map_err(classify)?;
+    let mut sink = pin!(sink);
+    let mut rows = Rows::new()?;
+    for of_component in records.chunk_by(|a, b| a.component == b.component) {
+        let Some(first) = of_component.first() else { continue };
+        let head = Rows::head(22, &[&key.plan, key.period.as_str(), first.component.as_str()])?;
+        for record in of_component {
+            rows.put(&head);
+            rows.int4(to_i32(record.position));
+            rows.int2(record.standing.bits().into());
+            for side in Side::BOTH {
+                record.leg(side).map(Volume::parts).into_iter().for_each(|parts| rows.int8(parts));
+            }
+            for amount in [record.pool, record.paid, record.breakage, record.capped] {
+                rows.numeric(amount.written())?;
+            }
+            rows.text(record.unpaid.map(binary::Unpaid::as_str))?;
+            if let Some(full) = rows.full() {
+                sink.send(full).await.map_err(classify)?;
+            }
+        }
     }
-    rows.finish().await.map(drop).map_err(classify)
+    sink.send(rows.end()).await.map_err(classify)?;
+    sink.finish().await.map(drop).map_err(classify)
 }
 
 async fn copy_levels(

@@ -22,7 +22,8 @@ use crate::{
         genealogy::{Genealogy, Member},
         id::{DistributorId, PositionId, TreeId},
         placement::{
-            Entered, Owner, Placed, PlacementVersion, Position, Register, Shape, Spot, Wish,
+            Entered, Owner, Placed, PlacementError, PlacementVersion, Position, Register, Seats,
+            Shape, Spot, Wish,
         },
     },
     stream::ServiceError,
@@ -66,6 +67,21 @@ pub struct ShapeConflict {
     pub width: i16,
     /// What the plan says.
     pub shape: Shape,
+}
+
+/// A position belongs to somebody whom the genealogy does not have. They are enrolled before they are placed,
+/// so the genealogy was read before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "position {position} of tree {tree} belongs to {owner}, who is not in the genealogy up to event {seq}: they \
+     were enrolled meanwhile, begin again"
+)]
+struct UnknownOwner {
+    tree: TreeId,
+    position: PositionId,
+    owner: DistributorId,
+    /// The last event of the genealogy that was read.
+    seq: u64,
 }
 
 /// Checks a tree against its shape; says whether it is there.
@@ -117,16 +133,41 @@ fn event(row: &BinaryCopyOutRow) -> Result<Placed, Box<dyn Error + Send + Sync>>
     })
 }
 
-/// Reads a tree up to an event and checks its chain.
-async fn register(
+/// A tree that is read.
+trait Read {
+    fn version(&self) -> PlacementVersion;
+    fn apply(&mut self, event: &Placed, owner: Owner) -> Result<Position, PlacementError>;
+}
+
+impl Read for Register {
+    fn version(&self) -> PlacementVersion {
+        self.version()
+    }
+
+    fn apply(&mut self, event: &Placed, owner: Owner) -> Result<Position, PlacementError> {
+        self.apply(event, owner)
+    }
+}
+
+impl Read for Seats {
+    fn version(&self) -> PlacementVersion {
+        self.version()
+    }
+
+    fn apply(&mut self, event: &Placed, owner: Owner) -> Result<Position, PlacementError> {
+        self.apply(event, owner)
+    }
+}
+
+/// Reads a tree up to an event, into an empty one, and checks its chain.
+async fn read<T: Read>(
     copy_out: impl AsyncFn(String) -> Result<CopyOutStream, tokio_postgres::Error>,
-    (tree, shape): (&TreeId, Shape),
+    (tree, mut into): (&TreeId, T),
     upto: u64,
     genealogy: &Genealogy,
-) -> Result<Register, ServiceError> {
-    let mut register = Register::new(shape).map_err(unreadable)?;
-    while register.version().seq < upto {
-        let first = register.version().seq;
+) -> Result<T, ServiceError> {
+    while into.version().seq < upto {
+        let first = into.version().seq;
         let end = first.saturating_add(PART).min(upto);
         // The name of a tree is letters, digits, - and _; the numbers are ours: a copy takes no parameters.
         let copy = format!(
@@ -140,16 +181,19 @@ async fn register(
         while let Some(row) = rows.try_next().await.map_err(classify)? {
             let event = event(&row).map_err(unreadable)?;
             let owner = genealogy.find(&event.spot.owner).map(Member::number);
-            // Every owner is enrolled before; the genealogy here may be of an earlier moment.
-            let owner = Owner(owner.unwrap_or(u32::MAX));
-            register.apply(&event, owner).map_err(unreadable)?;
+            let unknown = || {
+                let (position, owner) = (event.spot.name.clone(), event.spot.owner.clone());
+                let (tree, seq) = (tree.clone(), genealogy.version().seq);
+                unreadable(UnknownOwner { tree, position, owner, seq })
+            };
+            into.apply(&event, Owner(owner.ok_or_else(unknown)?)).map_err(unreadable)?;
         }
-        if register.version().seq < end {
-            let found = register.version().seq;
+        if into.version().seq < end {
+            let found = into.version().seq;
             return Err(unreadable(format!("tree {tree} ends at event {found}, not at {upto}")));
         }
     }
-    Ok(register)
+    Ok(into)
 }
 
 impl Postgres {
@@ -178,18 +222,19 @@ impl Postgres {
         shape: Shape,
         version: PlacementVersion,
         genealogy: &Genealogy,
-    ) -> Result<Register, ServiceError> {
+    ) -> Result<Seats, ServiceError> {
         let client = self.client().await?;
         check_shape(&**client, tree, shape).await?;
         let copy_out = async |copy: String| client.copy_out(&copy).await;
-        let register = register(copy_out, (tree, shape), version.seq, genealogy).await?;
-        if register.version() != version {
+        let empty = Seats::new(shape).map_err(unreadable)?;
+        let seats = read(copy_out, (tree, empty), version.seq, genealogy).await?;
+        if seats.version() != version {
             return Err(unreadable(format!(
                 "tree {tree} was altered before event {}",
                 version.seq
             )));
         }
-        Ok(register)
+        Ok(seats)
     }
 
     /// Places what a file says, in its order, all in one transaction. Rows that cannot be placed are told one
@@ -211,7 +256,8 @@ impl Postgres {
         let last = "SELECT coalesce(max(seq), 0) FROM upline.placement_event WHERE tree = $1";
         let last = tx.query_one(last, &[&tree.as_str()]).await.map_err(classify)?.get(0);
         let copy_out = async |copy: String| tx.copy_out(&copy).await;
-        let mut register = register(copy_out, (tree, shape), to_u64(last), genealogy).await?;
+        let empty = Register::new(shape).map_err(unreadable)?;
+        let mut register = read(copy_out, (tree, empty), to_u64(last), genealogy).await?;
         let mut imported = Imported::default();
         let mut spots = Vec::new();
         for row in rows {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        commission::{RankBooks, RankLine, RankRecord, RankSource, RankVersion},
+        commission::{RankBooks, RankLine, RankRecord, RankSource, RankVersion, Span, held_from},
         digest::Digest,
         genealogy::Genealogy,
         id::RankId,
@@ -32,9 +32,9 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('upline.rank_f
 /// The columns of a fact, in their order.
 const COLUMNS: &str =
     "seq, plan_id, distributor_id, rank, source, hold, raises_title, effective_at,
-    ends_at, period, decided_by, reason, recorded_at, hash";
+    ends_at, period, decided_by, reason, recorded_at, hash, highest, bonuses";
 
-const TYPES: [Type; 14] = [
+const TYPES: [Type; 16] = [
     Type::INT8,
     Type::TEXT,
     Type::TEXT,
@@ -49,6 +49,8 @@ const TYPES: [Type; 14] = [
     Type::TEXT,
     Type::TIMESTAMPTZ,
     Type::BYTEA,
+    Type::TEXT,
+    Type::TEXT,
 ];
 
 /// The number of the last fact.
@@ -103,6 +105,8 @@ fn line(row: &BinaryCopyOutRow) -> Result<RankLine<'_>, Box<dyn Error + Send + S
         why: row.try_get(11)?,
         recorded_at: row.try_get(12)?,
         hash: Digest::try_from(row.try_get::<&[u8]>(13)?)?,
+        highest: row.try_get(14)?,
+        bonuses: row.try_get(15)?,
     })
 }
 
@@ -121,6 +125,8 @@ fn record(row: &Row) -> Result<RankRecord, ServiceError> {
         why: row.get(11),
         recorded_at: row.get(12),
         hash: Digest::try_from(row.get::<_, &[u8]>(13)).map_err(unreadable)?,
+        highest: row.get(14),
+        bonuses: row.get(15),
     };
     line.record().map_err(unreadable)
 }
@@ -153,7 +159,7 @@ pub(super) async fn of_close(
 }
 
 /// A fact to be filled in; number, time of recording and hash are given when it is appended.
-fn blank<'a>(
+pub(super) fn blank<'a>(
     plan: &'a str,
     distributor: &'a str,
     source: RankSource,
@@ -170,13 +176,15 @@ fn blank<'a>(
         period: None,
         by: None,
         why: None,
+        highest: None,
+        bonuses: None,
         recorded_at: Timestamp::UNIX_EPOCH,
         hash: Digest::ZERO,
     }
 }
 
 /// Numbers, chains and writes facts, under the lock; the last version.
-async fn append<'a>(
+pub(super) async fn append<'a>(
     tx: &Transaction<'_>,
     lines: impl Iterator<Item = RankLine<'a>>,
 ) -> Result<RankVersion, ServiceError> {
@@ -204,7 +212,7 @@ async fn append<'a>(
         line.recorded_at = recorded_at;
         line.hash = line.chained(&version.hash);
         version = RankVersion { seq: line.seq, hash: line.hash };
-        let row: [&(dyn ToSql + Sync); 14] = [
+        let row: [&(dyn ToSql + Sync); 16] = [
             &to_i64(line.seq),
             &line.plan,
             &line.distributor,
@@ -219,6 +227,8 @@ async fn append<'a>(
             &line.why,
             &line.recorded_at,
             &line.hash.as_bytes().as_slice(),
+            &line.highest,
+            &line.bonuses,
         ];
         rows.as_mut().write(&row).await.map_err(classify)?;
     }
@@ -247,6 +257,15 @@ pub struct RankDecision<'a> {
     pub why: &'a str,
 }
 
+/// What became of forced ranks that were ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleared {
+    /// The times in which they would have held; none where none was in force.
+    pub spans: Vec<Span>,
+    /// The forced ranks that begin later, and remain.
+    pub later: Vec<RankRecord>,
+}
+
 impl Postgres {
     /// Records what somebody decided; the number of the fact. One that begins in a closed period is
     /// refused.
@@ -264,6 +283,34 @@ impl Postgres {
         Ok(version.seq)
     }
 
+    /// Ends the forced ranks that are in force at an instant, from then on, and leaves those that begin
+    /// later; `decision` says of whom and when. The numbers of the facts.
+    pub async fn end_ranks(&self, decision: &RankDecision<'_>) -> Result<Cleared, ServiceError> {
+        let RankDecision { plan, distributor, from, by, why, .. } = *decision;
+        let query = format!(
+            "SELECT {COLUMNS} FROM upline.rank_fact
+             WHERE source IN ('forced', 'cleared') AND plan_id = $1 AND distributor_id = $2 ORDER BY seq"
+        );
+        let mut client = self.client().await?;
+        let tx = client.transaction().await.map_err(classify)?;
+        lock(&tx).await?;
+        let rows = tx.query(&query, &[&plan, &distributor]).await.map_err(classify)?;
+        let decided: Result<Vec<RankRecord>, _> = rows.iter().map(record).collect();
+        let decided = decided?;
+        let (spans, later) = held_from(&decided, from);
+        let later = later.into_iter().cloned().collect();
+        if !spans.is_empty() {
+            let lines = spans.iter().map(|(begin, until)| {
+                let source = RankSource::Cleared { until: *until };
+                let (by, why) = (Some(by), Some(why));
+                RankLine { by, why, ..blank(plan, distributor, source, *begin) }
+            });
+            append(&tx, lines).await?;
+            tx.commit().await.map_err(classify)?;
+        }
+        Ok(Cleared { spans, later })
+    }
+
     /// What people decided about the ranks of a plan, up to a number.
     pub async fn decided_ranks(
         &self,
@@ -272,7 +319,7 @@ impl Postgres {
     ) -> Result<Vec<RankRecord>, ServiceError> {
         let query = format!(
             "SELECT {COLUMNS} FROM upline.rank_fact
-             WHERE source <> 'period_close' AND plan_id = $1 AND seq <= $2 ORDER BY seq"
+             WHERE source IN ('forced', 'cleared') AND plan_id = $1 AND seq <= $2 ORDER BY seq"
         );
         let client = self.client().await?;
         let rows = client.query(&query, &[&plan, &to_i64(upto)]).await.map_err(classify)?;

@@ -38,7 +38,7 @@ impl Case<'_> {
                 })
             };
             let levels = (1..=plan.height).filter_map(level).collect();
-            let position = self.register.name(*position)?.clone();
+            let position = self.names.get(position)?.clone();
             Some(MatrixPositionTold { position, levels })
         };
         MatrixTold {

@@ -66,6 +66,8 @@ pub(super) fn story(components: Vec<ComponentTold>) -> PeriodStory {
         closed: None,
         paid: components.iter().map(|part| part.paid).sum(),
         corrected: Vec::new(),
+        assumes: Vec::new(),
+        brought: Vec::new(),
         basis,
         volumes: OwnVolumes {
             counted: LineVolumes { pv: points(30), qv: points(30), cv: points(25) },
@@ -73,6 +75,7 @@ pub(super) fn story(components: Vec<ComponentTold>) -> PeriodStory {
             below_zero: None,
             negative_volume: NegativeVolume::Carry,
             entries: Vec::new(),
+            more: 0,
         },
         activity: ActivityStory {
             active: false,
@@ -82,6 +85,7 @@ pub(super) fn story(components: Vec<ComponentTold>) -> PeriodStory {
             periods: vec![points(30), points(60)],
             has: points(60),
             missing: points(40),
+            order: None,
         },
         look_back: vec![Some(PeriodId::parse("2026-02").unwrap()), None],
         rank: RankTold {

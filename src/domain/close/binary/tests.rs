@@ -10,6 +10,7 @@ use crate::domain::{
     },
 };
 
+mod lost;
 mod random;
 
 pub(super) fn eur() -> Currency {

@@ -190,8 +190,16 @@ impl Oracle<'_> {
         let counted: Vec<usize> = (0..done.len())
             .filter(|i| cap.counts.iter().any(|id| id.as_str() == done[*i].id))
             .collect();
+        // What corrects closed periods had the caps of those: a limit of a distributor looks at the rest.
+        let looked_at = |done: &[Outcome], i: usize, m: usize| -> i128 {
+            let all = self.cents(done[i].paid[m]);
+            match cap.limit {
+                Limit::Distributor { .. } => all - self.corrected(&done[i].id, m),
+                Limit::Company { .. } => all,
+            }
+        };
         let paid = |done: &[Outcome], m: usize| -> i128 {
-            counted.iter().map(|i| self.cents(done[*i].paid[m])).sum()
+            counted.iter().map(|i| looked_at(done, *i, m)).sum()
         };
         let members = 0..self.stands.len();
         // What each member has left.
@@ -234,11 +242,19 @@ impl Oracle<'_> {
         for (member, left) in left.into_iter().enumerate() {
             let excess = paid(done, member) - left;
             let weights: Vec<_> =
-                counted.iter().map(|i| (*i, self.cents(done[*i].paid[member]).max(0))).collect();
+                counted.iter().map(|i| (*i, looked_at(done, *i, member).max(0))).collect();
             for (index, cents) in largest_remainder(excess, &weights) {
                 self.cut(cap, &mut done[index], member, cents);
             }
         }
+    }
+
+    fn corrected(&self, component: &str, member: usize) -> i128 {
+        let given = self.inputs.given.iter().find(|given| given.component.as_str() == component);
+        let corrected = given.and_then(|given| given.unearned.as_ref()).map(|u| &u.corrected);
+        let mine =
+            corrected.into_iter().flatten().filter(|(m, _)| usize::try_from(*m) == Ok(member));
+        mine.map(|(_, amount)| self.cents(*amount)).sum()
     }
 
     fn by_rank(&self, limit: i128, left: &mut [i128]) {
@@ -353,7 +369,44 @@ impl Override<'_> {
         (least - self.own(leg)).max(Money::ZERO).min(self.received(leg))
     }
 
+    /// Who holds a generation of a leg, whether they may receive it or not.
+    fn holder(&self, leg: usize, generation: usize) -> Option<usize> {
+        let upline = |member| self.oracle.upline(member).into_iter();
+        if generation == 1 {
+            return match self.plan.unqualified {
+                Unqualified::RollUp => self.receiver(leg).ok(),
+                Unqualified::Breakage => upline(leg).next(),
+            };
+        }
+        let able = |member: usize| self.refusal(member).is_none();
+        let broken = |member: usize| self.oracle.group_of(self.bracket, member).broken;
+        upline(self.holder(leg, generation - 1)?).find(|member| {
+            match (self.plan.deeper.as_ref().unwrap().leader, self.plan.unqualified) {
+                (Leader::Qualified, _) => able(*member),
+                (Leader::BrokeAway, Unqualified::RollUp) => broken(*member) && able(*member),
+                (Leader::BrokeAway, Unqualified::Breakage) => broken(*member),
+            }
+        })
+    }
+
+    fn deeper(&mut self, leg: usize) {
+        let rates = self.plan.deeper.iter().flat_map(|deeper| deeper.rates.clone());
+        for (generation, rate) in (2..).zip(rates) {
+            let cv = self.oracle.group_of(self.bracket, leg).cv.max(Volume::ZERO);
+            let amount = self.oracle.money(cv, self.plan.conversion, rate);
+            self.out.totals.pool += amount;
+            match self.holder(leg, generation) {
+                None => self.out.lose(Unpaid::EndOfUpline, amount),
+                Some(leader) => match self.refusal(leader) {
+                    Some(reason) => self.out.lose(reason, amount),
+                    None => self.out.pay(leader, amount),
+                },
+            }
+        }
+    }
+
     fn leg(&mut self, leg: usize) {
+        self.deeper(leg);
         let own = self.own(leg);
         self.out.totals.pool += own;
         match self.receiver(leg) {

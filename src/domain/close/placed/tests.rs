@@ -40,23 +40,27 @@ fn volumes(points: [i32; 6]) -> Vec<Volume> {
 }
 
 #[test]
-fn a_position_that_had_volume_once_is_kept_in_every_close_and_opens_with_its_carry() {
+fn a_position_with_something_in_its_legs_is_kept_and_the_next_close_opens_with_its_carry() {
     let (tree, plan) = (tree(), plan_of(WEAKER_LEG));
     let rules = Rules::new(plan, Rounding::HalfEven, eur());
     let standing = [Standing::FULL; 6];
-    let close = |points, carry: &BTreeMap<Position, Legs>| {
+    let close = |points, carry: &[Legs]| {
         let volume = volumes(points);
         let input =
             Input { tree: tree.columns(), volume: &volume, recent: None, standing: &standing };
         binary(&rules, &input, carry, 5).unwrap()
     };
-    let first = close([0, 0, 100, 0, 30, 0], &BTreeMap::new());
+    let first = close([0, 0, 100, 0, 30, 0], &[]);
     // Position 0 pairs 30 with 100; 1 and 3 have one leg.
     assert_eq!(first.earned[0], euros("3"));
     let kept: Vec<u32> = first.records.positions.iter().map(|r| r.position.0).collect();
     assert_eq!(kept, [0, 1, 3]);
-    let carry = |placed: &Placed| -> BTreeMap<Position, Legs> {
-        placed.records.positions.iter().map(|r| (r.position, r.carried())).collect()
+    let carry = |placed: &Placed| {
+        let mut carry = vec![Legs::ZERO; 6];
+        for record in &placed.records.positions {
+            carry[record.position.index()] = record.carried();
+        }
+        carry
     };
     let second = close([0, 0, 0, 0, 0, 40], &carry(&first));
     // Position 0 pairs 40 with the 70 that it carried, 3 pairs 30 with 40.
@@ -64,7 +68,9 @@ fn a_position_that_had_volume_once_is_kept_in_every_close_and_opens_with_its_car
     assert_eq!((top.opening.right, top.paid), (Volume::points(70), euros("4")));
     assert_eq!(second.earned[0], euros("7"));
     let third = close([0; 6], &carry(&second));
-    assert_eq!(third.records.positions.len(), 3, "kept without volume too");
+    // 70 - 40 and 40 - 30 wait at 0 and 3, 30 + 40 at 1.
+    assert_eq!(third.records.positions.len(), 3, "kept without volume of its own");
+    assert_eq!(close([0; 6], &[]).records.positions, [], "but not with nothing");
     assert_eq!(third.earned, vec![Money::ZERO; 5]);
     for record in first.records.positions.iter().chain(&second.records.positions) {
         assert_eq!(record.pool, record.paid + record.breakage + record.capped);
@@ -83,14 +89,14 @@ fn what_nobody_gets_has_its_reason_and_the_caps_of_the_component_their_part() {
     let mut standing = [Standing::FULL; 6];
     let volume = volumes([0, 0, 100, 0, 50, 40]);
     let input = Input { tree: tree.columns(), volume: &volume, recent: None, standing: &standing };
-    let placed = binary(&rules, &input, &BTreeMap::new(), 5).unwrap();
+    let placed = binary(&rules, &input, &[], 5).unwrap();
     // 90 with 100 is 9, 40 with 50 is 4: the owner's cap leaves 6 of 13.
     assert_eq!((placed.earned[0], placed.unearned.capped), (euros("6"), euros("7")));
     let sums: Money = placed.records.positions.iter().map(|record| record.capped).sum();
     assert_eq!(sums, euros("7"));
     standing[0] = Standing::NONE;
     let input = Input { tree: tree.columns(), volume: &volume, recent: None, standing: &standing };
-    let placed = binary(&rules, &input, &BTreeMap::new(), 5).unwrap();
+    let placed = binary(&rules, &input, &[], 5).unwrap();
     assert_eq!(placed.unearned.breakage, BTreeMap::from([(Unpaid::NotActive, euros("9"))]));
     assert_eq!(placed.earned[0], euros("4"));
 }
@@ -106,8 +112,11 @@ fn orders_on_a_level_are_one_record_and_rounded_each() {
     let climb = Climb::new(&plan, Rounding::HalfEven, eur(), tree.parents(), &reach).unwrap();
     // 40 % of a point is 0.40, 5 % of that 0.02: 0.3 points are 0.006, a cent each.
     let third = Volume::parse("0.3").unwrap();
-    let orders = MatrixVolumes::Orders(vec![(below, third), (below, third), (top, third)]);
-    let placed = matrix(&plan.id, &climb, &orders, &owners, 2).unwrap();
+    let mut orders = MatrixClose::new(&plan.id, &climb);
+    for position in [below, below, top] {
+        orders.order(position, third);
+    }
+    let placed = orders.finish(&owners, 2);
     assert_eq!(placed.earned, [euros("0.02"), Money::ZERO]);
     let told = |placed: &Placed| -> Vec<(u8, Option<u32>, String, String)> {
         let levels = placed.records.levels.iter();
@@ -130,8 +139,9 @@ fn orders_on_a_level_are_one_record_and_rounded_each() {
         ]
     );
     // As one line of the period 0.6 points are 0.012.
-    let period = MatrixVolumes::Period(vec![third, third + third]);
-    let placed = matrix(&plan.id, &climb, &period, &owners, 2).unwrap();
+    let mut period = MatrixClose::new(&plan.id, &climb);
+    period.period(&[third, third + third]).unwrap();
+    let placed = period.finish(&owners, 2);
     assert_eq!(placed.earned[0], euros("0.01"));
     assert_eq!(placed.unearned.breakage[&Unpaid::EndOfUpline], euros("0.05"));
 }

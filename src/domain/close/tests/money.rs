@@ -66,6 +66,34 @@ fn a_month_of_refunds_closes_and_is_matched_as_the_plan_says() {
     }
 }
 
+/// A takes back 30 of a closed period, and earned 150 in this one.
+#[test]
+fn a_cap_of_a_distributor_looks_at_what_the_period_earned_and_not_at_what_it_corrects() {
+    let population = population(&[(NOBODY, 100)]);
+    let mut inputs = given(&["120"]);
+    let corrected = vec![(0, money("-30"))];
+    inputs.given[0].unearned = Some(Unearned { corrected, ..Unearned::default() });
+    let limit = |limit: &str| {
+        let cap = format!(
+            "{MATCHING}\n[[cap]]\nid = \"own\"\nafter = \"binary\"\ncounts = [\"binary\"]\nlimit = {limit}"
+        );
+        let plan = plan(&cap);
+        let close = evaluate(&plan, &population, &inputs).unwrap();
+        assert!(close.components().iter().all(|part| part.totals.is_even()));
+        paid(&close, &population, "binary")
+    };
+    // 150 down to 100, less 30; 150 below 160 is left alone.
+    let of_one = |amount: &str| {
+        limit(&format!("{{ per = \"distributor\", amount = \"{amount}\", rank = \"paid_as\" }}"))
+    };
+    assert_eq!(of_one("100"), ["70.00"]);
+    assert_eq!(of_one("160"), ["120.00"]);
+    assert_eq!(of_one("0"), ["-30.00"]);
+    // The CV of the company is less what came back, so what it pays is less the correction: 120 of 50.
+    let of_all = "{ per = \"company\", share_of_cv = \"50 %\", method = \"pro_rata\" }";
+    assert_eq!(limit(of_all), ["50.00"]);
+}
+
 /// What is returned counts where it lies and no lower: not against the volume of others.
 #[test]
 fn base_caps_matching_caps_is_the_order_that_the_plan_states() {

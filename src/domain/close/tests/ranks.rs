@@ -224,6 +224,31 @@ fn a_floor_of_zero_asks_for_no_volume() {
     }
 }
 
+/// PV, status and an order: each of them alone is not enough where the plan asks for all.
+#[test]
+fn a_plan_that_asks_for_an_order_takes_nobody_without_one() {
+    let text = format!("{BASE}\ncomponent = []\nrank = [{{ id = \"silver\", active = true }}]");
+    let asks = text.replace("window = \"any_period\"", "window = \"any_period\", order = \"own\"");
+    let of = |text: &str, pv: i32, status, ordered| {
+        let plan = plan_of(text);
+        let mut columns = people_columns(&[(NOBODY, pv)]);
+        columns.pv = vec![Volume::points(pv)];
+        columns.status = vec![status];
+        columns.ordered = vec![ordered];
+        let population = Population::new(&columns).unwrap();
+        let close = ranked(&plan, &population);
+        let story = close.explain(&plan, &population, 0).unwrap().activity;
+        assert_eq!(story.active, close.ranking.active[0]);
+        (story.active, story.order)
+    };
+    let (may, left) = (DistributorStatus::Active, DistributorStatus::Terminated);
+    assert_eq!(of(&asks, 5, may, true), (true, Some(true)));
+    assert_eq!(of(&asks, 5, may, false), (false, Some(false)));
+    assert_eq!(of(&asks, 0, may, true), (false, Some(true)));
+    assert_eq!(of(&asks, 5, left, true), (false, Some(true)));
+    assert_eq!(of(&text, 5, may, false), (true, None), "a plan that asks for none");
+}
+
 #[test]
 fn a_close_without_the_periods_that_it_looks_back_at_is_refused() {
     let text = format!("{BASE}\ncomponent = []\nrank = [{{ id = \"silver\", active = true }}]");

@@ -51,6 +51,9 @@ pub struct RankFact {
 pub enum RankSource {
     /// The numbers of a closed period. It holds until the next of its kind begins.
     PeriodClose,
+    /// What a close in an earlier system had found, brought along before the first own close: it holds as
+    /// what a close finds.
+    Imported,
     /// Somebody decided it.
     Forced {
         /// How it relates to what the numbers support.
@@ -81,13 +84,16 @@ impl RankSource {
         };
         match source {
             "period_close" => Ok(Self::PeriodClose),
+            "imported" => Ok(Self::Imported),
             "cleared" => Ok(Self::Cleared { until }),
             "forced" => match hold.unwrap_or_default() {
                 "at_least" => Ok(Self::Forced { hold: Hold::AtLeast, until }),
                 "exactly" => Ok(Self::Forced { hold: Hold::Exactly, until }),
                 other => Err(unknown("hold of a rank", other, "at_least, exactly")),
             },
-            other => Err(unknown("source of a rank", other, "period_close, forced, cleared")),
+            other => {
+                Err(unknown("source of a rank", other, "period_close, imported, forced, cleared"))
+            }
         }
     }
 
@@ -95,6 +101,7 @@ impl RankSource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PeriodClose => "period_close",
+            Self::Imported => "imported",
             Self::Forced { .. } => "forced",
             Self::Cleared { .. } => "cleared",
         }
@@ -105,14 +112,14 @@ impl RankSource {
         match self {
             Self::Forced { hold: Hold::AtLeast, .. } => Some("at_least"),
             Self::Forced { hold: Hold::Exactly, .. } => Some("exactly"),
-            Self::PeriodClose | Self::Cleared { .. } => None,
+            Self::PeriodClose | Self::Imported | Self::Cleared { .. } => None,
         }
     }
 
     /// The first instant after what somebody decided.
     pub fn until(self) -> Option<Timestamp> {
         match self {
-            Self::PeriodClose => None,
+            Self::PeriodClose | Self::Imported => None,
             Self::Forced { until, .. } | Self::Cleared { until } => until,
         }
     }
@@ -142,10 +149,28 @@ pub struct RankLine<'a> {
     pub by: Option<&'a str>,
     /// Why.
     pub why: Option<&'a str>,
+    /// The highest rank ever reached, of an imported one.
+    pub highest: Option<&'a str>,
+    /// The ranks whose bonus was paid elsewhere, of an imported one: names with commas between them.
+    pub bonuses: Option<&'a str>,
     /// When it became known.
     pub recorded_at: Timestamp,
     /// Hash of the chain up to and including this fact.
     pub hash: Digest,
+}
+
+/// What only an imported fact says, at the end of its text; nothing of the others.
+struct Titles<'a>(Option<&'a str>, Option<&'a str>);
+
+impl std::fmt::Display for Titles<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self(None, None) => Ok(()),
+            Self(highest, bonuses) => {
+                write!(f, "\n{}\n{}", highest.unwrap_or_default(), bonuses.unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl RankLine<'_> {
@@ -157,7 +182,7 @@ impl RankLine<'_> {
         Digest::of_text(
             previous.as_bytes(),
             format_args!(
-                "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
+                "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}{}",
                 self.seq,
                 self.plan,
                 self.distributor,
@@ -171,6 +196,7 @@ impl RankLine<'_> {
                 self.by.unwrap_or_default(),
                 self.why.unwrap_or_default(),
                 self.recorded_at.as_microsecond(),
+                Titles(self.highest, self.bonuses),
             ),
         )
     }
@@ -191,6 +217,8 @@ impl RankLine<'_> {
     pub fn record(&self) -> Result<RankRecord, RankError> {
         let wrong = |error| RankError::Id(self.seq, error);
         let period = self.period.map(PeriodId::parse).transpose();
+        let bonuses = self.bonuses.into_iter().flat_map(|names| names.split(','));
+        let bonuses: Result<Vec<RankId>, _> = bonuses.map(RankId::parse).collect();
         Ok(RankRecord {
             plan: self.plan.into(),
             fact: self.fact()?,
@@ -198,6 +226,8 @@ impl RankLine<'_> {
             by: self.by.map(Operator::parse).transpose().map_err(wrong)?,
             why: self.why.map(Reason::parse).transpose().map_err(wrong)?,
             raises_title: self.raises_title,
+            highest: self.highest.map(RankId::parse).transpose().map_err(wrong)?,
+            bonuses: bonuses.map_err(wrong)?,
             recorded_at: self.recorded_at,
         })
     }
@@ -223,6 +253,12 @@ pub struct RankRecord {
     /// Whether a forced rank counts as reached for good.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub raises_title: bool,
+    /// The highest rank ever reached, of an imported one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest: Option<RankId>,
+    /// The ranks whose bonus was paid elsewhere, of an imported one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bonuses: Vec<RankId>,
     /// When it became known.
     pub recorded_at: Timestamp,
 }
@@ -234,9 +270,9 @@ impl RankRecord {
         self.fact.effective_at <= at && !ended
     }
 
-    /// Whether it is what a closed period found.
+    /// Whether it is what a closed period found, here or in an earlier system.
     pub fn of_close(&self) -> bool {
-        self.fact.source == RankSource::PeriodClose
+        matches!(self.fact.source, RankSource::PeriodClose | RankSource::Imported)
     }
 }
 
@@ -268,4 +304,37 @@ pub fn standings<'r>(
         }
     }
     found
+}
+
+/// From when until when; an open end lasts for ever.
+pub type Span = (Timestamp, Option<Timestamp>);
+
+/// When the forced ranks that have begun at an instant hold from then on, and those that begin later and hold
+/// at some time. `records` are what was decided about one distributor in one plan, in the order of their
+/// numbers. To end the former without the latter is to clear exactly these times.
+pub fn held_from(records: &[RankRecord], from: Timestamp) -> (Vec<Span>, Vec<&RankRecord>) {
+    let edges = records.iter().flat_map(|record| {
+        [Some(record.fact.effective_at), record.fact.source.until()].into_iter().flatten()
+    });
+    let mut edges: Vec<Timestamp> = edges.filter(|edge| *edge > from).chain([from]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    let (mut spans, mut later): (Vec<Span>, Vec<&RankRecord>) = (Vec::new(), Vec::new());
+    let ends = edges.iter().copied().skip(1).map(Some).chain([None]);
+    for (begin, end) in edges.iter().copied().zip(ends) {
+        let holds = records.iter().rev().find(|record| record.covers(begin));
+        let forced = |record: &&RankRecord| matches!(record.fact.source, RankSource::Forced { .. });
+        let Some(record) = holds.filter(forced) else { continue };
+        if record.fact.effective_at > from {
+            if !later.contains(&record) {
+                later.push(record);
+            }
+            continue;
+        }
+        match spans.last_mut() {
+            Some((_, last)) if *last == Some(begin) => *last = end,
+            Some(_) | None => spans.push((begin, end)),
+        }
+    }
+    (spans, later)
 }

@@ -75,13 +75,15 @@ fn by_definition<'f>(
     at: Timestamp,
 ) -> RankLevel {
     let name = |fact: &RankFact| level(fact.paid_as.as_ref().map(RankId::as_str));
-    let closes = known.clone().filter(|fact| fact.source == RankSource::PeriodClose);
+    let closes = known.clone();
+    let closes =
+        closes.filter(|fact| matches!(fact.source, RankSource::PeriodClose | RankSource::Imported));
     let begun = closes.filter(|fact| fact.effective_at <= at);
     let numbers = begun.max_by_key(|fact| (fact.effective_at, fact.seq)).map(name);
     let numbers = numbers.unwrap_or_default();
     let decided = known.filter(|fact| {
         let until = match fact.source {
-            RankSource::PeriodClose => return false,
+            RankSource::PeriodClose | RankSource::Imported => return false,
             RankSource::Forced { until, .. } | RankSource::Cleared { until } => until,
         };
         fact.effective_at <= at && until.is_none_or(|until| at < until)
@@ -90,7 +92,7 @@ fn by_definition<'f>(
         Some(fact) => match fact.source {
             RankSource::Forced { hold: Hold::Exactly, .. } => name(fact),
             RankSource::Forced { hold: Hold::AtLeast, .. } => numbers.max(name(fact)),
-            RankSource::Cleared { .. } | RankSource::PeriodClose => numbers,
+            RankSource::Cleared { .. } | RankSource::PeriodClose | RankSource::Imported => numbers,
         },
         None => numbers,
     }
@@ -165,6 +167,8 @@ impl Chain {
             period: of_close.then_some("2026-01"),
             by: (!of_close).then_some("staff-7"),
             why: (!of_close).then_some("promised"),
+            highest: None,
+            bonuses: None,
             recorded_at: at(9),
             hash: Digest::ZERO,
         };
@@ -301,6 +305,8 @@ fn a_chain_with_a_gap_or_another_content_is_refused() {
         period: None,
         by: Some("staff-7"),
         why: Some("promised"),
+        highest: None,
+        bonuses: None,
         recorded_at: at(3),
         hash: Digest::ZERO,
     };
@@ -331,4 +337,47 @@ fn a_chain_with_a_gap_or_another_content_is_refused() {
         assert_eq!(parsed, Ok(source));
     }
     assert!(RankSource::parse("forced", None, None).is_err());
+}
+
+#[test]
+fn a_book_holds_the_facts_of_its_own_chain_only() {
+    let mut chain = Chain { books: RankBooks::default(), records: Vec::new() };
+    let mut hashes = Vec::new();
+    for number in 0..2_100 {
+        let plan = if number % 3 == 0 { "q" } else { "p" };
+        chain.append(plan, "d1", Some("gold"), number, RankSource::PeriodClose);
+        hashes.push((plan, chain.books.version()));
+    }
+    for (plan, RankVersion { seq, hash }) in &hashes {
+        let (own, other) = if *plan == "p" { ("p", "q") } else { ("q", "p") };
+        assert!(chain.books.of(own).holds(*seq, hash), "fact {seq}");
+        assert!(!chain.books.of(other).holds(*seq, hash), "fact {seq} is of {plan}");
+        assert!(!chain.books.of(own).holds(*seq, &Digest::of(b"another")), "fact {seq}");
+    }
+    assert!(!chain.books.of("p").holds(9_999, &hashes[0].1.hash));
+    assert_eq!(chain.books.of("p").hash(), Some(hashes[2_099].1.hash));
+}
+
+#[test]
+fn what_has_begun_ends_and_what_begins_later_stays() {
+    let mut chain = Chain { books: RankBooks::default(), records: Vec::new() };
+    let forced =
+        |until: Option<i64>| RankSource::Forced { hold: Hold::AtLeast, until: until.map(at) };
+    chain.append("p", "d1", Some("gold"), 10, forced(None));
+    chain.append("p", "d1", Some("silver"), 40, forced(Some(50)));
+    chain.append("p", "d1", Some("star"), 60, forced(Some(70)));
+    chain.append("p", "d1", None, 60, RankSource::Cleared { until: Some(at(65)) });
+    let span = |from, until: Option<i64>| (at(from), until.map(at));
+    let (spans, later) = held_from(&chain.records, at(30));
+    assert_eq!(spans, [span(30, Some(40)), span(50, Some(60)), span(70, None)]);
+    let seqs: Vec<u64> = later.iter().map(|record| record.fact.seq).collect();
+    assert_eq!(seqs, [2, 3], "the third holds after what was cleared");
+    let (spans, later) = held_from(&chain.records, at(5));
+    assert_eq!((spans.len(), later.len()), (0, 3), "nothing has begun");
+    // Cleared in these times, nothing but the later ones is left.
+    for (from, until) in held_from(&chain.records.clone(), at(30)).0 {
+        let from = from.as_second() - at(0).as_second();
+        chain.append("p", "d1", None, from, RankSource::Cleared { until });
+    }
+    assert_eq!(held_from(&chain.records, at(30)).0, []);
 }

@@ -178,16 +178,38 @@ fn fast_start() -> impl Strategy<Value = String> {
         })
 }
 
+/// What a component pays on: nothing said, the net amount, or CV at so much a point.
+fn base() -> impl Strategy<Value = String> {
+    let cv = (0u32..2_500).prop_map(|thousandths| {
+        let conversion = Decimal::new(thousandths.into(), 3);
+        format!("base = {{ cv = {{ conversion = \"{conversion}\" }} }}\n")
+    });
+    prop_oneof![Just(String::new()), Just("base = \"net\"\n".to_owned()), cv]
+}
+
+/// What the CV of a line is.
+fn cv() -> impl Strategy<Value = String> {
+    let net = (1u32..150_000)
+        .prop_map(|thousandths| format!("{{ source = \"net\", rate = {} }}", rate(thousandths)));
+    let catalogue = word(["zero", "net"])
+        .prop_map(|missing| format!("{{ source = \"catalogue\", missing = \"{missing}\" }}"));
+    prop_oneof![net, catalogue]
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     let rounding = word(["half_even", "half_up", "half_down", "down", "up"]);
     let parts = (direct(), unilevel(), differential(), infinity(), generation(), fast_start());
-    (rounding, parts).prop_map(|(rounding, (d, u, s, i, g, f))| {
+    let bases = prop::collection::vec(base(), 6);
+    (rounding, parts, bases, cv()).prop_map(|(rounding, (d, u, s, i, g, f), bases, cv)| {
         let mut text = format!(
             "id = \"p\"\nversion = 1\neffective_from = \"1970-01-01T00:00:00Z\"\n\
-             rounding = \"{rounding}\"\nrank = [{{ id = \"r1\" }}, {{ id = \"r2\" }}, {{ id = \"r3\" }}]\n"
+             rounding = \"{rounding}\"\nrank = [{{ id = \"r1\" }}, {{ id = \"r2\" }}, {{ id = \"r3\" }}]\n\
+             currency = \"EUR\"\n[volumes]\nqv = {cv}\ncv = {cv}\npv = \"qv\"\ngroup = \"pv\"\n\
+             retail_orders = \"referrer\"\nconversion = \"1\"\nnegative_volume = \"carry\"\n"
         );
-        for (id, part) in [("d", d), ("u", u), ("s", s), ("i", i), ("g", g), ("f", f)] {
-            writeln!(text, "[[component]]\nid = \"{id}\"\n{part}").unwrap();
+        let parts = [("d", d), ("u", u), ("s", s), ("i", i), ("g", g), ("f", f)];
+        for ((id, part), base) in parts.into_iter().zip(bases) {
+            writeln!(text, "[[component]]\nid = \"{id}\"\n{base}{part}").unwrap();
         }
         Plan::parse(&text).unwrap_or_else(|error| panic!("{error}: {error:?}\n{text}"))
     })
@@ -287,6 +309,7 @@ proptest! {
         plan in plan(),
         people in people(),
         lines in prop::collection::vec((word(["kit", "book", "gift"]), 0i64..100_000), 1..4),
+        volumes in prop::collection::vec(prop::option::of((0i64..9_000_000, 1i64..4, 0i64..100)), 3),
         (from, who) in (0..8u8, any::<prop::sample::Index>()),
         later in prop::collection::vec((any::<prop::sample::Index>(), 0..4u8), 0..4),
     ) {
@@ -298,6 +321,15 @@ proptest! {
         let mut order = order(&tree, &plan, &name(who), &lines);
         order.placed_at = at(TODAY * DAY);
         order.locks.ranks = Some(ranks.version());
+        for (line, stated) in order.lines.iter_mut().zip(volumes) {
+            // What the catalogue states for a unit, and how much of the money for the units came back.
+            line.volume = stated.map(|(cv, units, back)| VolumeBasis {
+                qv: None,
+                cv: Some(crate::domain::volume::Volume::from_parts(cv)),
+                units: Decimal::from(units),
+                units_net: line.base + Money::from_decimal(Decimal::new(back, 2)).unwrap(),
+            });
+        }
         let mut field = oracle::Field {
             referrer: Some(behind(&people, who)),
             referrer_age: TODAY - people[who].enrolled,

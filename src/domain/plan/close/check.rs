@@ -45,6 +45,11 @@ pub enum ClosePlanError {
     /// A cap is placed after something that is no component.
     #[error("cap {cap}: `after` names {named}, which is no component")]
     CapAfter { cap: ComponentId, named: ComponentId },
+    /// Deeper generations of an override without a rate.
+    #[error(
+        "component {0}: `deeper` has no rates: give one for each generation above the first, or drop it"
+    )]
+    NoGenerations(ComponentId),
     /// A table does not ascend, has no entry or pays nothing.
     #[error("component {component}: `{table}` needs entries in ascending order that pay something")]
     Table { component: ComponentId, table: &'static str },
@@ -176,6 +181,14 @@ impl Check<'_> {
                 self.table(rises && starts, "table")
             }
             CloseComponent::Breakaway(breakaway) => {
+                let deeper = breakaway.deeper.as_ref().map(|deeper| deeper.rates.len());
+                if let Some(found) = deeper.filter(|found| *found >= MAX_LEVELS) {
+                    let what = "generations";
+                    return Err(ClosePlanError::TooMany { what, found, max: MAX_LEVELS });
+                }
+                if deeper == Some(0) {
+                    return Err(ClosePlanError::NoGenerations(self.id.clone()));
+                }
                 self.named(std::slice::from_ref(&breakaway.bracket), "bracket")?;
                 match self.before.get(&breakaway.bracket) {
                     Some((_, CloseComponent::Bracket(b))) if b.breakaway == Breaks::TopBracket => {
@@ -337,6 +350,11 @@ mod tests {
         assert!(
             refused("after = \"leadership\"", "after = \"x\"").contains("which is no component")
         );
+        let none = refused(
+            "kind = \"none\" }",
+            "kind = \"none\" }\ndeeper = { rates = [], leader = \"qualified\" }",
+        );
+        assert!(none.contains("`deeper` has no rates"), "{none}");
         assert!(refused("top_bracket", "never").contains("breakaway = \"top_bracket\""));
         assert!(refused("id = \"matching\"", "id = \"leadership\"").contains("called leadership"));
         assert!(refused("id = \"own\"", "id = \"matching\"").contains("called matching"));

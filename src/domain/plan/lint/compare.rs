@@ -6,10 +6,13 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::worst::{Worst, percent, worst_case};
+use super::{
+    defaults::filled,
+    worst::{Worst, percent, worst_case},
+};
 use crate::domain::{
     money::Rate,
-    plan::{Plan, PlanError},
+    plan::{Plan, PlanError, pairs::Binary},
 };
 
 /// Something that differs.
@@ -45,7 +48,7 @@ impl fmt::Display for Change {
 /// What differs between two versions of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Comparison {
-    /// Why the second cannot follow the first.
+    /// Why the second cannot follow the first, or what it would not take over.
     pub warnings: Vec<String>,
     /// What differs, section by section.
     pub changes: Vec<Change>,
@@ -60,7 +63,7 @@ pub fn compare(before: &str, after: &str) -> Result<Comparison, (usize, PlanErro
     let old = Plan::parse(before).map_err(|error| (0, error))?;
     let new = Plan::parse(after).map_err(|error| (1, error))?;
     // What could be read as a plan is a table.
-    let file = |text: &str| toml::from_str::<Map<String, Value>>(text).unwrap_or_default();
+    let file = |text: &str| filled(toml::from_str(text).unwrap_or_default());
     let mut changes = Vec::new();
     files(&file(before), &file(after), &mut changes);
     let worst = [worst_case(&old), worst_case(&new)];
@@ -94,7 +97,30 @@ fn warnings(old: &Plan, new: &Plan) -> Vec<String> {
             new.effective_from, old.effective_from
         ));
     }
+    if before.id == after.id {
+        warnings.extend(old.binaries().filter_map(|then| begins_anew(then, old, new)));
+    }
     warnings
+}
+
+/// What a binary loses that the new version changes at its root: a close goes on from the one before only if
+/// both had the same binary on the same tree and volume, paid in the same currency.
+fn begins_anew(then: &Binary, old: &Plan, new: &Plan) -> Option<String> {
+    let id = &then.id;
+    let lost = "what its legs carry lapses with the first close under the new version, and what comes back of \
+                periods closed before is not un-paired";
+    let Some(now) = new.binaries().find(|now| now.id == *id) else {
+        return Some(format!("binary {id} is gone, under this id at least: {lost}"));
+    };
+    let changed = [
+        ("tree", then.tree != now.tree),
+        ("volume", then.volume != now.volume),
+        ("currency", old.currency != new.currency),
+    ];
+    let changed: Vec<&str> =
+        changed.into_iter().filter_map(|(what, is)| is.then_some(what)).collect();
+    let what = changed.join(" and ");
+    (!changed.is_empty()).then(|| format!("binary {id} begins anew, as its {what} changes: {lost}"))
 }
 
 /// The lists whose entries have an id or a name.

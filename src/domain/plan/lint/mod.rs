@@ -6,6 +6,7 @@
 
 mod cliff;
 mod compare;
+mod defaults;
 mod ranks;
 mod stated;
 mod tables;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Finding, Severity};
 use crate::domain::plan::{PlanError, read::place, schema};
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 /// What is not of the right kind at all, and so is not the branch that was meant.
 const OTHER: u32 = 1000;
@@ -71,7 +71,7 @@ struct Open {
 }
 
 /// The schema itself, or what it refers to.
-fn resolved(schema: &Value) -> &Value {
+pub(super) fn resolved(schema: &Value) -> &Value {
     let target = schema.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
     target.and_then(|pointer| SCHEMA.pointer(pointer)).unwrap_or(schema)
 }

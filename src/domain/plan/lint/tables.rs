@@ -272,7 +272,7 @@ fn sections(look: &mut Look<'_>) {
         look.tell(Severity::Warning, &path, ("paid_before_close", message, fix));
     }
     let idle = [
-        (plan.currency.is_some(), "currency"),
+        (plan.currency.is_some() && !plan.components.iter().any(Component::pays_on_cv), "currency"),
         (plan.activity.is_some(), "activity"),
         (plan.period.is_some(), "period"),
     ];

@@ -12,7 +12,7 @@ use crate::domain::{
     id::{CommissionClass, ComponentId},
     money::Rate,
     plan::{
-        Boundary, Component, ExcludedLines, FastStart, InfinityModel, Plan,
+        Boundary, Component, ExcludedLines, FastStart, InfinityModel, PayBase, Plan,
         close::{Cap, CloseComponent, Limit, PoolSize, RateRow},
         pairs::{self, Base, Binary, Ratio},
         volume::Source,
@@ -181,9 +181,12 @@ pub(super) fn of_class(component: &Component, class: &CommissionClass) -> Rate {
     }
 }
 
-/// The same with the generations of each rank's own, which several ranks count side by side.
-fn fraction(plan: &Plan, component: &Component, class: &CommissionClass) -> Decimal {
+/// The same as a fraction of the sales: with what a sale is in CV where that pays, and with the
+/// generations of each rank's own, which several ranks count side by side.
+fn fraction(plan: &Plan, component: &Component, class: &CommissionClass, sales: &Sales) -> Decimal {
     let rate = of_class(component, class).as_decimal();
+    let conversion = component.base().and_then(PayBase::conversion);
+    let rate = conversion.map_or(rate, |conversion| sales.share(rate, Some(conversion)));
     match component {
         Component::Generation(part) => match &part.boundary {
             Boundary::FixedRank(_) => rate,
@@ -206,7 +209,7 @@ fn fraction(plan: &Plan, component: &Component, class: &CommissionClass) -> Deci
 fn part(plan: &Plan, component: &Component, sales: &Sales, before: &[Part]) -> Part {
     let orders = || {
         let classes = classes(component).into_iter();
-        classes.map(|class| fraction(plan, component, class)).max().unwrap_or_default()
+        classes.map(|class| fraction(plan, component, class, sales)).max().unwrap_or_default()
     };
     let (of_sales, open, assumption) = match component {
         Component::Direct(_) => {
@@ -310,8 +313,16 @@ fn closed(plan: &Plan, close: &CloseComponent, sales: &Sales, before: &[Part]) -
             (Some(sales.share(top.as_decimal(), part.conversion)), false, words.into())
         }
         CloseComponent::Breakaway(part) => {
-            let rate = sales.share(part.rate.as_decimal(), part.conversion);
-            (Some(rate), false, "the rate: every sale is in one group that broke away".into())
+            let deeper = part.deeper.iter().flat_map(|deeper| &deeper.rates);
+            let rate = deeper.fold(part.rate, |sum, rate| sum.plus(*rate)).as_decimal();
+            let words = match part.deeper {
+                None => "the rate: every sale is in one group that broke away",
+                Some(_) => {
+                    "the sum of the rates: every sale is in one group that broke away, and every \
+                     generation above it is taken"
+                }
+            };
+            (Some(sales.share(rate, part.conversion)), false, words.into())
         }
         CloseComponent::Matching(part) => {
             let rate = by_level(&part.rates);
@@ -407,7 +418,7 @@ fn total(
             let share = match class {
                 _ if !component.of_orders() => part.of_sales.unwrap_or_default(),
                 Some(class) if on(component.id()) && !excluded(component.id()) => {
-                    fraction(plan, component, class)
+                    fraction(plan, component, class, sales)
                 }
                 Some(_) | None => Decimal::ZERO,
             };

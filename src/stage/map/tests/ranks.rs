@@ -28,6 +28,8 @@ fn gold(company: &mut Company, plan: &str, who: &str) {
         period: Some("2026-01"),
         by: None,
         why: None,
+        highest: None,
+        bonuses: None,
         recorded_at: at(10),
         hash: Digest::ZERO,
     };

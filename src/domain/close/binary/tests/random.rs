@@ -24,7 +24,7 @@ use crate::domain::{
     volume::Conversion,
 };
 
-const PERIODS: usize = 5;
+pub(super) const PERIODS: usize = 5;
 
 fn limit<T: std::fmt::Debug + Clone>(
     value: impl Strategy<Value = T>,
@@ -149,11 +149,11 @@ fn some_standing() -> impl Strategy<Value = Standing> {
 }
 
 /// How many positions are there at the end of a period: the tree grows.
-fn placed(positions: usize, period: usize) -> usize {
+pub(super) fn placed(positions: usize, period: usize) -> usize {
     (positions * (period + 1)).div_ceil(PERIODS).clamp(1, positions)
 }
 
-fn some_world() -> impl Strategy<Value = (World, BinaryTree)> {
+pub(super) fn some_world() -> impl Strategy<Value = (World, BinaryTree)> {
     let index = any::<prop::sample::Index>;
     let plan = prop::sample::select(vec!["EUR", "JPY", "KWD"]).prop_flat_map(|code| {
         let currency = Currency::parse(code).unwrap();

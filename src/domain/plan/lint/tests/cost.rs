@@ -9,6 +9,36 @@ fn most(text: &str, component: &str) -> String {
     part.in_words()
 }
 
+/// 5 + 4 + 3 % of 80 % of the sales at 0.50 a point; and the currency has a use.
+#[test]
+fn what_pays_on_cv_costs_its_share_of_the_sales_in_points() {
+    let text = PLAN
+        .replace(
+            "id = \"unilevel\"",
+            "id = \"unilevel\"\nbase = { cv = { conversion = \"0.50\" } }",
+        )
+        .replace("rounding = \"half_even\"", "rounding = \"half_even\"\ncurrency = \"EUR\"");
+    let text = format!(
+        "{text}[volumes]\npv = \"qv\"\ngroup = \"pv\"\nretail_orders = \"nobody\"\nconversion = \"9\"\n\
+         negative_volume = \"carry\"\nqv = {{ source = \"net\", rate = \"1\" }}\n\
+         cv = {{ source = \"net\", rate = \"80 %\" }}\n"
+    );
+    assert_eq!(most(&text, "unilevel"), "4.8 %");
+    assert_eq!(most(PLAN, "unilevel"), "12 %");
+    assert!(!rules(&text).contains(&"section_unused"));
+    found(&text.replace("\"0.50\"", "\"0\""), &text, "pays_nothing");
+}
+
+#[test]
+fn an_override_costs_the_rates_of_all_its_generations() {
+    let rate = "kind = \"breakaway\"";
+    let deeper =
+        format!("{rate}\ndeeper = {{ rates = [\"2 %\", \"1 %\"], leader = \"qualified\" }}");
+    // Of the 80 % of a sale that are CV.
+    assert_eq!(most(WHOLE, "leadership"), "3.2 %");
+    assert_eq!(most(&changed(rate, &deeper), "leadership"), "5.6 %");
+}
+
 #[test]
 fn the_worst_case_of_each_component_is_what_its_definition_says() {
     for (text, component, words) in [

@@ -34,6 +34,49 @@ fn a_comparison_names_what_differs_and_warns_of_a_version_that_cannot_follow() {
 }
 
 #[test]
+fn a_binary_that_would_begin_anew_is_told() {
+    let next =
+        WHOLE.replacen("version = 1", "version = 2", 1).replacen("2026-01-01", "2026-07-01", 1);
+    let start = next.find("id = \"pairs\"").unwrap();
+    let changed = |from: &str, to: &str| {
+        let (head, binary) = next.split_at(start);
+        let text = format!("{head}{}", binary.replacen(from, to, 1));
+        assert_ne!(text, next);
+        compare(WHOLE, &text).unwrap().warnings
+    };
+    let warned = changed("tree = \"legs\"\nvolume = \"cv\"", "tree = \"other\"\nvolume = \"pv\"");
+    let says =
+        "binary pairs begins anew, as its tree and volume changes: what its legs carry lapses";
+    assert!(warned.len() == 1 && warned[0].starts_with(says), "{warned:?}");
+    // Rates and caps are changed without that.
+    assert_eq!(changed("limit = \"500\"", "limit = \"600\""), [""; 0]);
+    let renamed = next.replace("\"pairs\"", "\"couples\"");
+    let warned = compare(WHOLE, &renamed).unwrap().warnings;
+    assert!(warned.len() == 1 && warned[0].starts_with("binary pairs is gone"), "{warned:?}");
+}
+
+/// What is written out as it would be without a word is no change; another word is one, from that.
+#[test]
+fn a_default_that_is_written_out_is_no_change() {
+    let with =
+        |more: &str| PLAN.replace("id = \"unilevel\"", &format!("id = \"unilevel\"\n{more}"));
+    let told = |before: &str, after: &str| -> Vec<String> {
+        compare(before, after).unwrap().changes.iter().map(ToString::to_string).collect()
+    };
+    let stated = with("base = \"net\"\nfirst_level = \"sponsor\"");
+    assert_eq!(told(PLAN, &stated), [""; 0]);
+    assert_eq!(told(&stated, PLAN), [""; 0]);
+    let other = with("first_level = \"referrer\"");
+    assert_eq!(told(PLAN, &other), ["component unilevel, first_level: sponsor becomes referrer"]);
+    let legs = changed("pv = \"100\"\n\n[[rank]]", "pv = \"100\"\nactive_legs = 0\n\n[[rank]]");
+    assert_eq!(told(WHOLE, &legs), [""; 0]);
+    assert_eq!(
+        told(WHOLE, &legs.replace("legs = 0", "legs = 2")),
+        ["rank silver, active_legs: 0 becomes 2"]
+    );
+}
+
+#[test]
 fn cases_are_compared_by_their_name() {
     let case = |amount: &str| {
         format!("{PLAN}\n[[case]]\nname = \"first\"\nexpect = [{{ amount = \"{amount}\" }}]\n")
