@@ -72,7 +72,7 @@ pub(super) fn asked<'a>(
 }
 
 /// The period that follows one, by the calendar that is in force when that ends.
-fn following<'a>(
+pub(super) fn following<'a>(
     plans: &'a PlanBook,
     plan: &str,
     last: &Period,

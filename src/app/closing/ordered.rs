@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ClosingError, calendar, open::plan_of};
+use super::{
+    ClosingError, calendar,
+    open::{following, plan_of},
+};
 use crate::{
     domain::{
         close::returns::Closes,
@@ -46,7 +49,7 @@ pub async fn counted_in(
 ) -> Result<Vec<CountedIn>, ClosingError> {
     // A company without closes has no periods that could count it.
     let Ok(plan) = plan_of(plans, now) else { return Ok(Vec::new()) };
-    let calendar = calendar(plan)?;
+    let id = &*plan.reference.id;
     let closed = store.closed_bases(&plan.reference.id).await?;
     let mut reading = Closes::default();
     for basis in &closed {
@@ -60,8 +63,13 @@ pub async fn counted_in(
             (Some(basis), _, _) => basis.period.clone(),
             // What was placed before the first closed period counts in none.
             (None, Some(first), _) if placed_at < first.counted.since => continue,
-            (None, _, Some(last)) if placed_at < last.period.end => calendar.next(&last.period)?,
-            (None, _, _) => calendar.at(placed_at)?,
+            (None, _, Some(last)) if placed_at < last.period.end => {
+                following(plans, id, &last.period)?.1
+            }
+            (None, _, _) => {
+                let then = plans.in_force(id, placed_at).filter(|then| then.is_closed());
+                calendar(then.unwrap_or(plan))?.at(placed_at)?
+            }
         };
         let late = placed_at < period.start;
         let told = found.entry((period.start, distributor.clone())).or_insert_with(|| CountedIn {

@@ -110,7 +110,9 @@ impl Told<'_> {
         let mut placed = PlacedStories::default();
         let mut corrected = Vec::new();
         if let Some(member) = member {
-            placed = trace(self.store, &self.plan.components, self.prepared, member).await?;
+            placed =
+                trace(self.store, &self.plan.components, (self.earlier, self.prepared), member)
+                    .await?;
             corrected = self.corrected(member, &mut placed);
         }
         let of_period: Money = story.components.iter().map(|part| part.posted).sum();

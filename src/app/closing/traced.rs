@@ -91,11 +91,11 @@ struct Piece {
 pub(super) async fn trace(
     store: &Postgres,
     components: &[Component],
-    prepared: &Prepared,
+    (earlier, prepared): (&[Prepared], &Prepared),
     member: u32,
 ) -> Result<PlacedStories, ClosingError> {
     let mut stories = PlacedStories::default();
-    let past = Past::read(store, prepared).await?;
+    let past = Past::read(store, earlier, prepared).await?;
     let tree = &prepared.tree;
     let now = tree.as_of(prepared.basis.period.snapshot, prepared.basis.genealogy.seq);
     stories.below = past.came_back(tree, Measure::Cv, |who, _| {
@@ -109,8 +109,8 @@ pub(super) async fn trace(
         let owned = (0..).map(Position).zip(register.owners());
         let owned = owned.filter(|(_, owner)| **owner == Owner(member)).map(|(p, _)| p);
         let owned: Vec<Position> = owned.collect();
-        let names = store.position_names(tree, &owned).await?;
-        let (past, register, owned, names) = (&past, &register, &*owned, &names);
+        let (past, register, owned) = (&past, &register, &*owned);
+        let names = &store.position_names(tree, owned).await?;
         let case = Case { store, prepared, past, tree, register, owned, names };
         match (component, register.tree()) {
             (Component::Binary(plan), AnyTree::Binary(tree)) => {
@@ -128,10 +128,16 @@ pub(super) async fn trace(
 }
 
 impl Past {
-    async fn read(store: &Postgres, prepared: &Prepared) -> Result<Self, ClosingError> {
+    /// `earlier` are the open periods that are assumed to be closed.
+    async fn read(
+        store: &Postgres,
+        earlier: &[Prepared],
+        prepared: &Prepared,
+    ) -> Result<Self, ClosingError> {
         let basis = &prepared.basis;
         let mut past = store.closed_bases(&basis.plan.id).await?;
         past.retain(|other| other.period.start < basis.period.start);
+        past.extend(earlier.iter().map(|earlier| earlier.basis.clone()));
         past.push(basis.clone());
         let mut closes = Closes::default();
         for other in &past {

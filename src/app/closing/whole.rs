@@ -43,7 +43,7 @@ pub(super) fn carried_legs(prepared: &Prepared) -> Vec<CarriedLegs> {
                 last.right += legs.right;
             }
             None => told.push(CarriedLegs {
-                component: (*record.component).clone(),
+                component: ComponentId::clone(&record.component),
                 positions: 1,
                 left: legs.left,
                 right: legs.right,

@@ -34,7 +34,7 @@ pub(super) fn tell(periods: &[CountedIn]) -> String {
         );
         for PaidAbove { distributor, components } in paid {
             text += &format!(
-                "    the close paid {distributor}, for this and other volume: {}\n",
+                "    the close paid {distributor} for the whole period: {}\n",
                 components.join(", ")
             );
         }
@@ -74,7 +74,7 @@ mod tests {
             components: vec!["team 16.00".to_owned(), "uni 4.00".to_owned()],
         }];
         let wanted = "  counts in 2026-02 of plan field (closed, block 7) for 302: PV 100, QV 100, CV 80\n    \
-                      the close paid 201, for this and other volume: team 16.00, uni 4.00\n    more: `upline \
+                      the close paid 201 for the whole period: team 16.00, uni 4.00\n    more: `upline \
                       explain 201 2026-02`\n";
         assert_eq!(tell(&[counted]), wanted);
     }

@@ -105,10 +105,7 @@ fn of_position(told: &BinaryTold, position: &PositionTold, story: &PeriodStory) 
     text += &shown(&rows, Vec::clone, &head);
     text += &match &position.earned {
         Some(earned) => pairs(earned, position, story),
-        None => match position.unpaid {
-            Some(reason) => format!("  nothing is paired: {}\n", because(reason)),
-            None => "  nothing is paired\n".to_owned(),
-        },
+        None => format!("  nothing is paired{}\n", unpaired(told, position)),
     };
     if let Some(limit) = told.cap_limit {
         let meaning = match told.cap {
@@ -127,9 +124,10 @@ fn of_position(told: &BinaryTold, position: &PositionTold, story: &PeriodStory) 
     }
     if let Some(reason) = position.refused {
         let what = match told.unqualified {
-            "breakage" => {
-                format!("{} are forfeited to the company", position.forfeited)
+            "breakage" if position.forfeited.is_zero() => {
+                "what is paired would be forfeited".to_owned()
             }
+            "breakage" => format!("{} are forfeited to the company", position.forfeited),
             "hold" => "no pairs are made and the volume waits".to_owned(),
             _ => "no pairs are made and both legs are emptied".to_owned(),
         };
@@ -146,6 +144,20 @@ fn of_position(told: &BinaryTold, position: &PositionTold, story: &PeriodStory) 
         }
     }
     text
+}
+
+/// Why nothing is paired, where that is for want of volume and not because the plan makes no pairs then.
+fn unpaired(told: &BinaryTold, position: &PositionTold) -> String {
+    let empty = |leg: &LegTold| !(leg.opening + leg.arrived).is_positive();
+    let reason = match (empty(&position.left), empty(&position.right)) {
+        (true, true) => binary::Unpaid::NoVolume,
+        (true, false) | (false, true) => binary::Unpaid::OneLegEmpty,
+        (false, false) if position.refused.is_some() && told.unqualified != "breakage" => {
+            return String::new();
+        }
+        (false, false) => binary::Unpaid::BelowOnePair,
+    };
+    format!(": {}", because(reason))
 }
 
 fn lot(lot: &LotTold) -> Vec<String> {
@@ -266,7 +278,7 @@ pub(super) fn pool(pool: &PoolStanding, part: &ComponentTold, story: &PeriodStor
     if *of == 0 {
         return format!("  the pool is {size} {currency}; nobody has a share in it\n");
     }
-    let mut text = format!("  the pool is {size} {currency}; {of} shares, held by {holders}\n");
+    let mut text = format!("  the pool is {size} {currency}; {of} shares of {holders} members\n");
     let per_share = size.as_decimal().checked_div(Decimal::from(*of));
     let (Some(value), true) = (per_share, *shares > 0) else { return text };
     let exact = value.saturating_mul(Decimal::from(*shares));
@@ -274,7 +286,7 @@ pub(super) fn pool(pool: &PoolStanding, part: &ComponentTold, story: &PeriodStor
     let got: Money = part.lines.iter().map(|line| line.amount).sum();
     text += &format!(
         "  {shares} of {of} shares; a share is {value} {currency}: {exact} are {got} in whole minor units, the \
-         odd ones to the largest remainders\n"
+         odd ones to the largest remainders, of equal ones to who enrolled first\n"
     );
     text
 }

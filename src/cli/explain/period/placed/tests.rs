@@ -123,6 +123,42 @@ fn a_forfeited_binary_says_what_and_why() {
 }
 
 #[test]
+fn a_position_without_pairs_says_what_is_missing() {
+    let nothing = |left, right, unqualified| {
+        let mut idle = position(
+            leg([left, 0, 0, 0, 0, left], vec![]),
+            leg([0, right, 0, 0, 0, right], vec![]),
+        );
+        (idle.earned, idle.exact) = (None, None);
+        (idle.pool, idle.paid) = (Money::ZERO, Money::ZERO);
+        idle.refused = Some(binary::Unpaid::NoneEnrolledLeft);
+        idle.unpaid = idle.refused;
+        let mut component = team("0.00", vec![idle]);
+        if let Some(binary) = &mut component.binary {
+            binary.unqualified = unqualified;
+        }
+        told(component)
+    };
+    let lacks = "because the left leg holds no active distributor whom they enrolled\n";
+    for (text, wanted) in [
+        (
+            nothing(0, 160, "breakage"),
+            "  nothing is paired: one leg has no volume, so there is no pair\n",
+        ),
+        (nothing(0, 0, "breakage"), "  nothing is paired: neither leg has volume\n"),
+        (nothing(0, 160, "breakage"), &format!("  what is paired would be forfeited, {lacks}")),
+        (nothing(90, 160, "hold"), "  nothing is paired\n"),
+        (nothing(90, 160, "hold"), &format!("  no pairs are made and the volume waits, {lacks}")),
+        (
+            nothing(90, 160, "flush"),
+            &format!("  no pairs are made and both legs are emptied, {lacks}"),
+        ),
+    ] {
+        assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
+    }
+}
+
+#[test]
 fn cycles_and_tiers_are_sums_that_can_be_done_by_hand() {
     let mut cycles =
         position(leg([0, 350, 300, 0, 50, 0], vec![]), leg([0, 900, 600, 0, 300, 0], vec![]));
