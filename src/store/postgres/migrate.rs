@@ -20,10 +20,10 @@ const FILES: &[(i32, &str, &str)] = &[
     (12, "placement", include_str!("../../../schemas/postgres/0012_placement.sql")),
     (13, "rank_fact", include_str!("../../../schemas/postgres/0013_rank_fact.sql")),
     (14, "sealed_period", include_str!("../../../schemas/postgres/0014_sealed_period.sql")),
-    (16, "moving", include_str!("../../../schemas/postgres/0016_moving.sql")),
-    (18, "warehouse_mark", include_str!("../../../schemas/postgres/0018_warehouse_mark.sql")),
-    (19, "statement", include_str!("../../../schemas/postgres/0019_statement.sql")),
-    (20, "corrected_period", include_str!("../../../schemas/postgres/0020_corrected_period.sql")),
+    (15, "moving", include_str!("../../../schemas/postgres/0015_moving.sql")),
+    (16, "warehouse_mark", include_str!("../../../schemas/postgres/0016_warehouse_mark.sql")),
+    (17, "statement", include_str!("../../../schemas/postgres/0017_statement.sql")),
+    (18, "corrected_period", include_str!("../../../schemas/postgres/0018_corrected_period.sql")),
 ];
 
 /// The number of the last migration that this release knows.
