@@ -362,9 +362,11 @@ async fn watch_lag(
             }
         }
         // Books that do not answer must not make the figures of the log stand still.
-        match tokio::time::timeout(LOOK_AT_BOOKS, books.warehouse_mark()).await {
-            Ok(Ok((mark, head))) => metric::consumer_lag(WAREHOUSE, head.saturating_sub(mark)),
-            _ => tracing::debug!("how far the warehouse is behind is unknown"),
+        let mark = tokio::time::timeout(LOOK_AT_BOOKS, books.warehouse_mark());
+        if let Ok(Ok((mark, head))) = mark.await {
+            metric::consumer_lag(WAREHOUSE, head.saturating_sub(mark));
+        } else {
+            tracing::debug!("how far the warehouse is behind is unknown");
         }
         tokio::select! {
             () = stop.cancelled() => return,
