@@ -192,6 +192,7 @@ fn a_closed_period_gives_back_what_it_paid_on_a_return_and_no_other_period_knows
         for period in ["2026-01", "2026-02", "2026-03"] {
             said(&world.run(&["close", period, "--verify"]).await);
         }
+        world.statements_agree().await;
 
         // A correction that somebody makes smaller afterwards is found.
         world.execute("ALTER TABLE upline.period_entry DISABLE TRIGGER USER").await.unwrap();

@@ -403,7 +403,7 @@ fn volume_that_waited_elsewhere_is_paired_here_and_unpaired_with_what_comes_back
             "and -8.00 USD correct what closed periods paid, because volume of theirs came back after the \
              close: -7.00 USD together",
             "late: 1 volume entries (CV -80 together) of orders of closed periods came in after the close",
-            "takes them out of the closed period instead",
+            "what came back corrects its own",
             "2026-01, corrected       -8.00",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");

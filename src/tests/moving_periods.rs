@@ -56,8 +56,8 @@ fn a_period_is_previewed_as_if_those_before_it_closed_now() {
         );
         commit(world, "2026-01").await;
 
-        // In February 11043 gets the bonus for gold, 200 of the left leg wait, and all of ABC123 comes back: 100
-        // below zero. In March all that goes on.
+        // In February 11043 gets the bonus for gold, 200 of the left leg wait, and all of ABC123 comes back, which
+        // corrects January. In March all that goes on.
         sells(world, &app, (2, "2026-02-05T10:00:00Z", "paid", "L2", "300.00"), 2).await;
         sells(world, &app, (3, "2026-02-06T10:00:00Z", "paid", "11043", "500.00"), 3).await;
         sells(world, &app, (1, "2026-01-05T10:00:00Z", "cancelled", "ABC123", "100.00"), 4).await;
@@ -96,7 +96,6 @@ fn a_period_is_previewed_as_if_those_before_it_closed_now() {
         assert_eq!(before, after);
         // 690 meet the 200 and 490 of the 510; L2 gets the bonus for gold, 11043 not again.
         assert_eq!(after["summary"]["paid"], "169.00");
-        assert_eq!(early[2]["volumes"]["carried_in"]["pv"], "-100");
         let mut late = stories().await;
         for (early, late) in early.iter().zip(&mut late) {
             late["basis"]["ranks"] = early["basis"]["ranks"].clone();

@@ -183,8 +183,10 @@ fn every_cent_and_every_zero_of_a_period_is_explained() {
         assert_eq!(late["volumes"]["cv"], "0");
         // 20 % of 100.1 points of 0.50 each.
         let of_11043 = story(world, "11043", "2026-02").await;
-        let corrected =
-            json!([{ "component": "levels", "corrects": "2026-01", "amount": "-10.01" }]);
+        let back = json!({ "order": "shopify/acme/1", "distributor": "ABC123", "entry": 4,
+                           "placed_at": "2026-01-05T10:00:00Z", "volume": "100.1" });
+        let corrected = json!([{ "component": "levels", "corrects": "2026-01", "amount": "-10.01",
+                                 "orders": [back] }]);
         assert_eq!(of_11043["corrected"], corrected);
         assert_eq!(late["orders"][0]["orders"][0]["late_for"], "2026-01");
         assert_eq!(late["orders"][0]["earned"], "-10.01");

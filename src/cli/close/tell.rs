@@ -91,14 +91,9 @@ fn late(prepared: &Prepared) -> String {
     let mut text = String::new();
     let late = prepared.late;
     if late.entries > 0 {
-        let but = if prepared.placed().positions.is_empty() {
-            ""
-        } else {
-            "; a binary takes them out of the closed period instead and corrects that"
-        };
         text += &format!(
             "late: {} volume entries (CV {} together) of orders of closed periods came in after the close of \
-             those; they count in this period, at its rates{but}\n",
+             those: what is new counts in this period, what came back corrects its own\n",
             late.entries, late.cv
         );
     }
@@ -129,6 +124,9 @@ fn placed(prepared: &Prepared) -> String {
             "{component}: {distributors} distributors with {volume} points have no position in tree \
              {tree}: that volume pays nobody\n"
         );
+    }
+    for note in kept.notes {
+        text += &format!("{note}\n");
     }
     text
 }
