@@ -453,6 +453,13 @@ impl Pipelines {
         Ok(pipelines.plans)
     }
 
+    /// The plans, lower versions first: a higher one is checked against them.
+    pub fn in_order(plans: &BTreeMap<PathBuf, PlanSource>) -> Vec<&PlanSource> {
+        let mut sources: Vec<_> = plans.values().collect();
+        sources.sort_by_key(|source| (&source.plan.reference.id, source.plan.reference.version));
+        sources
+    }
+
     fn add_plans(
         &mut self,
         path: &Path,

@@ -32,6 +32,7 @@ use crate::{
     domain::id::{Platform, StoreId},
     ingest::{Drained, Edge, EdgeConfig, EdgeError, StoreEndpoint},
     metric,
+    pipeline::Pipelines,
     sink::{CompanyCell, StoreTerms, WAREHOUSE},
     stage::{
         Stage,
@@ -171,7 +172,7 @@ impl App {
         let store = Arc::new(Postgres::for_stages(endpoints.database.expose_secret(), 10)?);
         books::check(&store).await?;
         let warehouse = ClickHouse::new(endpoints.clickhouse.expose_secret())?;
-        for source in config.pipelines.plans.values() {
+        for source in Pipelines::in_order(&config.pipelines.plans) {
             store.register_plan(&source.plan, &source.text).await?;
         }
         let company = CompanyCell::default();

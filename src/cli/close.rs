@@ -136,7 +136,8 @@ async fn commit(
         CloseOutcome::Already => Ok(None),
         CloseOutcome::Outdated => {
             anyhow::bail!(
-                "another period was closed, or a rank forced or imported, meanwhile: look at this one again"
+                "another period was closed, a rank decided or imported, or a version of the plan stored, meanwhile: \
+                 look at this one again"
             )
         }
     }

@@ -48,7 +48,8 @@ enum Command {
     Migrate,
     /// Reads the configuration and prints it with secrets masked.
     Check,
-    /// Imports distributors, SKU mappings, exchange rates or customers from a CSV file.
+    /// Imports distributors, placements, ranks, carries, SKU mappings, exchange rates or customers from a
+    /// CSV file.
     Import(import::Arguments),
     /// Lists what the shops sell and nobody has mapped to a commission class.
     Skus(skus::Arguments),
@@ -65,7 +66,7 @@ enum Command {
     Rank(rank::Arguments),
     /// Tells how far ClickHouse is behind the ledger, or makes it again from the books.
     Warehouse(warehouse::Arguments),
-    /// Checks and proves compensation plans and compares their versions.
+    /// Checks, proves and compares compensation plans, and stores them in the books.
     Plan(plan::Arguments),
 }
 

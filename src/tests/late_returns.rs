@@ -206,7 +206,7 @@ fn a_closed_period_gives_back_what_it_paid_on_a_return_and_no_other_period_knows
 }
 
 /// A cap of 30 on what orders earn, and a pool for which nobody qualifies.
-fn capped_and_carried() -> String {
+pub(crate) fn capped_and_carried() -> String {
     let breaks = "nobody = \"breakage\"";
     assert!(PLAN.contains(breaks));
     let cap = "[[cap]]\nid = \"own\"\nafter = \"direct\"\ncounts = [\"direct\"]\n\

@@ -2,9 +2,20 @@
 
 use std::fs;
 
-use upline::domain::plan::Plan;
+use serde_json::json;
+use upline::{
+    app::closing::{Found, Prepared, prepare},
+    domain::{
+        id::Operator,
+        plan::{Plan, period::PeriodId},
+    },
+    store::postgres::{CloseOutcome, Closing},
+};
 
-use crate::support::{PLAN, World, world};
+use crate::{
+    late_returns::capped_and_carried,
+    support::{PLAN, World, closing, said, world},
+};
 
 /// The plan in another version, from a day on.
 fn version(number: u32, from: &str) -> String {
@@ -112,5 +123,66 @@ fn a_version_does_not_reach_back_into_a_closed_period() {
         }
         let text = version(2, "2026-03-01");
         store.register_plan(&Plan::parse(&text).unwrap(), &text).await.unwrap();
+    });
+}
+
+/// Closes a period as it was computed before.
+async fn seals(world: &World, prepared: &Prepared) -> CloseOutcome {
+    let by = Operator::parse("finance-7").unwrap();
+    let closing = Closing {
+        basis: &prepared.basis,
+        summary: "{}".to_owned(),
+        members: &prepared.members(),
+        carries: &prepared.carries(),
+        entries: &prepared.entries(),
+        placed: prepared.placed(),
+        rank_bonuses: &prepared.rank_bonuses(),
+        ranks: &prepared.rank_changes,
+        by: &by,
+        reason: None,
+        now: "2026-03-10T00:00:00Z".parse().unwrap(),
+    };
+    world.store().commit_close(&closing).await.unwrap()
+}
+
+#[test]
+fn what_a_version_drops_lapses_and_is_told_and_a_close_is_by_the_version_of_its_period() {
+    world("version_drops", async |world| {
+        let carried = capped_and_carried();
+        fs::write(world.folder.join("pipelines/plans/field.toml"), &carried).unwrap();
+        let app = world.start().await;
+        let order = closing::order(1, "2026-01-05T10:00:00Z", "paid", "ABC123", "400.00");
+        world.client.deliver(app.http, &order).await;
+        closing::journal_reaches(world, 1).await;
+        world.settles().await;
+        app.stop().await;
+        closing::commit(world, "2026-01").await;
+        let entries = closing::entries(world, "2026-01").await;
+        assert!(entries.contains(&"pool carried 8.00".to_owned()), "{entries:?}");
+
+        let store = world.store();
+        let second = carried.replacen("version = 1", "version = 2", 1);
+        let second = second.replacen("2020-01-01", "2026-02-01", 1);
+        let euros = second.replace("\"USD\"", "\"EUR\"");
+        let refused = store.register_plan(&Plan::parse(&euros).unwrap(), &euros).await.unwrap_err();
+        assert!(refused.chain().contains("closed period 2026-01 in USD"), "{}", refused.chain());
+
+        // February is computed, then a version is stored that holds from its first instant on.
+        let (february, now) = (PeriodId::parse("2026-02").unwrap(), "2026-03-10T00:00:00Z");
+        let found = prepare(&store, &february, now.parse().unwrap(), 0).await.unwrap();
+        let Found::Open(prepared) = found else { panic!("nobody has closed it") };
+        let pool = second.find("[[component]]\nkind = \"pool\"").unwrap();
+        let cap = pool + second[pool..].find("[[cap]]").unwrap();
+        let without = format!("{}{}", &second[..pool], &second[cap..])
+            .replace("after = \"pool\"", "after = \"matching\"")
+            .replace(", \"pool\"]", "]");
+        store.register_plan(&Plan::parse(&without).unwrap(), &without).await.unwrap();
+        assert_eq!(seals(world, &prepared).await, CloseOutcome::Outdated);
+        let notes = closing::shown(world, "2026-02").await["summary"]["notes"].clone();
+        let lapses = json!({ "note": "pool_lapses", "component": "pool", "amount": "8.00" });
+        assert_eq!(notes, json!([lapses]));
+        let told = closing::commit(world, "2026-02").await;
+        assert!(told.contains("pool: 8.00 that it had carried on stay with the company"), "{told}");
+        said(&world.run(&["close", "2026-02", "--verify"]).await);
     });
 }

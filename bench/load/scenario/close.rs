@@ -1,7 +1,7 @@
 //! A period closed by `upline close`: from the books of a large company to rows that are sealed.
 //!
 //! The baseline is Postgres alone: the columns of the journal out of it, and the rows of the close
-//! into bare tables with their primary keys, in one session.
+//! into bare tables with their primary keys, over one connection.
 
 use std::{
     fs,

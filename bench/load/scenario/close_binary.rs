@@ -2,7 +2,7 @@
 //! sealed row for every position with something in its legs.
 //!
 //! The baseline is Postgres alone: events of the tree and columns of the journal out of it, and the rows of
-//! the close into bare tables with their primary keys, in one session.
+//! the close into bare tables with their primary keys, over one connection.
 
 use std::{
     fs,

@@ -33,7 +33,7 @@ use crate::{
         id::{ComponentId, DistributorId, RankId},
         money::Money,
         placement::{AnyTree, Position},
-        plan::{Component, Plan, PlanBook, pairs::Binary, volume::Measure},
+        plan::{Component, Plan, PlanBook, close::CloseComponent, pairs::Binary, volume::Measure},
         volume::Volume,
     },
     store::postgres::{Postgres, ReversedEntry},
@@ -159,8 +159,7 @@ fn earned(
         closes.push(&other.period, counted);
     }
     let same = |a: &ReversedEntry, b: &ReversedEntry| {
-        (&a.component, &a.order, &a.distributor, a.placed_at)
-            == (&b.component, &b.order, &b.distributor, b.placed_at)
+        (&a.component, &a.order, &a.distributor) == (&b.component, &b.order, &b.distributor)
     };
     let mut backs = Vec::new();
     for entries in entries.chunk_by(same) {
@@ -225,6 +224,17 @@ pub(super) fn carry_in(carried: &mut Vec<Carried>, basis: &Basis, corrections: &
     let of_last = |correction: &&Correction| Some(&correction.corrects) == basis.previous.as_ref();
     let of_last: Vec<Correction> = corrections.iter().filter(of_last).cloned().collect();
     adjust(carried, &carries(&of_last));
+}
+
+/// Takes out what pools carried that a plan does not have, for which nobody can get it.
+pub(super) fn lapsed(carried: &mut Vec<Carried>, plan: &Plan) -> Vec<Carried> {
+    let is_pool = |id: &ComponentId| {
+        let pools = plan.components.iter().filter(|component| component.id() == id);
+        pools.into_iter().any(|of| matches!(of, Component::Close(CloseComponent::Pool(_))))
+    };
+    let (kept, gone) = std::mem::take(carried).into_iter().partition(|c| is_pool(&c.component));
+    *carried = kept;
+    gone
 }
 
 fn adjust(carried: &mut Vec<Carried>, changes: &[(ComponentId, Money)]) {
@@ -436,6 +446,7 @@ impl<'a> Closed<'a> {
         let carried = carried.into_iter().map(|(component, amount)| Carried { component, amount });
         let mut carried: Vec<Carried> = carried.collect();
         adjust(&mut carried, changes);
+        lapsed(&mut carried, self.plan);
         Ok(carried)
     }
 

@@ -41,9 +41,9 @@ pub use self::{
 use crate::{
     domain::{
         close::{
-            self, Basis, Beneficiary, CarryRecord, CarryVersion, Close, CloseEntry, CloseError,
-            ClosePlan, Columns, Inputs, MemberRecord, Mover, Population, PopulationError,
-            RankBonusRecord, RankChange, Summary,
+            self, Basis, Beneficiary, Carried, CarryRecord, CarryVersion, Close, CloseEntry,
+            CloseError, ClosePlan, Columns, Inputs, MemberRecord, Mover, Population,
+            PopulationError, RankBonusRecord, RankChange, Summary,
             binary::{self, Legs, unpair::UnpairError},
             correct::Correction,
             gather::{Late, Volumes},
@@ -447,6 +447,9 @@ async fn compute(
     let placed = placement::close(&scene).await?;
     let corrections = corrections::of_closed(&scene, &placed.records.corrections).await?;
     corrections::carry_in(&mut inputs.carried, &basis, &corrections);
+    let mut notes = placed.notes;
+    let gone = corrections::lapsed(&mut inputs.carried, plan).into_iter();
+    notes.extend(gone.map(|Carried { component, amount }| Note::PoolLapses { component, amount }));
     backs.settle(&mut inputs.given, before.open());
     let on_trees = plan.components.iter().filter(|component| component.tree().is_some());
     inputs.given.extend(placed.given);
@@ -466,7 +469,7 @@ async fn compute(
         close,
         placed: placed.records,
         unplaced: placed.unplaced,
-        notes: placed.notes,
+        notes,
         corrections,
         on_trees: on_trees.map(|component| component.id().clone()).collect(),
         brought: placed.brought,

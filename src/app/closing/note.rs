@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::domain::{
     id::ComponentId,
+    money::Money,
     plan::{Plan, pairs::Binary, period::PeriodId},
     volume::Volume,
 };
@@ -50,6 +51,13 @@ pub enum Note {
         upto: PeriodId,
         /// How much.
         volume: Volume,
+    },
+    /// A pool had carried money into the period, and this version of the plan has no such pool.
+    PoolLapses {
+        /// The pool.
+        component: ComponentId,
+        /// What stays with the company.
+        amount: Money,
     },
     /// A period that is corrected was closed by the rules of another release.
     OtherRules {
@@ -98,6 +106,11 @@ impl fmt::Display for Note {
                 f,
                 "{component}: {volume} points of periods up to {upto} came back and are not un-paired, as it \
                  has begun anew since"
+            ),
+            Self::PoolLapses { component, amount } => write!(
+                f,
+                "{component}: {amount} that it had carried on stay with the company, as this version of the plan \
+                 has no such pool"
             ),
             Self::OtherRules { component, period, engine } => write!(
                 f,

@@ -147,16 +147,18 @@ pub(super) async fn preview(
     let (plan, period) = asked(plans, id, now)?;
     let last = store.last_close(&plan.reference.id).await?.map(|last| last.basis);
     let (open, uncounted) = open_before(store, plans, (plan, &period), last.as_ref(), now).await?;
+    // Once for all: what comes in between two readings would be new to the later period alone.
+    let read = (store.last_volume().await?, store.last_entry().await?);
     let mut earlier: Vec<Prepared> = Vec::with_capacity(open.len());
     for (plan, period) in open {
         let before = earlier.last().map(|close| &close.basis).or(last.as_ref());
-        let basis = basis(store, plan, period, company, before).await?;
+        let basis = basis(store, (plan, period), company, before, read).await?;
         let mut close = compute(store, tree, (plan, plans), basis, &earlier, 0, None).await?;
         close.rank_changes = close.changed_ranks(&company.ranks, plan, &earlier);
         earlier.push(close);
     }
     let before = earlier.last().map(|close| &close.basis).or(last.as_ref());
-    let basis = basis(store, plan, period, company, before).await?;
+    let basis = basis(store, (plan, period), company, before, read).await?;
     let mut prepared = compute(store, tree, (plan, plans), basis, &earlier, movers, watch).await?;
     prepared.rank_changes = prepared.changed_ranks(&company.ranks, plan, &earlier);
     prepared.assumes = earlier.iter().map(|close| close.basis.period.clone()).collect();
@@ -164,17 +166,17 @@ pub(super) async fn preview(
     Ok((earlier, prepared))
 }
 
-/// What the close of a period is computed from, as the books are now, after the close before it.
+/// What the close of a period is computed from, as the books are now, after the close before it: journal and
+/// ledger up to these numbers.
 async fn basis(
     store: &Postgres,
-    plan: &Plan,
-    period: Period,
+    (plan, period): (&Plan, Period),
     company: &Company,
     last: Option<&Basis>,
+    (upto, ledger): (u64, u64),
 ) -> Result<Basis, ClosingError> {
     let currency = plan.currency.ok_or_else(|| unclosed(plan))?;
     let before = last.map(|last| last.counted);
-    let upto = store.last_volume().await?;
     let mut placements = Vec::new();
     for tree in plan.trees().into_keys() {
         let version = store.placement_version(tree, period.snapshot).await?;
@@ -194,7 +196,7 @@ async fn basis(
         before,
         counted: Counted { since: before.map_or(period.start, |before| before.since), upto },
         ledger_before: last.map_or(0, |last| last.ledger),
-        ledger: store.last_entry().await?,
+        ledger,
         placements,
         carries,
         period,

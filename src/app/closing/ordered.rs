@@ -27,7 +27,8 @@ pub struct CountedIn {
     pub period: PeriodId,
     /// Whose volume it is.
     pub distributor: DistributorId,
-    /// How much; below zero where it came back after its own period was closed.
+    /// How much; below zero where it came back after its own period was closed: that corrects its own period and
+    /// counts in no later one.
     pub volumes: LineVolumes,
     /// Whether the order was placed in an earlier period, which was closed when this came.
     pub late: bool,

@@ -304,8 +304,10 @@ async fn brought(
     plan: &Binary,
     register: &Seats,
 ) -> Result<BTreeMap<Position, Legs>, ClosingError> {
-    let first = scene.before.bases.first().unwrap_or(scene.basis);
-    let brought = scene.store.brought_legs(first, &plan.id).await?;
+    if !scene.before.bases.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let brought = scene.store.brought_legs(scene.basis, &plan.id).await?;
     let beyond = brought.keys().filter(|position| position.index() >= register.len()).count();
     if beyond > 0 {
         let (component, at) = (plan.id.clone(), scene.basis.period.snapshot);

@@ -170,8 +170,13 @@ fn points(volumes: LineVolumes) -> String {
     format!("PV {}, QV {}, CV {}", volumes.pv, volumes.qv, volumes.cv)
 }
 
-fn late(period: Option<&PeriodId>) -> String {
-    period.map(|period| format!("late: belongs to {period}")).unwrap_or_default()
+/// What came after the close of its period: new, or back.
+fn late(period: Option<&PeriodId>, back: bool) -> String {
+    match period {
+        None => String::new(),
+        Some(period) if back => format!("late: taken off {period}, not counted here"),
+        Some(period) => format!("late: belongs to {period}"),
+    }
 }
 
 fn volumes(story: &PeriodStory) -> String {
@@ -204,7 +209,8 @@ fn volumes(story: &PeriodStory) -> String {
             row.extend([entry.placed_at.to_string(), entry.source.replace('_', " ")]);
             row.extend([pv, qv, cv].map(|volume| volume.to_string()));
             let corrects = entry.corrects.map(|seq| format!("corrects volume #{seq}"));
-            let notes = [late(own.late_for.as_ref()), corrects.unwrap_or_default()];
+            let back = qv < Volume::ZERO;
+            let notes = [late(own.late_for.as_ref(), back), corrects.unwrap_or_default()];
             let notes: Vec<_> = notes.into_iter().filter(|note| !note.is_empty()).collect();
             row.push(notes.join("; "));
             row
@@ -506,7 +512,7 @@ fn orders(part: &OrdersTold) -> String {
                 order.order.clone(),
                 placed_at,
                 order.amount.to_string(),
-                late(order.late_for.as_ref()),
+                late(order.late_for.as_ref(), order.amount < Money::ZERO),
             ]
         },
         &["order", "placed", " earned", "note"],

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     app::closing::{ClosingError, CountedIn, counted_in},
-    domain::plan::PlanBook,
+    domain::{plan::PlanBook, volume::Volume},
     store::postgres::{PaidAbove, Postgres, Story},
 };
 
@@ -27,9 +27,15 @@ pub(super) fn tell(periods: &[CountedIn]) -> String {
             Some(block) => format!("closed, block {block}"),
             None => "open".to_owned(),
         };
-        let late = if *late { ", late: its own period was closed before" } else { "" };
+        let back = *late && volumes.qv < Volume::ZERO;
+        let counts = if back { "came back in" } else { "counts in" };
+        let late = match (late, back) {
+            (true, true) => ": it corrects its own period and counts in no later one",
+            (true, false) => ", late: its own period was closed before",
+            (false, _) => "",
+        };
         text += &format!(
-            "  counts in {period} of plan {plan} ({state}) for {distributor}: PV {}, QV {}, CV {}{late}\n",
+            "  {counts} {period} of plan {plan} ({state}) for {distributor}: PV {}, QV {}, CV {}{late}\n",
             volumes.pv, volumes.qv, volumes.cv
         );
         for PaidAbove { distributor, components } in paid {
@@ -50,7 +56,6 @@ mod tests {
     use crate::domain::{
         id::DistributorId,
         plan::{period::PeriodId, volume::LineVolumes},
-        volume::Volume,
     };
 
     #[test]

@@ -107,7 +107,7 @@ fn binary_of<'a>(
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     anyhow::ensure!(
         !found.is_empty(),
-        "no plan in the books has a binary: `upline serve` stores the plans of the pipeline when it starts"
+        "no plan in the books has a binary: `upline plan store` stores the plans of the pipeline files"
     );
     let mut fitting = found
         .into_iter()

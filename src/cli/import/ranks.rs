@@ -120,7 +120,7 @@ fn plan_of(fields: &Fields<'_>, company: &Company) -> Result<Box<str>, String> {
     ids.dedup();
     match (fields.get("plan"), ids.as_slice()) {
         (_, []) => {
-            Err("no plan in the books has ranks: `upline serve` records those of the pipelines"
+            Err("no plan in the books has ranks: `upline plan store` stores those of the pipelines"
                 .to_owned())
         }
         (None, [only]) => Ok((*only).into()),

@@ -16,10 +16,7 @@ pub(super) fn run(environment: &Environment) -> anyhow::Result<ExitCode> {
     let connected = services::connect(environment, "upline")?;
     block_on(async {
         let store = Postgres::new(connected.endpoints.database.expose_secret(), 1)?;
-        // Lower versions first: a higher one is checked against them.
-        let mut plans: Vec<_> = plans.values().collect();
-        plans.sort_by_key(|source| (&source.plan.reference.id, source.plan.reference.version));
-        for source in plans {
+        for source in Pipelines::in_order(&plans) {
             let plan = &source.plan.reference;
             let stored = store.register_plan(&source.plan, &source.text).await;
             let stored = stored.map_err(|error| anyhow::anyhow!("{}", error.chain()))?;

@@ -307,7 +307,8 @@ pub struct Matching {
     pub rank: Standing,
     /// What becomes of the generation of a member who does not earn on it.
     pub compression: VolumeCompression,
-    /// What those above get of somebody from whom more was taken back than they earned.
+    /// What those above get of somebody whose matched earnings are below zero, as a golden case may state them; a
+    /// close from the books has none.
     pub negative_earnings: NegativeEarnings,
 }
 

@@ -238,7 +238,8 @@ pub struct Period {
     pub end: Timestamp,
     /// As of which instant the tree and the statuses are read.
     pub snapshot: Timestamp,
-    /// From when on the close may run: what comes later is a correction in a later period.
+    /// From when on the close may run: after the close what is new counts in the period that is open then, and
+    /// what comes back is corrected with it.
     pub cut_off: Timestamp,
     /// The day of payment.
     pub distribution: Date,

@@ -61,7 +61,7 @@ impl Ladder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {
-    /// The least PV; 0 asks for none, so a PV below zero passes too.
+    /// The least PV; 0 asks for none.
     pub pv: Volume,
     /// Over how many periods the PV is looked at, with the one that is closed: 1 is that one alone,
     /// and 0 is refused.

@@ -43,12 +43,13 @@ pub struct Volumes {
     pub retail_orders: RetailOrders,
     /// How much money a point is, unless a component says otherwise.
     pub conversion: Conversion,
-    /// What becomes of the personal volume of a period that is below zero.
+    /// What becomes of personal volume below zero. A close from the books has none: what comes back corrects
+    /// the period that counted it.
     pub negative_volume: NegativeVolume,
 }
 
-/// What becomes of the personal volume of a period that is below zero, because more was returned than
-/// bought. In the period itself it counts as none: nobody's group is smaller by it.
+/// What becomes of the personal volume of a period that is below zero, as a golden case may state it. In the
+/// period itself it counts as none: nobody's group is smaller by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NegativeVolume {

@@ -302,10 +302,17 @@ async fn standing(
                  FROM upline.period_close WHERE plan_id = $1 ORDER BY starts_at DESC LIMIT 1";
     let period = basis.period.id.as_str();
     let row = tx.query_opt(query, &[&&*basis.plan.id, &period]).await.map_err(classify)?;
+    // Plans are stored under the same lock. A version that came meanwhile may be the one of the period.
+    let newer = "SELECT EXISTS (SELECT FROM upline.plan_version
+                                WHERE plan_id = $1 AND version > $2 AND effective_from <= $3)";
+    let version = i32::try_from(basis.plan.version).map_err(unreadable)?;
+    let given: [&(dyn ToSql + Sync); 3] = [&&*basis.plan.id, &version, &basis.period.start];
+    let replaced: bool = tx.query_one(newer, &given).await.map_err(classify)?.get(0);
     let previous = basis.previous.as_ref().map(PeriodId::as_str);
     Ok(match row {
         Some(row) if row.get(1) => Some(CloseOutcome::Already),
         Some(row) if Some(row.get(0)) != previous => Some(CloseOutcome::Outdated),
+        _ if replaced => Some(CloseOutcome::Outdated),
         None if previous.is_some() => Some(CloseOutcome::Outdated),
         Some(_) | None => None,
     })

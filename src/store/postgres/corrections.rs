@@ -125,7 +125,7 @@ impl Postgres {
         after: u64,
     ) -> Result<Vec<ReversedEntry>, ServiceError> {
         let query = "WITH back AS (
-                         SELECT DISTINCT component, order_key, debit AS account, order_ts
+                         SELECT DISTINCT component, order_key, debit AS account
                          FROM upline.ledger_entry
                          WHERE kind <> 'earned' AND debit LIKE 'distributor:%' AND currency = $1
                                AND seq > $2 AND seq <= $3 AND order_ts >= $4 AND order_ts < $5)
@@ -134,11 +134,11 @@ impl Postgres {
                      FROM back b
                      JOIN upline.ledger_entry e
                           ON e.order_key = b.order_key AND e.component = b.component
-                             AND e.order_ts = b.order_ts AND e.currency = $1
+                             AND e.currency = $1
                              AND b.account = CASE e.kind WHEN 'earned' THEN e.credit ELSE e.debit END
                      JOIN upline.commission_run r
                           ON r.order_key = e.order_key AND r.revision = e.revision
-                     WHERE r.plan_id = $6 AND e.seq <= $3 ORDER BY 1, 2, 3, 4, 5";
+                     WHERE r.plan_id = $6 AND e.seq <= $3 ORDER BY 1, 2, 3, 5";
         let mut client = self.client().await?;
         let client = patient(&mut client).await?;
         let given: [&(dyn ToSql + Sync); 6] = [

@@ -45,7 +45,7 @@ pub use self::{
     placed::{Pasts, ReturnedEntry},
     placed_stored::{StoredCorrection, StoredLevel, StoredPosition},
     placements::{PlacementRow, ShapeConflict},
-    plans::{CalendarConflict, PlanConflict, PlanOrder, Registered},
+    plans::{CalendarConflict, CurrencyConflict, PlanConflict, PlanOrder, Registered},
     ranks::{Cleared, RankDecision},
     skus::{Unmapped, Waiting},
     story::{PostedEntry, PostedRun, Story, Told, Wait},

@@ -11,9 +11,10 @@ use crate::{
     domain::{
         close::CloseKey,
         digest::Digest,
+        money::Currency,
         plan::{
             Plan, PlanRef,
-            period::{Every, Period, PeriodError},
+            period::{Every, Period, PeriodError, PeriodId},
             versions::{Edition, VersionError, in_order},
         },
     },
@@ -47,6 +48,23 @@ pub struct CalendarConflict {
     pub version: u32,
     /// Why.
     pub source: PeriodError,
+}
+
+/// A plan that has closed periods keeps its currency: what comes back of them, and what they carried, is in it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "plan {id} closed period {period} in {closed_in}, so no version of it can pay in {currency}: give the \
+     plan in {currency} another `id`"
+)]
+pub struct CurrencyConflict {
+    /// The plan.
+    pub id: Box<str>,
+    /// The currency of the version.
+    pub currency: Currency,
+    /// The currency of the last closed period.
+    pub closed_in: Currency,
+    /// That period.
+    pub period: PeriodId,
 }
 
 /// A version of a plan that does not go with those in the books.
@@ -88,7 +106,16 @@ impl Postgres {
             let source = CalendarConflict { id, version, source }.into();
             ServiceError::Refused { service: "postgres", source }
         };
-        let last = self.last_close(&plan.reference.id).await?.map(|last| last.basis.period);
+        let last = self.last_close(&plan.reference.id).await?.map(|last| last.basis);
+        if let (Some(last), Some(currency)) = (&last, plan.currency)
+            && last.currency != currency
+        {
+            let id = plan.reference.id.clone();
+            let (closed_in, period) = (last.currency, last.period.id.clone());
+            let conflict = CurrencyConflict { id, currency, closed_in, period };
+            return Err(ServiceError::Refused { service: "postgres", source: conflict.into() });
+        }
+        let last = last.map(|last| last.period);
         if let Every::Custom { periods } = &calendar.every {
             for named in periods {
                 let key = CloseKey { plan: plan.reference.id.clone(), period: named.id.clone() };

@@ -136,7 +136,7 @@ fn effects(old: &Plan, new: &Plan) -> Vec<String> {
     if let Some((before, after)) = old.currency.zip(new.currency).filter(|(b, a)| b != a) {
         warnings.push(format!(
             "the currency changes from {before} to {after}: every amount of the plan is in {after} from \
-             then on, and what is carried in {before} is not converted"
+             then on. A plan that has closed a period keeps its currency: the books refuse another"
         ));
     }
     let zone = |plan: &Plan| plan.period.as_ref().map(|p| String::from(p.time_zone.clone()));
